@@ -1,0 +1,50 @@
+# Every target works from a fresh clone; PYTHON picks another interpreter (3.11 or newer).
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: help install demo test quick lint format bench clean
+
+help:            ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/.test: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group test
+	touch $@
+
+$(VENV)/.lint: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group lint
+	touch $@
+
+install: $(STAMP) ## the program into .venv
+
+demo: $(STAMP)   ## the main job on real input: rules, a host, an app that breaks and recovers
+	$(BIN)/python -m tests.demo
+
+test: $(VENV)/.test ## every test
+	$(BIN)/python -m pytest -q
+
+quick: $(VENV)/.test ## the tests that take under a minute
+	$(BIN)/python -m pytest -q -m "not slow"
+
+lint: $(VENV)/.lint ## ruff and mypy, as in CI
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.lint
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.test ## figures, as ratios in one run
+	$(BIN)/python -m tests.bench
+
+clean:           ## removes the environment and what the tools keep
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

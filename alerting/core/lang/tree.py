@@ -1,0 +1,162 @@
+"""The tree of a condition: what the parser makes, the checker settles, the compiler reads.
+
+Nodes are frozen. `span` is where the node stands in the text. Times are milliseconds. The parser leaves
+names, units and rates in words as they were written; `check.settle` gives back a tree in which each
+Selector is resolved, each literal is in the unit of the metric it stands against, and no Unit, Per or
+Truth is left: plain PromQL and texts, which is all that the compiler knows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from alerting.errors import Span
+
+if TYPE_CHECKING:
+    from alerting.model import Matcher, Metric, Millis
+
+NOWHERE = Span(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number; durations stand as seconds (`5m` is 300), hex and exponents are already read."""
+
+    value: float
+    span: Span = NOWHERE
+    unit: str = ""  # as written: ms s m h d w y % B KiB MB GiB …; empty: a bare number. Native form only
+    text: str = ""  # as written, for messages and printing
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A string literal."""
+
+    value: str
+    span: Span = NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """`true` or `false` (native form only): 1 and 0."""
+
+    value: bool
+    span: Span = NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class Per:
+    """`10 per minute` (native form only): so many events in each `every`."""
+
+    number: float
+    every: Millis
+    span: Span = NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """`@ 1609746000`, `@ start()`, `@ end()`."""
+
+    kind: Literal["time", "start", "end"]
+    time: Millis = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """The newest sample of each series that fits: `name.path{label="x"} offset 5m @ end()`."""
+
+    path: tuple[str, ...]  # ("health_check", "database", "status"); empty: by matchers alone
+    matchers: tuple[Matcher, ...] = ()
+    offset: Millis = 0
+    at: At | None = None
+    span: Span = NOWHERE
+    metric: Metric | None = None  # set by check: namespace, name, kind, unit. name "": any name
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The samples of the last `window` of each series: open on the left, closed on the right."""
+
+    selector: Selector
+    window: Millis
+    span: Span = NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class Subquery:
+    """`expr[window:step]`; step 0: the rule's interval."""
+
+    expr: Node
+    window: Millis
+    step: Millis = 0
+    offset: Millis = 0
+    at: At | None = None
+    span: Span = NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class Paren:
+    """`( expr )`, kept so that printing gives back what was written."""
+
+    expr: Node
+    span: Span = NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class Unary:
+    """`-expr`, `+expr`."""
+
+    op: Literal["-", "+"]
+    expr: Node
+    span: Span = NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """How the two sides of a binary operator are paired."""
+
+    on: bool  # True: `on (labels)`; False: `ignoring (labels)`
+    labels: tuple[str, ...]
+    group: Literal["", "left", "right"] = ""
+    include: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """`left op right`; op one of + - * / % ^ atan2, == != > < >= <= =~ !~, and or unless.
+
+    `=~` and `!~` between an expression and a text are native form only.
+    """
+
+    op: str
+    left: Node
+    right: Node
+    bool_: bool = False
+    matching: Matching | None = None
+    span: Span = NOWHERE
+    op_span: Span = NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """`sum by (job) (expr)`, `topk(3, expr)`."""
+
+    op: str
+    expr: Node
+    param: Node | None = None
+    grouping: tuple[str, ...] = ()
+    without: bool = False
+    span: Span = NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """`rate(x[5m])`. `check` turns `error_count > 10 per minute` into Call("peak", …) or Call("increase", …)."""
+
+    func: str
+    args: tuple[Node, ...]
+    span: Span = NOWHERE
+
+
+Node: TypeAlias = Number | Text | Truth | Per | Selector | Range | Subquery | Paren | Unary | Binary | Aggregate | Call

@@ -1,0 +1,107 @@
+"""Everything that this project raises on purpose, and the one record for what an author must mend.
+
+Each message is written for the person who reads it: what happened, to what, what to do. None holds a
+secret. The tree::
+
+    AlertingError
+    ├── ConfigError       rules or settings that cannot be used; carries every problem found
+    ├── ConditionError    one condition that cannot be understood; positions count from its first character
+    ├── SecretError       a reference to a secret that cannot be followed now
+    ├── StateRefused      the state file is damaged, foreign, or newer than this program
+    ├── StoreError        the state could not be read or written now; trying again later may help
+    └── LockHeld          another process holds the state
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class AlertingError(Exception):
+    """The root of the tree above."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where something stands in a condition's text: offsets in characters, `end` excluded."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One thing that is wrong (or, as a warning, odd) in a condition's text."""
+
+    message: str
+    span: Span
+    hint: str = ""
+    warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong (or, as a warning, odd) in a file. Lines and columns count from 1; 0: unknown."""
+
+    message: str
+    file: str = ""
+    line: int = 0
+    column: int = 0
+    hint: str = ""
+    source_line: str = ""
+    width: int = 1
+    warning: bool = False
+
+    def where(self) -> str:
+        """`file:line:column`, as far as it is known."""
+        parts = [self.file or "alerting"]
+        if self.line:
+            parts.append(str(self.line))
+            if self.column:
+                parts.append(str(self.column))
+        return ":".join(parts)
+
+    def __str__(self) -> str:
+        """Print one line, and under it the source line with carets where it is known."""
+        hint = f", {self.hint}" if self.hint else ""
+        head = f"{self.where()}: {'warning: ' if self.warning else ''}{self.message}{hint}"
+        if not self.source_line or not self.column:
+            return head
+        text = self.source_line.replace("\t", " ")
+        return f"{head}\n    {text}\n    {' ' * (self.column - 1)}{'^' * max(1, self.width)}"
+
+
+class ConfigError(AlertingError):
+    """Rules or settings that cannot be used. `problems` holds all that was found, not only the first."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class ConditionError(AlertingError):
+    """A condition that cannot be understood. `diagnostics` holds at least one that is not a warning."""
+
+    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+        self.diagnostics = tuple(diagnostics)
+        super().__init__("; ".join(each.message for each in self.diagnostics if not each.warning))
+
+
+class SecretError(AlertingError):
+    """A reference to a secret that cannot be followed now. Names the reference, never a value."""
+
+
+class StateRefused(AlertingError):
+    """The state is damaged, of another kind, or written by a newer release; it is left untouched."""
+
+
+class StoreError(AlertingError):
+    """The state could not be read or written now (busy, disk full, failed sync). Nothing was saved."""
+
+
+class LockHeld(AlertingError):
+    """Another process holds the state; this one must leave without an effect."""

@@ -1,0 +1,74 @@
+"""Threads for blocking library calls: bounded, one pool per user, and never waited for at exit.
+
+concurrent.futures joins its threads when the interpreter ends: a process once waited 21 s for a call that
+had "timed out" after half a second. These threads are daemons and a late answer is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from alerting.model import Millis
+
+T = TypeVar("T")
+
+
+class Pool:
+    """The Blocking port. At most `size` calls run at once; more wait, and their waiting counts."""
+
+    def __init__(self, size: int, name: str = "blocking") -> None:
+        self._size = size
+        self._name = name
+        self._lock = threading.Condition()
+        self._queue: deque[tuple[Callable[[], Any], asyncio.AbstractEventLoop, asyncio.Future[Any]]] = deque()
+        self._threads = 0
+        self._idle = 0
+
+    async def __call__(self, call: Callable[[], T], deadline: Millis) -> T:
+        """Run `call` in a thread. Raises TimeoutError after `deadline`; the thread is then left alone."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        with self._lock:
+            self._queue.append((call, loop, future))
+            if self._idle:
+                self._lock.notify()
+            elif self._threads < self._size:
+                self._threads += 1
+                name = f"{self._name}-{self._threads}"
+                threading.Thread(target=self._work, name=name, daemon=True).start()
+        async with asyncio.timeout(deadline / 1000):
+            return await future
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                self._idle += 1
+                while not self._queue:
+                    self._lock.wait()
+                self._idle -= 1
+                call, loop, future = self._queue.popleft()
+            if future.done():  # its caller gave up while it waited
+                continue
+            try:
+                result, error = call(), None
+            except BaseException as caught:  # noqa: BLE001  it belongs to the caller, whatever it is
+                result, error = None, caught
+            try:
+                loop.call_soon_threadsafe(_finish, future, result, error)
+            except RuntimeError:  # the loop is closed: nobody waits any more
+                return
+
+
+def _finish(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(result)

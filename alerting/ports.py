@@ -1,0 +1,261 @@
+"""The seams: what the engine and the outbox need from the world, as protocols.
+
+Whoever implements one lives in sources/, notifiers/, store/, secrets/ or tests/; only wiring knows which.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from alerting.model import (
+        Alert,
+        AlertKey,
+        Answer,
+        Delivery,
+        Kind,
+        Millis,
+        Need,
+        Notification,
+        Reading,
+        Receipt,
+        Sample,
+        Transition,
+    )
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Both times. Stamps are by the wall; durations, deadlines and pace are by the monotonic clock."""
+
+    def now(self) -> Millis:
+        """Wall time, ms since 1970 UTC. May step."""
+        ...
+
+    def monotonic(self) -> Millis:
+        """Milliseconds from an arbitrary start. Never steps, never goes back."""
+        ...
+
+    async def sleep(self, duration: Millis) -> None:
+        """Wait for `duration` of monotonic time."""
+        ...
+
+
+class Source(Protocol):
+    """One target that is read. `build(section, tools)` of alerting.sources.<kind> gives one per target."""
+
+    name: str  # in the settings
+    namespace: str  # model.SHARED for metrics pages, else the name
+
+    async def fetch(self, needs: Sequence[Need], since: Millis | None) -> Reading:
+        """Read once, within the total deadline. Never raises for what the world does: that is a Fault.
+
+        `needs` are those that live rules have of this namespace: read no more than they ask for where the
+        service is asked per metric. `since` is the end of the newest bucket already held (count metrics).
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class Notifier(Protocol):
+    """One receiver. Built by `build(section, tools)` of alerting.notifiers.<kind>."""
+
+    name: str  # in the settings
+    stands_for: Literal["alert", "group"]  # what one message of it means
+
+    async def deliver(self, notification: Notification, previous: Receipt | None) -> Answer:
+        """Make exactly one attempt, within the total deadline. Never raises for what the world does.
+
+        `previous` is the receipt of the last message that was sent with this group key, if any.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class HttpAnswer(NamedTuple):
+    """An answer that was read whole."""
+
+    status: int
+    headers: Mapping[str, str]  # names in lower case
+    body: bytes  # decoded (gzip), not longer than the limit
+
+
+class Http(Protocol):
+    """Bounded HTTP: a total deadline, a limit on decoded bytes while streaming, no redirects, one request."""
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Sequence[tuple[str, str]] | None = None,
+        body: bytes | None = None,
+        deadline: Millis = 10_000,
+        limit: int = 8 * 1024 * 1024,
+        verify: bool | str = True,
+        cert: tuple[str, str] | None = None,
+    ) -> HttpAnswer:
+        """Make one request. Any status is an answer; anything else raises alerting.http.HttpFailed."""
+        ...
+
+    async def close(self) -> None:
+        """Close idle connections."""
+        ...
+
+
+class Blocking(Protocol):
+    """Runs blocking library calls in a bounded pool of its own; a call that hangs holds up no exit."""
+
+    async def __call__(self, call: Callable[[], T], deadline: Millis) -> T:
+        """Run `call` in a thread. Raises TimeoutError after `deadline`; the thread is then left alone."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What `build` of a source or a notifier is given besides its section."""
+
+    clock: Clock
+    http: Http
+    blocking: Callable[[int], Blocking]  # a new pool with so many threads
+    instance: str  # this host's name, for messages
+    version: str
+    print: Callable[[str], None]  # standard output, for the console receiver
+
+
+class SecretResolver(Protocol):
+    """One kind of `${kind:reference}`. Module alerting.secrets.<kind> has `resolve(reference) -> str`."""
+
+    def __call__(self, reference: str) -> str:
+        """Give the value. Raises SecretError that names the reference and what to do."""
+        ...
+
+
+class Snapshot(NamedTuple):
+    """What a store holds when it is opened."""
+
+    installation: str  # minted once; part of every key that receivers see
+    alerts: tuple[Alert, ...]  # pending, firing, and resolved ones kept for display
+    evaluated: Mapping[str, Millis]  # rule id -> its last evaluation, for rules that need it
+    announced: Mapping[tuple[AlertKey, str], str]  # (alert, receiver) -> group key, while its episode lasts
+    good_config: str | None  # the last set of rules and settings that loaded, as text
+    faults: Mapping[str, str]  # source -> why it failed last; absent: well
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one tick writes, in one transaction: all or nothing."""
+
+    at: Millis
+    alerts: Sequence[Alert] = ()  # put
+    dropped: Sequence[AlertKey] = ()  # removed
+    transitions: Sequence[Transition] = ()
+    notifications: Sequence[Notification] = ()  # owed from now on
+    evaluated: Mapping[str, Millis] | None = None
+    forgotten: Sequence[str] = ()  # rule ids whose `evaluated` row is not needed any more
+    faults: Mapping[str, str | None] | None = None  # source -> why it fails now; None: well again
+    good_config: str | None = None
+
+
+class Store(Protocol):
+    """Durable state. Every method is all or nothing and raises StoreError when it could not be done."""
+
+    async def open(self) -> Snapshot:
+        """Open and check; mint the installation id when new. Raises StateRefused, never starts afresh."""
+        ...
+
+    async def commit(self, change: Change) -> None:
+        """Write one tick's change. Returns only when it is on disk."""
+        ...
+
+    async def claim(self, receiver: str, now: Millis, lease: Millis, limit: int) -> Sequence[Delivery]:
+        """Claim due deliveries, oldest first, at most one per group key, none that has an older one before it.
+
+        A claim is durable before it is returned. A claim of another run of the program, or whose lease is
+        over, counts as an attempt with an unknown outcome and may be claimed again.
+        """
+        ...
+
+    async def settle(self, delivery: Delivery) -> None:
+        """Record how an attempt ended (state, attempts, next_at, why, receipt)."""
+        ...
+
+    async def next_due(self) -> Millis | None:
+        """When the next pending delivery is due; None when nothing is owed."""
+        ...
+
+    async def previous_receipt(self, receiver: str, group_key: str) -> Receipt | None:
+        """Give the receipt of the newest sent message with this key."""
+        ...
+
+    async def overview(self, limit: int = 200) -> Overview:
+        """Read what `status` shows."""
+        ...
+
+    async def close(self) -> None:
+        """Close; the lock is released."""
+        ...
+
+
+class SampleStore(Protocol):
+    """The second, disposable file: recent samples that live rules need. If it breaks, alerting goes on."""
+
+    async def open(self) -> Sequence[tuple[str, Kind, Sample, Millis]]:
+        """Give what is kept, oldest first: (namespace, kind, sample, when it was received). Empty when broken."""
+        ...
+
+    async def append(self, kept: Sequence[tuple[str, Kind, Sample]], received: Millis, horizon: Millis) -> None:
+        """Add samples and forget those older than `horizon`. A failure is swallowed and shown by `trouble`."""
+        ...
+
+    @property
+    def trouble(self) -> str:
+        """Why samples are not kept now; empty: they are."""
+        ...
+
+    async def close(self) -> None:
+        """Close the file."""
+        ...
+
+
+class Pattern(Protocol):
+    """A regular expression that matches in linear time."""
+
+    def fullmatch(self, text: str) -> bool:
+        """Tell whether the whole text fits (Prometheus anchors at both ends)."""
+        ...
+
+    def expand(self, text: str, template: str) -> str | None:
+        """Fill `$1`, `${name}` of the template from a full match; None when the text does not fit."""
+        ...
+
+
+class Patterns(Protocol):
+    """Makes patterns; injected into the core, which has no regular expressions of its own."""
+
+    def __call__(self, pattern: str) -> Pattern:
+        """Compile. Raises ValueError with a reason for an author when the pattern is not valid."""
+        ...
+
+
+class Overview(NamedTuple):
+    """What `status` shows."""
+
+    installation: str
+    alerts: tuple[Alert, ...]
+    deliveries: tuple[Delivery, ...]  # those not sent, then the newest sent ones
+    transitions: tuple[Transition, ...]  # newest first
+    counts: Mapping[str, int]  # deliveries by state
+    faults: Mapping[str, str]
+    written_at: Millis | None
