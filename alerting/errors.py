@@ -6,9 +6,12 @@ secret. The tree::
     AlertingError
     ├── ConfigError       rules or settings that cannot be used; carries every problem found
     ├── ConditionError    one condition that cannot be understood; positions count from its first character
+    ├── EvaluationError   a condition to which the series at hand give no answer, or which takes too long
+    ├── TemplateError     an annotation's template that failed while it was rendered
     ├── SecretError       a reference to a secret that cannot be followed now
     ├── StateRefused      the state file is damaged, foreign, or newer than this program
     ├── StoreError        the state could not be read or written now; trying again later may help
+    │   └── StateMoved    what a failed commit wrote turned out to be saved: read the state anew
     └── LockHeld          another process holds the state
 """
 
@@ -91,6 +94,14 @@ class ConditionError(AlertingError):
         super().__init__("; ".join(each.message for each in self.diagnostics if not each.warning))
 
 
+class TemplateError(AlertingError):
+    """An annotation's template that failed while it was rendered; its text goes out plain, with this reason."""
+
+
+class EvaluationError(AlertingError):
+    """A condition to which these series give no answer (labels that do not pair), or that is over its budget."""
+
+
 class SecretError(AlertingError):
     """A reference to a secret that cannot be followed now. Names the reference, never a value."""
 
@@ -101,6 +112,10 @@ class StateRefused(AlertingError):
 
 class StoreError(AlertingError):
     """The state could not be read or written now (busy, disk full, failed sync). Nothing was saved."""
+
+
+class StateMoved(StoreError):
+    """An earlier commit that had seemed to fail is on disk after all. Call the store's `open` and go on from that."""
 
 
 class LockHeld(AlertingError):

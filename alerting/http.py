@@ -1,29 +1,42 @@
 """Bounded HTTP for sources and the webhook: one request, a total deadline, a limit on what is unpacked.
 
-httpx's own timeouts are per read and half a MiB of gzip becomes a GiB, so both limits are put around it here.
-Redirects are answers like any other: nobody follows them.
+httpx's own timeouts are per read and half a MiB of gzip becomes a GiB, so both limits are put around it here:
+nothing takes longer than the deadline, from the first packet to the last byte, and nothing larger than the limit
+is held, packed or unpacked. Redirects are answers like any other: nobody follows them. Each request has a
+connection of its own: one that the server drops just then would look like a fault of the app, and a new address or
+certificate shows at once. Cookies are not kept, proxies and certificates named in the environment are not used: the
+settings alone say who is asked.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 import zlib
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from alerting.errors import AlertingError
-from alerting.model import FaultKind
+from alerting.errors import AlertingError, SecretError
+from alerting.model import Fault, FaultKind, Secret
 from alerting.ports import HttpAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import httpx
 
     from alerting.model import Millis
+    from alerting.ports import Clock, Http
 
-_WIRE_CHUNK = 64 * 1024
+DEADLINE: Millis = 10_000
+LIMIT = 8 * 1024 * 1024
+_UNUSABLE = "the address or a header in the settings cannot be used"
+_CUT = ("disconnected", "closed connection")  # how h11 and httpcore speak of an answer that is not whole
+_LONGEST_WAIT: Millis = 24 * 3_600_000  # a service that asks for more is not believed
+
+_Tls = tuple[bool | str, tuple[str, str] | None]
 
 
 class HttpFailed(AlertingError):
@@ -40,7 +53,7 @@ class HttpClient:
 
     def __init__(self, user_agent: str) -> None:
         self._user_agent = user_agent
-        self._clients: dict[object, httpx.AsyncClient] = {}
+        self._clients: dict[_Tls | None, httpx.AsyncClient] = {}
 
     async def request(
         self,
@@ -50,40 +63,90 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         params: Sequence[tuple[str, str]] | None = None,
         body: bytes | None = None,
-        deadline: Millis = 10_000,
-        limit: int = 8 * 1024 * 1024,
+        deadline: Millis = DEADLINE,
+        limit: int = LIMIT,
         verify: bool | str = True,
         cert: tuple[str, str] | None = None,
     ) -> HttpAnswer:
         """Make one request. Any status is an answer; anything else raises HttpFailed."""
-        client = self._client(verify, cert)
-        arguments: dict[str, Any] = {"headers": dict(headers or {}), "content": body}
+        client = self._client((verify, cert) if url[:6].lower() == "https:" else None)
+        progress = _Progress()
+        arguments: dict[str, Any] = {"headers": dict(headers or {}), "content": body, "extensions": {"trace": progress}}
+        # httpcore closes the socket of a handshake that it ends itself, not of one that is cancelled from outside.
+        arguments["timeout"] = (0.9 * deadline / 1000, None, None, None)
         if params:
             arguments["params"] = list(params)
         try:
             async with asyncio.timeout(deadline / 1000):
                 return await _read(client, method, url, arguments, limit)
-        except TimeoutError:
-            message = f"no whole answer within {deadline / 1000:g} s"
-            raise HttpFailed(FaultKind.TIMEOUT, message, maybe_taken=True) from None
+        except _Unusable as error:
+            raise HttpFailed(error.kind, str(error), maybe_taken=True) from None
+        except Exception as error:  # noqa: BLE001  httpx, h11, idna and ssl raise many kinds; each is named below
+            kind, message = _named(error)
+            if kind is FaultKind.TIMEOUT:
+                message = f"no whole answer within {deadline / 1000:.3g} s ({progress.phase})"
+            raise HttpFailed(kind, message, maybe_taken=progress.sent) from None
 
     async def close(self) -> None:
-        """Close idle connections."""
+        """Let go of the clients."""
         clients, self._clients = self._clients, {}
         for client in clients.values():
             await client.aclose()
 
-    def _client(self, verify: bool | str, cert: tuple[str, str] | None) -> httpx.AsyncClient:
-        key = (verify, cert)
-        if key not in self._clients:
-            self._clients[key] = _new_client(self._user_agent, verify, cert)
-        return self._clients[key]
+    def _client(self, tls: _Tls | None) -> httpx.AsyncClient:
+        """Give the client for a TLS setting; None is plain http, which loads no certificates."""
+        if tls not in self._clients:
+            try:
+                self._clients[tls] = _new_client(self._user_agent, tls)
+            except OSError as error:  # ssl.SSLError is one too
+                message = f"cannot use the certificate files of the settings: {error.strerror or 'not valid PEM'}"
+                raise HttpFailed(FaultKind.TLS, message, maybe_taken=False) from None
+        return self._clients[tls]
 
 
-def _new_client(user_agent: str, verify: bool | str, cert: tuple[str, str] | None) -> httpx.AsyncClient:
+class _Progress:
+    """How far one request has come; httpcore tells, step by step (its `trace` extension).
+
+    This is what makes `maybe_taken` honest: before the first byte of the request went out, nobody took it.
+    """
+
+    __slots__ = ("phase", "sent")
+
+    _PHASES = (
+        ("connect_tcp.started", "while connecting"),
+        ("start_tls.started", "in the TLS handshake"),
+        ("send_request_headers.started", "while sending the request"),
+        ("receive_response_headers.started", "connected, but no answer came"),
+        ("receive_response_body.started", "the answer began, but did not end"),
+    )
+
+    def __init__(self) -> None:
+        self.phase = "before a connection was free"
+        self.sent = False
+
+    async def __call__(self, event: str, _info: object) -> None:
+        for end, phase in self._PHASES:
+            if event.endswith(end):
+                self.phase = phase
+                self.sent = self.sent or "request" in end
+
+
+class _Unusable(Exception):
+    """An answer that came, but that cannot be read whole."""
+
+    def __init__(self, kind: FaultKind, message: str) -> None:
+        self.kind = kind
+        super().__init__(message)
+
+
+def _new_client(user_agent: str, tls: _Tls | None) -> httpx.AsyncClient:
+    from http.cookiejar import CookieJar, DefaultCookiePolicy  # noqa: PLC0415  httpx loads it anyhow
+
     import httpx  # noqa: PLC0415  heavy: only processes that speak HTTP pay for it
 
-    context: ssl.SSLContext | bool = verify if isinstance(verify, bool) else True
+    logging.getLogger("httpx").disabled = True  # at INFO it writes whole addresses, and ours hold secrets
+    verify, cert = tls or (False, None)
+    context: ssl.SSLContext | bool = bool(verify)
     if isinstance(verify, str) or cert:
         context = ssl.create_default_context(cafile=verify if isinstance(verify, str) else None)
         if verify is False:
@@ -93,69 +156,206 @@ def _new_client(user_agent: str, verify: bool | str, cert: tuple[str, str] | Non
             context.load_cert_chain(*cert)
     return httpx.AsyncClient(
         follow_redirects=False,
-        timeout=None,  # noqa: S113  the total deadline above bounds everything
+        timeout=None,  # noqa: S113  each request has its deadline
         verify=context,
         trust_env=False,
-        headers={"user-agent": user_agent, "accept-encoding": "gzip"},
-        limits=httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=90),
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        headers={"user-agent": user_agent, "accept-encoding": "gzip", "connection": "close"},
+        limits=httpx.Limits(max_connections=100, max_keepalive_connections=0),
     )
 
 
 async def _read(client: httpx.AsyncClient, method: str, url: str, arguments: dict[str, Any], limit: int) -> HttpAnswer:
-    import httpx  # noqa: PLC0415
-
-    try:
-        async with client.stream(method, url, **arguments) as response:
-            body = await _body(response, limit)
-            headers = {name.lower(): value for name, value in response.headers.items()}
-            return HttpAnswer(response.status_code, headers, body)
-    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        raise _failed(error) from None
+    async with client.stream(method, url, **arguments) as response:
+        expires = _certificate_end(response)  # before the body: the connection ends with it
+        body = await _body(response, limit)
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return HttpAnswer(response.status_code, headers, body, expires)
 
 
 async def _body(response: httpx.Response, limit: int) -> bytes:
-    """Read the body while counting what comes out of the unpacking, so that a bomb ends at the limit."""
-    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    """Read the body, counting what comes in and what comes out of the unpacking: a bomb ends at the limit."""
+    encoding = response.headers.get("content-encoding", "").strip().lower()
     unpacker = None
     if encoding in ("gzip", "x-gzip"):
         unpacker = zlib.decompressobj(16 + zlib.MAX_WBITS)
     elif encoding not in ("", "identity"):
-        raise HttpFailed(FaultKind.MALFORMED, f"content-encoding {encoding[:40]!r} is not taken", maybe_taken=True)
+        raise _Unusable(FaultKind.MALFORMED, f"content-encoding {encoding[:40]!r} was not asked for and is not taken")
     parts: list[bytes] = []
-    size = 0
-    async for raw in response.aiter_raw(_WIRE_CHUNK):
-        piece = unpacker.decompress(raw, limit - size + 1) if unpacker else raw
+    wire = size = 0
+    async for raw in response.aiter_raw():
+        wire += len(raw)
+        try:
+            piece = unpacker.decompress(raw, limit + 1 - size) if unpacker else raw
+        except zlib.error:
+            raise _Unusable(FaultKind.MALFORMED, "the packed answer is damaged") from None
         size += len(piece)
-        if size > limit:
-            raise HttpFailed(FaultKind.TOO_LARGE, f"answer is longer than {limit} bytes", maybe_taken=True)
+        if max(size, wire) > limit:
+            raise _Unusable(FaultKind.TOO_LARGE, f"the answer is longer than {limit} bytes")
+        if unpacker and unpacker.unused_data:
+            raise _Unusable(FaultKind.MALFORMED, "something follows the packed answer")
         parts.append(piece)
-    if unpacker and not unpacker.eof and size:
-        raise HttpFailed(FaultKind.MALFORMED, "packed answer ends too early", maybe_taken=True)
+    if unpacker and wire and not unpacker.eof:
+        raise _Unusable(FaultKind.MALFORMED, "the packed answer ends too early")
     return b"".join(parts)
 
 
-def _failed(error: Exception) -> HttpFailed:
-    """Name the fault. Texts of the library are left out: they can hold addresses with secrets in them."""
-    import httpx  # noqa: PLC0415
+def _certificate_end(response: httpx.Response) -> Millis | None:
+    """When the server's certificate ends; None without TLS, or where it was not checked."""
+    stream = response.extensions.get("network_stream")
+    tls = stream.get_extra_info("ssl_object") if stream is not None else None
+    certificate = tls.getpeercert() if tls is not None else None
+    return int(ssl.cert_time_to_seconds(str(certificate["notAfter"]))) * 1000 if certificate else None
 
-    chain: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and len(chain) < 10:  # noqa: PLR2004  no error has a longer chain
-        chain.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    if any(isinstance(each, ssl.SSLError) for each in chain):
-        reason = next(
-            str(getattr(each, "verify_message", "") or getattr(each, "reason", ""))
-            for each in chain
-            if isinstance(each, ssl.SSLError)
-        )
-        return HttpFailed(FaultKind.TLS, f"TLS refused: {reason or 'handshake failed'}", maybe_taken=False)
-    if any(isinstance(each, socket.gaierror) for each in chain):
-        return HttpFailed(FaultKind.DNS, "name not found", maybe_taken=False)
-    if isinstance(error, httpx.ConnectError) or any(isinstance(each, ConnectionRefusedError) for each in chain):
-        return HttpFailed(FaultKind.REFUSED, "connection refused or not reachable", maybe_taken=False)
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Give an error, what it came from, and what a group holds."""
+    for _ in range(10):  # no error has a longer chain
+        if error is None:
+            return
+        yield error
+        error = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__ or error.__context__
+
+
+def _named(error: Exception) -> tuple[FaultKind, str]:
+    """Name the fault. Texts of the library are left out: they can hold addresses with secrets in them."""
+    import httpx  # noqa: PLC0415  loaded by now
+
+    if isinstance(error, (TimeoutError, httpx.TimeoutException)):
+        return FaultKind.TIMEOUT, "no whole answer"
+    for each in _chain(error):
+        if isinstance(each, ssl.SSLError):
+            reason = getattr(each, "verify_message", "") or getattr(each, "reason", "") or "handshake failed"
+            return FaultKind.TLS, f"TLS refused: {str(reason).replace('_', ' ').lower()}"
+        if isinstance(each, socket.gaierror):
+            return FaultKind.DNS, "the name of the host is not found"
+        if isinstance(each, ConnectionRefusedError):
+            return FaultKind.REFUSED, "connection refused: nothing listens there"
+        if isinstance(each, (ValueError, OverflowError)):  # a port beyond 65535, a header that is not Latin-1 …
+            return FaultKind.MALFORMED, _UNUSABLE
     if isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError)):
-        return HttpFailed(FaultKind.MALFORMED, "not a usable address", maybe_taken=False)
-    if isinstance(error, (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError, OSError)):
-        return HttpFailed(FaultKind.RESET, "connection broken before the whole answer came", maybe_taken=True)
-    return HttpFailed(FaultKind.MALFORMED, f"{type(error).__name__} while reading the answer", maybe_taken=True)
+        return FaultKind.MALFORMED, _UNUSABLE
+    if isinstance(error, httpx.ConnectError):
+        return FaultKind.REFUSED, "the host cannot be reached"
+    if isinstance(error, httpx.RemoteProtocolError) and not any(word in str(error) for word in _CUT):
+        return FaultKind.MALFORMED, "what came is not HTTP"
+    if isinstance(error, (httpx.NetworkError, httpx.RemoteProtocolError, OSError)):
+        return FaultKind.RESET, "the connection broke before the whole answer came"
+    return FaultKind.INTERNAL, f"{type(error).__name__} while the answer was read"
+
+
+# ------------------------------------------------------------------------------------------- for sources
+
+
+def shown(url: str | Secret) -> str:
+    """Give an address as people may see it: no user, password, query or fragment; a secret one by its label."""
+    if isinstance(url, Secret):
+        return url.label
+    try:
+        parts = urlsplit(url)
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "(an address that cannot be read)"
+    return f"{parts.scheme}://{host}{port}{parts.path}"
+
+
+def revealed(value: str | Secret) -> str:
+    """Give the text itself. Raises SecretError."""
+    return value.reveal() if isinstance(value, Secret) else value
+
+
+def retry_at(answer: HttpAnswer, now: Millis) -> Millis | None:
+    """Read `Retry-After` (seconds, or an HTTP date); None where it is absent, past or nonsense."""
+    text = answer.headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        wait = int(text[:9]) * 1000
+    else:
+        from email.utils import parsedate_to_datetime  # noqa: PLC0415  heavy and seldom
+
+        try:
+            wait = int(parsedate_to_datetime(text).timestamp() * 1000) - now
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return now + min(wait, _LONGEST_WAIT) if wait > 0 else None
+
+
+class Endpoint:
+    """One address that a source reads: GETs it and puts every failure into words that name the source."""
+
+    def __init__(
+        self,
+        http: Http,
+        clock: Clock,
+        name: str,
+        url: str | Secret,
+        *,
+        headers: Mapping[str, str | Secret] | None = None,
+        deadline: Millis = DEADLINE,
+        limit: int = LIMIT,
+        verify: bool | str = True,
+    ) -> None:
+        self.name = name
+        self.clock = clock
+        self.url = url
+        self._http = http
+        self._headers = dict(headers or {})
+        self._deadline = deadline
+        self._limit = limit
+        self._verify = verify
+
+    async def get(
+        self, path: str = "", params: Sequence[tuple[str, str]] = (), deadline: Millis | None = None
+    ) -> HttpAnswer | Fault:
+        """Make one GET of the address, with `path` appended; any status but a redirect is an answer."""
+        try:
+            url = revealed(self.url) + path
+            headers = {name: revealed(value) for name, value in self._headers.items()}
+        except SecretError as error:
+            return Fault(FaultKind.SECRET, f"{self.name}: {error}")
+        if _scheme(url) not in ("http", "https"):
+            return self.fault(FaultKind.MALFORMED, "the address must begin with http:// or https://", path)
+        try:
+            answer = await self._http.request(
+                "GET",
+                url,
+                headers=headers,
+                params=params,
+                deadline=deadline or self._deadline,
+                limit=self._limit,
+                verify=self._verify,
+            )
+        except HttpFailed as error:
+            return self.fault(error.kind, str(error), path)
+        if 300 <= answer.status < 400:  # noqa: PLR2004  the redirects, 304 among them: nothing was asked conditionally
+            text = f"{answer.status}: it points to another address; redirects are not followed, set the final one"
+            return self.fault(FaultKind.REDIRECTED, text, path)
+        return answer
+
+    def fault(self, kind: FaultKind, text: str, path: str = "", retry: Millis | None = None) -> Fault:
+        """Say what happened, and to which source at which address."""
+        return Fault(kind, f"{self.name}: {text} ({shown(self.url)}{path})", retry)
+
+    def refused(self, answer: HttpAnswer, path: str = "", hints: Mapping[int, str] | None = None) -> Fault:
+        """Name the fault that a status outside 200 to 299 stands for; `hints` say what to do about some."""
+        status = answer.status
+        kind, hint = _STATUS.get(status, (FaultKind.BAD_STATUS, ""))
+        if status >= 500:  # noqa: PLR2004  the server's own faults
+            kind, hint = FaultKind.SERVER_ERROR, "the service itself fails"
+        hint = (hints or {}).get(status, hint)
+        text = f"answered {status}{': ' + hint if hint else ''}"
+        return self.fault(kind, text, path, retry_at(answer, self.clock.now()))
+
+
+_STATUS: Mapping[int, tuple[FaultKind, str]] = {
+    401: (FaultKind.UNAUTHORIZED, "it wants credentials, or refuses ours; check `headers`"),
+    403: (FaultKind.FORBIDDEN, "our credentials are not allowed to read it"),
+    404: (FaultKind.NOT_FOUND, "nothing is there; check the path"),
+    429: (FaultKind.RATE_LIMITED, "asked too often; raise the interval"),
+}
+
+
+def _scheme(url: str) -> str:
+    """Give the scheme of an address, in lower case; empty where there is none."""
+    head, separator, _ = url.partition("://")
+    return head.lower() if separator else ""

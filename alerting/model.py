@@ -137,10 +137,11 @@ def _escaped(value: str) -> str:
 class Secret:
     """A text that prints stars. `reveal()` follows its reference each time: a rotated value takes effect."""
 
-    __slots__ = ("_follow", "label")
+    __slots__ = ("_follow", "label", "revealed")
 
     def __init__(self, follow: Callable[[], str], label: str) -> None:
         self._follow = follow
+        self.revealed: set[str] = set()  # every value ever given out: what redaction must know, and no more
         self.label = label  # what may be shown: `${SLACK_WEBHOOK_URL}` or `(literal)`
 
     @classmethod
@@ -153,6 +154,7 @@ class Secret:
         value = self._follow()
         if not value:
             raise SecretError(f"{self.label} is empty; set it")
+        self.revealed.add(value)
         return value
 
     def __repr__(self) -> str:
@@ -416,6 +418,7 @@ class Alert:
     quiet_since: Millis | None = None  # firing, but the condition is false since then
     paused_at: Millis | None = None  # the condition is unknown (or the series gone) since then
     version: int = 0
+    gone_since: Millis | None = None  # its source was read without the series since then
 
 
 class Ended(StrEnum):
@@ -526,6 +529,7 @@ class Delivery:
     receipt: Receipt | None = None
     claimed_by: str = ""
     claimed_until: Millis = 0
+    settled_at: Millis = 0  # when it was sent or parked; 0: it is still owed
 
 
 # ------------------------------------------------------------------------------------------- settings

@@ -26,14 +26,30 @@ class Re2Pattern:
     def expand(self, text: str, template: str) -> str | None:
         """Fill `$1`, `${name}`, `$$` of the template as Go's regexp.Expand does; None when the text does not fit."""
         match = self._compiled.fullmatch(text)
-        if match is None:
-            return None
-        named: dict[str, str] = {name: value or "" for name, value in match.groupdict().items()}
-        groups: list[str] = [match.group(0), *(value or "" for value in match.groups())]
-        return _expanded(template, groups, named)
+        return None if match is None else _expanded(template, match)
+
+    def search(self, text: str) -> bool:
+        """Tell whether some part of the text fits."""
+        return self._compiled.search(text) is not None
+
+    def replace_all(self, text: str, template: str, limit: int) -> str:
+        """Replace each part that fits by the filled template. Raises ValueError beyond `limit` characters."""
+        out: list[str] = []
+        length = at = 0
+        for match in self._compiled.finditer(text):
+            out += (text[at : match.start()], _expanded(template, match))
+            length += len(out[-1]) + len(out[-2])
+            at = match.end()
+            if length > limit:
+                break
+        if length + len(text) - at > limit:
+            raise ValueError(f"the text grows over {limit:,} characters")
+        return "".join(out) + text[at:]
 
 
-def _expanded(template: str, groups: list[str], named: dict[str, str]) -> str:
+def _expanded(template: str, match: Any) -> str:
+    named: dict[str, str] = {name: value or "" for name, value in match.groupdict().items()}
+    groups: list[str] = [match.group(0), *(value or "" for value in match.groups())]
     out: list[str] = []
     at = 0
     while at < len(template):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Kind,
         Millis,
         Need,
+        Notice,
         Notification,
         Reading,
         Receipt,
@@ -73,7 +74,9 @@ class Notifier(Protocol):
     async def deliver(self, notification: Notification, previous: Receipt | None) -> Answer:
         """Make exactly one attempt, within the total deadline. Never raises for what the world does.
 
-        `previous` is the receipt of the last message that was sent with this group key, if any.
+        `previous` is the receipt of the last message that was sent with this group key, if any. When the last
+        attempt at this very notification answered RETRY or UNKNOWN *with* a receipt, it is that one instead:
+        so an attempt can tell the next one that the earlier message is gone ({}), or how to send it plainer.
         """
         ...
 
@@ -88,6 +91,7 @@ class HttpAnswer(NamedTuple):
     status: int
     headers: Mapping[str, str]  # names in lower case
     body: bytes  # decoded (gzip), not longer than the limit
+    tls_ends: Millis | None = None  # when the server's certificate ends; None without TLS
 
 
 class Http(Protocol):
@@ -151,6 +155,7 @@ class Snapshot(NamedTuple):
     announced: Mapping[tuple[AlertKey, str], str]  # (alert, receiver) -> group key, while its episode lasts
     good_config: str | None  # the last set of rules and settings that loaded, as text
     faults: Mapping[str, str]  # source -> why it failed last; absent: well
+    notices: Sequence[Notice] = ()  # what was announced of the alerts in `announced`, newest last
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +196,12 @@ class Store(Protocol):
         """Record how an attempt ended (state, attempts, next_at, why, receipt)."""
         ...
 
-    async def next_due(self) -> Millis | None:
-        """When the next pending delivery is due; None when nothing is owed."""
+    async def next_due(self, receiver: str | None = None) -> Millis | None:
+        """When something may be claimed next, of this receiver or of any; None when nothing is owed."""
+        ...
+
+    async def owing(self) -> Sequence[str]:
+        """Give the receivers, sorted, to which something is still owed."""
         ...
 
     async def previous_receipt(self, receiver: str, group_key: str) -> Receipt | None:
@@ -216,7 +225,7 @@ class SampleStore(Protocol):
         ...
 
     async def append(self, kept: Sequence[tuple[str, Kind, Sample]], received: Millis, horizon: Millis) -> None:
-        """Add samples and forget those older than `horizon`. A failure is swallowed and shown by `trouble`."""
+        """Add samples; forget those received before the time `horizon`. A failure is swallowed, see `trouble`."""
         ...
 
     @property
@@ -238,6 +247,14 @@ class Pattern(Protocol):
 
     def expand(self, text: str, template: str) -> str | None:
         """Fill `$1`, `${name}` of the template from a full match; None when the text does not fit."""
+        ...
+
+    def search(self, text: str) -> bool:
+        """Tell whether some part of the text fits."""
+        ...
+
+    def replace_all(self, text: str, template: str, limit: int) -> str:
+        """Replace each part that fits by the filled template. Raises ValueError beyond `limit` characters."""
         ...
 
 

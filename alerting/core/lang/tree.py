@@ -21,7 +21,11 @@ NOWHERE = Span(0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number; durations stand as seconds (`5m` is 300), hex and exponents are already read."""
+    """A number; hex and exponents are already read. In Prometheus' form durations are seconds (`5m` is 300).
+
+    In the native form `value` is in `unit`, as both were written (`5m` is 5 m; `1h30m` is 5400 s); after
+    `settle` every Number is bare, in the unit of what it stands against, and durations are seconds otherwise.
+    """
 
     value: float
     span: Span = NOWHERE
@@ -152,7 +156,13 @@ class Aggregate:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """`rate(x[5m])`. `check` turns `error_count > 10 per minute` into Call("peak", …) or Call("increase", …)."""
+    """`rate(x[5m])`, and what `check` makes of the left side of `error_count > 10 per 5m`.
+
+    On a counter that is `Call("increase", (Range(selector, D),))`. On counts of events per closed minute
+    (Kind.COUNT) it is `Call("peak", (Range(selector, D + 59 min), Number(D in seconds)))`: D is a whole number
+    of minutes; the sum of any D/1min consecutive buckets is a candidate; the value is the highest candidate that
+    ended since the rule's last evaluation (the newest one if none did), of at most 60. Labels are kept.
+    """
 
     func: str
     args: tuple[Node, ...]

@@ -1,0 +1,5 @@
+"""`python -m alerting` is `alerting`."""
+
+from alerting.cli.main import main
+
+main()

@@ -1,0 +1,299 @@
+"""One test, played: rules evaluated over made-up time, by the very code that runs them in earnest.
+
+Theory. As promtool does, all rules are evaluated at every evaluation interval from the start to the last check,
+group after group; what recording rules make is there for the rules behind them; a check of alerts looks at the
+evaluation at or before its time. Values in annotations are those of that evaluation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from alerting.casework.compare import Got, Wanted, alert_differences, sample_differences, series_text, written
+from alerting.casework.report import Failure, Outcome
+from alerting.casework.timeline import Timeline
+from alerting.core import render
+from alerting.core.evaluate import FAULT
+from alerting.core.lang.condition import compile_condition, evaluate_expression
+from alerting.core.lang.suggest import did_you_mean
+from alerting.core.lifecycle import policy_of
+from alerting.core.turn import Track, Turn
+from alerting.errors import ConditionError, EvaluationError, TemplateError
+from alerting.model import NO_LABELS, SHARED, AlertState, Labels, Reading, Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Literal
+
+    from alerting.casework.testfile import AlertCheck, Case, ExpressionCheck
+    from alerting.core.lang.condition import CompiledCondition
+    from alerting.core.lang.names import Names
+    from alerting.model import Alert, Condition, Millis, Notice, Rule, Transition, Value
+    from alerting.ports import Patterns
+
+_ALERTS = "ALERTS"  # the series that Prometheus makes of alerts
+_FOREVER = 2**62  # ms; in a test no time counts as not observed
+_SHOWN_SERIES = 8  # per selector, in what led there
+_SHOWN_STEPS = 6  # of an alert's life
+
+
+class Plan(NamedTuple):
+    """What is the same for all tests of a file."""
+
+    rules: Sequence[Rule]  # in the order of their evaluation
+    names: Names
+    dialect: Literal["native", "prometheus"]  # of expressions
+    interval: Millis  # between two evaluations
+    patterns: Patterns
+
+
+def play(case: Case, plan: Plan) -> Outcome:
+    """Run one test. Raises nothing for what a test or a rule can do: that is a failure with its reason."""
+    return _Play(case, plan).outcome()
+
+
+class _Play:
+    """One test while it is being played."""
+
+    def __init__(self, case: Case, plan: Plan) -> None:
+        self.case = case
+        self.plan = plan
+        self.timeline = Timeline(case, plan.names)
+        self.samples = self.timeline.samples
+        self.failures: list[Failure] = []
+        self.conditions: dict[str, CompiledCondition | ConditionError] = {}
+        self.made: dict[str, frozenset[Labels]] = {}  # what each rule recorded last
+        self.life: dict[str, list[Transition]] = {}
+        promql = case.outages is None
+        self.tracks = [self._track(rule, promql=promql) for rule in plan.rules]
+        self.faulty: set[str] = set()
+        needs = [need for rule in plan.rules for need in rule.condition.needs]
+        for check in case.expressions:
+            condition = self.compiled(check.expression)
+            needs += condition.needs if not isinstance(condition, ConditionError) else ()
+        self.shows_alerts = any(need.name in (_ALERTS, "") for need in needs)
+        if not promql:
+            self.samples.require([*needs, *self.timeline.everything()], plan.patterns)
+
+    def _track(self, rule: Rule, *, promql: bool) -> Track:
+        policy = policy_of(rule.spec, _FOREVER)
+        return Track(rule.spec, rule, policy._replace(vanish_after=0) if promql else policy)
+
+    def outcome(self) -> Outcome:
+        case = self.case
+        if self.tracks:
+            self._evaluate_rules()
+        elif case.alerts:
+            for check in case.alerts:
+                self._check_alerts(check, case.start)
+        self.timeline.finish()
+        for expression in case.expressions:
+            self._check_expression(expression)
+        checks = len(case.alerts) + len(case.expressions)
+        return Outcome(case.name, case.origin, checks, tuple(self.failures))
+
+    # ------------------------------------------------------------------------------------ rules
+
+    def _evaluate_rules(self) -> None:
+        case, interval = self.case, self.plan.interval
+        waiting = sorted(case.alerts, key=lambda check: check.at)
+        turns = [[track] for track in self.tracks] if self.shows_alerts else [self.tracks]
+        for offset in range(0, case.length + 1, interval):
+            now = case.start + offset
+            self.timeline.advance(now)
+            for tracks in turns:
+                self._turn(tracks, now)
+            while waiting and waiting[0].at < offset + interval:
+                self._check_alerts(waiting.pop(0), now)
+
+    def _turn(self, tracks: Sequence[Track], now: Millis) -> None:
+        turn = Turn(now, self.samples)
+        for track in tracks:
+            turn.evaluate(track)
+            if track.spec.record:
+                self._end_unrecorded(track, turn, now)
+        turn.apply()
+        for transition in turn.transitions:
+            self.life.setdefault(transition.key.rule_id, []).append(transition)
+        for track in turn.doubtful:
+            self._note_fault(track, now)
+        if self.shows_alerts and not tracks[0].spec.record:
+            self._show_alerts(tracks[0], now)
+
+    def _end_unrecorded(self, track: Track, turn: Turn, now: Millis) -> None:
+        """End the series that a recording rule does not make any more, as Prometheus does at once."""
+        made = frozenset(taken[2].labels for taken in turn.taken)
+        turn.taken.clear()
+        for labels in self.made.get(track.spec.id, frozenset()) - made:
+            self.samples.end(SHARED, track.spec.record, labels, now)
+        self.made[track.spec.id] = made
+
+    def _show_alerts(self, track: Track, now: Millis) -> None:
+        """Make the ALERTS series of a rule: 1 for each alert that is pending or firing."""
+        found = []
+        for alert in track.alerts.values():
+            if alert.state in (AlertState.PENDING, AlertState.FIRING):
+                labels = self._notice(track, alert, now).labels
+                found.append(Labels({**labels, "alertname": track.spec.name, "alertstate": alert.state.value}))
+        made = frozenset(found)
+        for gone in self.made.get(track.spec.id, frozenset()) - made:
+            self.samples.end(SHARED, _ALERTS, gone, now)
+        self.made[track.spec.id] = made
+        samples = tuple(Sample(_ALERTS, each, 1.0, now) for each in sorted(made, key=str))
+        self.samples.append(Reading(f"alerts of {track.spec.id}", SHARED, now, samples))
+
+    def _note_fault(self, track: Track, now: Millis) -> None:
+        """Fail the test, once, for a rule that cannot be evaluated; what the test makes fail is no fault."""
+        reasons = [gap.why for gap in track.gaps if self.case.outages is None or gap.why.startswith(FAULT)]
+        if reasons and track.spec.id not in self.faulty:
+            self.faulty.add(track.spec.id)
+            what = f"{track.spec.record or track.spec.name} could not be evaluated at {self._at(now)}"
+            self.failures.append(Failure(what, (reasons[0], *self._rule_lines(track)), self.case.origin))
+
+    # ------------------------------------------------------------------------------------ checks of alerts
+
+    def _check_alerts(self, check: AlertCheck, now: Millis) -> None:
+        tracks = [track for track in self.tracks if track.spec.name == check.alertname and not track.spec.record]
+        got = [each for track in tracks for each in self._firing(track, now)]
+        name = check.alertname
+        wanted = [
+            Wanted(Labels({**each.labels, "alertname": name}), each.annotations, each.reason) for each in check.expected
+        ]
+        lines = alert_differences(wanted, got)
+        if check.unknown:
+            reasons = [gap.why for track in tracks for gap in track.gaps]
+            if not any(check.unknown in reason for reason in reasons):
+                said = "; ".join(dict.fromkeys(reasons)) or "everything could be judged"
+                lines.append(f"unknown     expected because {check.unknown!r}, got: {said}")
+        if not lines:
+            return
+        if not tracks:
+            near = did_you_mean(name, {track.spec.name for track in self.tracks})
+            lines.append(f"no rule is called {name}{f', {near}' if near else ''}")
+        for track in tracks:
+            lines += self._led_there(track, now)
+        self.failures.append(Failure(f"{name} at {_span(check.at)}", tuple(lines), check.origin))
+
+    def _firing(self, track: Track, now: Millis) -> Iterator[Got]:
+        for alert in track.alerts.values():
+            if alert.state is AlertState.FIRING:
+                notice = self._notice(track, alert, now)
+                labels = Labels({**notice.labels, "alertname": track.spec.name})
+                yield Got(labels, notice.annotations, notice.why)
+
+    def _notice(self, track: Track, alert: Alert, now: Millis) -> Notice:
+        """Say of an alert what a receiver would be told if it had fired with the value that it has now."""
+        value, why = self._last_true(track, alert, now)
+        context = render.Context(
+            self.case.external_labels,
+            lambda expression: self._query(expression, now),
+            self.plan.patterns,
+            self.case.external_url,
+        )
+        unit = track.rule.condition.unit if track.rule else ""
+        return render.notice(replace(alert, value=value, why=why), track.spec, unit, context)
+
+    def _last_true(self, track: Track, alert: Alert, now: Millis) -> tuple[Value, str]:
+        """Give value and reason of the last evaluation that held, which `keep_firing_for` may have outlived."""
+        rule, interval = track.rule, self.plan.interval
+        moment = now
+        while rule is not None and moment >= max(alert.since, self.case.start):
+            result = rule.condition.evaluate(self.samples, moment - track.spec.query_offset, moment - interval)
+            for labels, value in result.true:
+                if labels == alert.labels:
+                    return value, result.why(labels, value)
+            moment -= interval
+        return alert.value, alert.why
+
+    # ------------------------------------------------------------------------------------ checks of expressions
+
+    def compiled(self, expression: str) -> CompiledCondition | ConditionError:
+        """Compile an expression once; give the error where it cannot be."""
+        found = self.conditions.get(expression)
+        if found is None:
+            try:
+                found, _ = compile_condition(
+                    expression,
+                    self.plan.names,
+                    self.plan.patterns,
+                    dialect=self.plan.dialect,
+                    interval=self.plan.interval,
+                )
+            except ConditionError as error:
+                found = error
+            self.conditions[expression] = found
+        return found
+
+    def _query(self, expression: str, now: Millis) -> list[tuple[Mapping[str, str], Value]]:
+        """Answer a template's `query "…"`."""
+        condition = self.compiled(expression)
+        if isinstance(condition, ConditionError):
+            raise TemplateError(f"query {expression!r}: {condition}")
+        try:
+            found = _series(evaluate_expression(condition, self.samples, now))
+        except EvaluationError as error:
+            raise TemplateError(f"query {expression!r}: {error}") from None
+        return [(labels.as_dict(), value) for labels, value in sorted(found, key=lambda each: str(each[0]))]
+
+    def _check_expression(self, check: ExpressionCheck) -> None:
+        condition = self.compiled(check.expression)
+        now = self.case.start + check.at
+        lines: list[str] = []
+        try:
+            if isinstance(condition, ConditionError):
+                lines += [f"{each.message} (character {each.span.start + 1})" for each in condition.diagnostics]
+            else:
+                found = _series(evaluate_expression(condition, self.samples, now))
+                lines += sample_differences(check.expected, found)
+        except EvaluationError as error:
+            lines.append(f"no answer   {error}")
+        if lines:
+            if not isinstance(condition, ConditionError):
+                lines += self._seen(condition, now)
+            what = f"{' '.join(check.expression.split())} at {_span(check.at)}"
+            self.failures.append(Failure(what, tuple(lines), check.origin))
+
+    # ------------------------------------------------------------------------------------ what led there
+
+    def _led_there(self, track: Track, now: Millis) -> Iterator[str]:
+        yield from self._rule_lines(track)
+        if track.rule is not None:
+            yield from self._seen(track.rule.condition, now - track.spec.query_offset)
+        for each in self.life.get(track.spec.id, [])[-_SHOWN_STEPS:]:
+            yield f"{self._at(each.at):>7} {each.before} -> {each.after} {each.labels}: {each.why}"
+
+    def _rule_lines(self, track: Track) -> Iterator[str]:
+        origin = track.spec.origin
+        yield f"the rule    {' '.join(track.spec.condition.split())} ({origin.file}:{origin.line})"
+
+    def _seen(self, condition: Condition, now: Millis) -> Iterator[str]:
+        """Give the samples that the condition's selectors saw, newest first in each."""
+        for need in dict.fromkeys(condition.needs):
+            selection = self.samples.selection(need.namespace, need.name, need.matchers, self.plan.patterns)
+            for series in selection.series[:_SHOWN_SERIES]:
+                low, high = series.bounds(now - max(need.window, self.samples.lookback), now)
+                values = [written(value) for value in series.values[low:high][-_SHOWN_SERIES:]]
+                name = f"{series.namespace}.{series.name}" if series.namespace != SHARED else series.name
+                shown = series_text(series.labels.with_(__name__=name))
+                yield f"            {shown} was {' '.join(values) or 'not there'}"
+            if not selection.series:
+                yield f"            {need.name or 'the selector'} finds no series"
+
+    def _at(self, moment: Millis) -> str:
+        return _span(moment - self.case.start)
+
+
+def _span(length: Millis) -> str:
+    """Write a duration as a test file has it: `1h30m`."""
+    parts = []
+    for size, unit in ((3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")):
+        count, length = divmod(length, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def _series(found: Value | Sequence[tuple[Labels, Value]]) -> Sequence[tuple[Labels, Value]]:
+    """Take a number or a text for the one series without labels."""
+    return [(NO_LABELS, found)] if isinstance(found, float | str) else found

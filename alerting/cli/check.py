@@ -1,0 +1,185 @@
+"""`alerting check`: evaluate once, send what is due, end. The form for cron."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from alerting.cli.exit import Exit
+from alerting.cli.loading import Loaded, adopt, load
+from alerting.cli.terminal import paint, say, say_json, table, warn
+from alerting.errors import AlertingError
+from alerting.model import AlertState, DeliveryState
+from alerting.wiring import Program, dry_store
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Collection, Sequence
+
+    from alerting.engine import RuleStatus, TickReport
+    from alerting.model import Delivery, Notification
+
+COLOURS = {"firing": "red", "pending": "yellow", "unknown": "blue", "ok": "green"}
+DEFAULT_GAP = 300_000  # ms without evaluation that `for` runs on over, where --every does not say
+_LEAST_FOR_SENDING = 1_000  # ms kept for sending, however long the reading took
+
+
+def main(arguments: Namespace) -> int:
+    """Run the command; give the exit code."""
+    return asyncio.run(_check(arguments))
+
+
+async def _check(arguments: Namespace) -> int:
+    loaded = load(arguments.config)
+    quiet = arguments.quiet or arguments.output == "json"
+    dry = await dry_store(loaded.settings) if arguments.dry_run else None
+    program = Program(loaded.settings, say=(lambda _: None) if arguments.output == "json" else say, dry=dry)
+    started = program.clock.monotonic()
+    snapshot = await program.open()
+    try:
+        warn(*map(str, loaded.problems if not quiet or not loaded.good else ()))
+        gap = 2 * arguments.every if arguments.every else DEFAULT_GAP
+        whole = await adopt(program, loaded, snapshot, max_gap=gap)
+        report = await program.engine.tick(only=_chosen(program, arguments.only, whole=whole))
+        left = max(_LEAST_FOR_SENDING, arguments.deadline - (program.clock.monotonic() - started))
+        sent = [] if arguments.dry_run else await program.outbox.drain(left)
+        statuses = program.engine.statuses()
+        if arguments.only:
+            statuses = [each for each in statuses if {each.rule.name, each.rule.id} & set(arguments.only)]
+        owed = 0 if arguments.dry_run else len(await program.store.owing())
+        code = _code(loaded, report, statuses, sent, owed)
+        if arguments.output == "json":
+            say_json(_document(statuses, report, sent, code, program))
+        elif not quiet or _changed(report, sent, snapshot.faults):
+            _print(statuses, report, sent, program, dry_run=arguments.dry_run)
+        return code
+    finally:
+        await program.close()
+
+
+def _chosen(program: Program, only: Sequence[str] | None, *, whole: bool) -> Collection[str] | None:
+    """Give the ids of the rules that `--only` names. Raises AlertingError for a name that no rule has.
+
+    Where the rules in force are not the whole set, those that are missing must not count as removed: all are named.
+    """
+    rules = [status.rule for status in program.engine.statuses()]
+    if not only:
+        return None if whole else {rule.id for rule in rules}
+    for name in only:
+        if not any(name in (rule.name, rule.id) for rule in rules):
+            known = ", ".join(sorted({rule.name for rule in rules}))
+            raise AlertingError(f"--only: no rule has the name or id {name!r}; there are: {known}")
+    return {rule.id for rule in rules if {rule.name, rule.id} & set(only)}
+
+
+def _code(
+    loaded: Loaded, report: TickReport, statuses: Sequence[RuleStatus], sent: Sequence[Delivery], owed: int
+) -> Exit:
+    if not loaded.good:
+        return Exit.CONFIG
+    if report.incomplete or owed or any(each.state is not DeliveryState.SENT for each in sent):
+        return Exit.INCOMPLETE
+    return Exit.FIRING if any(status.state == "firing" for status in statuses) else Exit.OK
+
+
+def _changed(report: TickReport, sent: Sequence[Delivery], faults_before: object) -> bool:
+    """Tell whether there is anything that the last run did not say."""
+    news = [each for each in report.transitions if each.after is not AlertState.PENDING]
+    troubled = any(each.state is not DeliveryState.SENT for each in sent)
+    return bool(news or troubled or report.trouble or dict(report.faults) != faults_before)
+
+
+def _print(
+    statuses: Sequence[RuleStatus],
+    report: TickReport,
+    sent: Sequence[Delivery],
+    program: Program,
+    *,
+    dry_run: bool,
+) -> None:
+    rows = [(each.state, each.rule.name, each.value, each.why or each.unknown) for each in statuses]
+    say(*table(("STATE", "RULE", "VALUE", "REASON"), rows, [COLOURS[each.state] for each in statuses]))
+    for name, why in sorted(report.faults.items()):
+        say(paint(f"source {name}: {program.redact(why)}", "blue"))
+    for notice in report.notices:
+        say(f"note: {notice}")
+    if report.trouble:
+        say(paint(f"not saved: {report.trouble}", "red"))
+    if dry_run:
+        say(*(f"would send to {each.receiver}: {each.title}" for each in report.notifications))
+    for delivery in sent:
+        say(*_delivery(delivery))
+
+
+def _delivery(delivery: Delivery) -> Sequence[str]:
+    notification = delivery.notification
+    if delivery.state is DeliveryState.SENT:
+        return (f"sent to {notification.receiver}: {notification.title}",)
+    what = "given up" if delivery.state is DeliveryState.PARKED else f"still owed after attempt {delivery.attempts}"
+    return (paint(f"{what}, to {notification.receiver}: {notification.title} ({delivery.why})", "red"),)
+
+
+def _document(
+    statuses: Sequence[RuleStatus], report: TickReport, sent: Sequence[Delivery], code: Exit, program: Program
+) -> Any:
+    return {
+        "exit": int(code),
+        "rules": [
+            {
+                "id": each.rule.id,
+                "name": each.rule.name,
+                "state": each.state,
+                "value": each.value,
+                "why": each.why,
+                "unknown": each.unknown,
+                "alerts": [
+                    {
+                        "labels": alert.labels.as_dict(),
+                        "state": alert.state,
+                        "since": alert.since,
+                        "value": alert.value,
+                        "why": alert.why,
+                        "episode": alert.episode,
+                    }
+                    for alert in each.alerts
+                ],
+            }
+            for each in statuses
+        ],
+        "sources": {name: program.redact(why) for name, why in report.faults.items()},
+        "transitions": [
+            {
+                "rule": each.key.rule_id,
+                "labels": each.labels.as_dict(),
+                "before": each.before,
+                "after": each.after,
+                "at": each.at,
+                "why": each.why,
+                "ended": each.ended,
+            }
+            for each in report.transitions
+        ],
+        "notifications": [_notification(each) for each in report.notifications],
+        "deliveries": [
+            {
+                "notification": each.notification.id,
+                "receiver": each.notification.receiver,
+                "title": each.notification.title,
+                "state": each.state,
+                "attempts": each.attempts,
+                "why": each.why,
+            }
+            for each in sent
+        ],
+        "trouble": report.trouble,
+        "notices": list(report.notices),
+    }
+
+
+def _notification(notification: Notification) -> Any:
+    return {
+        "id": notification.id,
+        "receiver": notification.receiver,
+        "title": notification.title,
+        "reason": notification.reason,
+    }

@@ -1,0 +1,84 @@
+"""Settings and rules on their way from files to a Program, with the last good set behind them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from alerting.config.cache import Cache
+from alerting.config.rules import RuleSet, load_rules
+from alerting.config.settings import Settings, find_settings, load_settings
+from alerting.config.snapshot import dump_good, load_good
+from alerting.config.vocabulary import names_of
+from alerting.errors import ConfigError, Problem
+from alerting.patterns import compile_pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from alerting.model import Millis
+    from alerting.ports import Snapshot
+    from alerting.wiring import Program
+
+_SHOWN = 3  # problems that the alert ConfigBroken names
+
+
+class Loaded(NamedTuple):
+    """What the files say now."""
+
+    settings: Settings
+    rules: RuleSet
+
+    @property
+    def good(self) -> bool:
+        """Tell whether the whole set loaded."""
+        return self.rules.good
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """Give what is wrong or odd, of settings and rules."""
+        return (*self.settings.warnings, *self.rules.problems)
+
+
+def load(explicit: str | None) -> Loaded:
+    """Read settings and rules. Raises ConfigError for settings that cannot be used; rules carry their problems."""
+    cwd, env = Path.cwd(), os.environ
+    cache = Cache.of_user(env)
+    settings = load_settings(find_settings(explicit, env, cwd), env, cwd, cache)
+    return Loaded(settings, load_rules(settings, None, compile_pattern, cache=cache))
+
+
+def load_settings_only(explicit: str | None) -> Settings:
+    """Read the settings, for commands that need no rules. Raises ConfigError."""
+    cwd, env = Path.cwd(), os.environ
+    return load_settings(find_settings(explicit, env, cwd), env, cwd, Cache.of_user(env))
+
+
+async def adopt(program: Program, loaded: Loaded, snapshot: Snapshot | None, *, max_gap: Millis | None = None) -> bool:
+    """Hand rules over: those of the files or, where they are broken, the last good ones from the state.
+
+    `snapshot` is None where the program already works by a good set. Tells whether they are a whole set, so that a
+    rule that is missing from it was removed on purpose.
+    Raises ConfigError where the files are broken and there is no good set to fall back on.
+    """
+    if loaded.good:
+        text = dump_good(loaded.settings, loaded.rules)
+        saved = snapshot is not None and snapshot.good_config == text
+        program.engine.report_config(None)
+        await program.adopt(loaded.settings, loaded.rules, max_gap=max_gap, good=None if saved else text)
+        return True
+    if snapshot is None or snapshot.good_config is None:
+        raise ConfigError([each for each in loaded.problems if not each.warning])
+    good = load_good(snapshot.good_config, names_of(loaded.settings), compile_pattern)
+    program.engine.report_config(broken(loaded.problems))
+    await program.adopt(loaded.settings, good, max_gap=max_gap)
+    return good.good
+
+
+def broken(problems: Sequence[Problem]) -> str:
+    """Say in one line what is wrong with a configuration."""
+    wrong = [each for each in problems if not each.warning]
+    shown = "; ".join(f"{each.where()}: {each.message}" for each in wrong[:_SHOWN])
+    more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+    return f"{shown}{more}"

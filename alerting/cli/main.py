@@ -1,0 +1,187 @@
+"""The command line: reads the words, picks the command, turns what went wrong into an exit code.
+
+Each command lives in a module of its own that is imported when it is asked for, so that `--version` and `check`
+load nothing that they do not use. This is one of the two shells (with the daemon) that catch everything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, NoReturn
+
+import alerting
+from alerting.cli.exit import Exit
+from alerting.config.durations import millis
+from alerting.errors import AlertingError, ConfigError, LockHeld, StateRefused, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DESCRIPTION = """\
+Alert rules as code: watches an app's health, metrics, Sentry and its host, and tells Slack and PagerDuty.
+
+Start with `alerting init`, then `alerting validate` and `alerting check`."""
+
+CHECK = """\
+Evaluates every rule once, sends what is due, and ends: the form for cron. The exit code tells how it went:
+  0  nothing fires
+  1  something fires
+  2  rules or settings are wrong (the last good ones stayed in force)
+  3  incomplete: a source or a delivery failed (goes before 1)
+  4  another alerting holds the state; this one did nothing
+  5  the state file was refused
+  70 a fault of alerting itself"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the whole grammar of the command line."""
+    top = argparse.ArgumentParser("alerting", description=DESCRIPTION, formatter_class=_Help)
+    top.add_argument("--version", action="version", version=f"alerting {alerting.__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _check(_command(commands, "check", "evaluate once, send what is due (cron)", CHECK))
+    _run(_command(commands, "run", "evaluate and send without end (the daemon)"))
+    _validate(_command(commands, "validate", "report every problem in rules and settings, with file and line"))
+    _query(_command(commands, "query", "evaluate an expression now and print its series"))
+    _test(_command(commands, "test", "run rule tests (Prometheus' unit-test format)"))
+    _command(commands, "status", "what fires, what is unknown and why, what is still owed")
+    _command(commands, "sources", "every metric on offer, with kind, unit and today's value")
+    _send_test(_command(commands, "send-test", "send a test message to a receiver"))
+    _schema(_command(commands, "schema", "print a JSON Schema, for editors", settings=False))
+    _init(_command(commands, "init", "write a commented settings file and one rule here", settings=False))
+    _completion(_command(commands, "completion", "print a completion script for your shell", settings=False))
+    return top
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30)
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    summary: str,
+    description: str = "",
+    *,
+    settings: bool = True,
+) -> argparse.ArgumentParser:
+    text = description or f"{summary[0].upper()}{summary[1:]}."
+    command = commands.add_parser(name, help=summary, description=text, formatter_class=_Help)
+    if settings:
+        where = "settings file (default: ALERTING_CONFIG, else alerting.yaml here)"
+        command.add_argument("--config", "-c", metavar="FILE", help=where)
+    if name not in ("run", "test", "init", "schema", "completion", "send-test"):
+        command.add_argument("--output", "-o", choices=("text", "json"), default="text", help="form of the output")
+    return command
+
+
+def _check(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--quiet", "-q", action="store_true", help="print only when something changed (cron mail)")
+    command.add_argument("--dry-run", action="store_true", help="send nothing, store nothing")
+    command.add_argument("--only", metavar="RULE", action="append", help="only this rule (name or id); repeatable")
+    every = "how often cron runs this; gaps longer than twice that count as unknown time (default: than 5 m)"
+    command.add_argument("--every", metavar="DURATION", type=_duration, help=every)
+    command.add_argument("--deadline", metavar="DURATION", type=_duration, default="50s", help="end by then (50s)")
+
+
+def _duration(text: str) -> int:
+    """Read `30s`, `5m`, `1h30m` into ms."""
+    units = text
+    for unit in ("ms", "s", "m", "h", "d"):
+        units = units.replace(unit, " ")
+    if not text[:1].isdigit() or not text[-1:].isalpha() or not units.replace(" ", "").isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration; write a number with its unit, such as 30s or 5m")
+    return millis(text)
+
+
+def _run(command: argparse.ArgumentParser) -> None:
+    _logging(command)
+    command.add_argument(
+        "--grace", metavar="DURATION", type=_duration, default="8s", help="time to finish sending at a stop (8s)"
+    )
+
+
+def _logging(command: argparse.ArgumentParser) -> None:
+    level = os.environ.get("ALERTING_LOG_LEVEL", "info")
+    form = os.environ.get("ALERTING_LOG_FORMAT", "text" if sys.stderr.isatty() else "json")
+    levels = ("debug", "info", "warning", "error")
+    command.add_argument("--log-level", choices=levels, default=level, help="ALERTING_LOG_LEVEL (info)")
+    forms = "ALERTING_LOG_FORMAT (text on a terminal, else json)"
+    command.add_argument("--log-format", choices=("text", "json"), default=form, help=forms)
+
+
+def _validate(command: argparse.ArgumentParser) -> None:
+    command.add_argument("files", metavar="FILE", nargs="*", help="check these rule files by themselves")
+    command.add_argument("--online", action="store_true", help="also ask the sources whether the names exist")
+
+
+def _query(command: argparse.ArgumentParser) -> None:
+    command.add_argument("expression", metavar="EXPR", help="a condition or expression, e.g. 'disk_usage > 50%%'")
+
+
+def _test(command: argparse.ArgumentParser) -> None:
+    command.add_argument("files", metavar="FILE", nargs="+", help="test files (rules/NAME.test.yaml)")
+    command.add_argument("--run", metavar="REGEX", help="only tests whose name matches")
+    command.add_argument("--output", "-o", choices=("text", "json", "junit"), default="text", help="form of the output")
+
+
+def _send_test(command: argparse.ArgumentParser) -> None:
+    command.add_argument("receiver", metavar="RECEIVER", help="a name under `receivers:`")
+
+
+def _schema(command: argparse.ArgumentParser) -> None:
+    names = ("rules", "settings", "sources", "notifiers")
+    command.add_argument("name", choices=names, nargs="?", default="rules", help="which one (default: rules)")
+
+
+def _init(command: argparse.ArgumentParser) -> None:
+    command.add_argument("folder", metavar="FOLDER", nargs="?", default=".", help="where (default: here)")
+
+
+def _completion(command: argparse.ArgumentParser) -> None:
+    command.add_argument("shell", choices=("bash", "zsh", "fish"), help="which shell")
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run the command that `argv` names and exit with its code."""
+    arguments = parser().parse_args(argv)
+    sys.exit(_guarded(arguments))
+
+
+def _guarded(arguments: argparse.Namespace) -> int:
+    """Run a command; say in one line what went wrong. Only ALERTING_DEBUG shows a traceback."""
+    try:
+        module = import_module(f"alerting.cli.{arguments.command.replace('-', '_')}")
+        return int(module.main(arguments))
+    except ConfigError as error:
+        return _refused(str(error), Exit.CONFIG)
+    except LockHeld as error:
+        return _refused(f"alerting: {error}", Exit.LOCKED)
+    except StateRefused as error:
+        return _refused(f"alerting: {error}", Exit.STATE)
+    except StoreError as error:
+        return _refused(f"alerting: {error}", Exit.INCOMPLETE)
+    except AlertingError as error:
+        return _refused(f"alerting: {error}", Exit.CONFIG)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads on: not a fault, and nothing to say it to
+        return Exit.OK
+    except Exception as error:
+        if os.environ.get("ALERTING_DEBUG"):
+            raise
+        text = f"alerting: a fault of its own ({type(error).__name__}); ALERTING_DEBUG=1 shows where, please report it"
+        return _refused(text, Exit.FAULT)
+
+
+def _refused(message: str, code: Exit) -> int:
+    print(message, file=sys.stderr)  # noqa: T201
+    return code
+
+
+if __name__ == "__main__":
+    main()

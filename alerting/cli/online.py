@@ -1,0 +1,59 @@
+"""`validate --online`: whether the names that rules read are there now, asked of the sources themselves."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from alerting.cli.loading import load
+from alerting.cli.reading import read
+from alerting.core.lang.suggest import did_you_mean
+from alerting.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from alerting.model import Need, Reading, Rule
+
+
+def look(config: str | None) -> list[Problem]:
+    """Give warnings: a source that cannot be read, a name that no reading holds."""
+    loaded = load(config)
+    needs = list(dict.fromkeys(need for rule in loaded.rules.rules for need in rule.condition.needs))
+    readings = asyncio.run(read(loaded.settings, needs))
+    problems = [
+        Problem(f"source {each.source} cannot be read: {each.fault.message}", "online", warning=True)
+        for each in readings
+        if each.fault is not None
+    ]
+    found = _found(readings)
+    for rule in loaded.rules.rules:
+        problems += [_missing(rule, need, found) for need in rule.condition.needs if _is_missing(need, found)]
+    return problems
+
+
+def _found(readings: Sequence[Reading]) -> Mapping[str, frozenset[str]]:
+    """Give the names that each namespace holds now; namespaces with a failed reading are left out."""
+    failed = {each.namespace for each in readings if each.fault is not None}
+    spaces: dict[str, set[str]] = {}
+    for reading in readings:
+        if reading.namespace not in failed:
+            spaces.setdefault(reading.namespace, set()).update(sample.name for sample in reading.samples)
+    return {space: frozenset(names) for space, names in spaces.items()}
+
+
+def _is_missing(need: Need, found: Mapping[str, frozenset[str]]) -> bool:
+    return bool(need.name) and need.namespace in found and need.name not in found[need.namespace]
+
+
+def _missing(rule: Rule, need: Need, found: Mapping[str, frozenset[str]]) -> Problem:
+    name = f"{need.namespace}.{need.name}" if need.namespace else need.name
+    origin = rule.spec.origin
+    return Problem(
+        f"{rule.name}: no series {name!r} just now",
+        origin.file,
+        origin.line,
+        origin.column,
+        hint=did_you_mean(need.name, found[need.namespace]),
+        warning=True,
+    )

@@ -1,0 +1,81 @@
+"""`alerting query`: evaluate an expression now and print what it gives."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from alerting.cli.exit import Exit
+from alerting.cli.loading import load_settings_only
+from alerting.cli.reading import read
+from alerting.cli.terminal import say, say_json, table, warn
+from alerting.clock import SystemClock
+from alerting.config.vocabulary import names_of
+from alerting.core.lang.condition import compile_condition, evaluate_expression
+from alerting.core.lang.units import format_value
+from alerting.core.samples import Samples
+from alerting.errors import AlertingError, ConditionError, Problem
+from alerting.model import NO_LABELS
+from alerting.patterns import compile_pattern
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Sequence
+
+    from alerting.core.lang.condition import CompiledCondition
+    from alerting.errors import Diagnostic
+    from alerting.model import Labels, Reading, Value
+
+
+def main(arguments: Namespace) -> int:
+    """Print the series; exit 3 where something that the expression needs could not be read."""
+    settings = load_settings_only(arguments.config)
+    text = arguments.expression
+    try:
+        condition, warnings = compile_condition(text, names_of(settings), compile_pattern)
+    except ConditionError as error:
+        wrong = [each for each in error.diagnostics if not each.warning]
+        raise AlertingError("\n".join(str(_problem(text, each)) for each in wrong)) from None
+    warn(*(str(_problem(text, each)) for each in warnings))
+    readings = asyncio.run(read(settings, condition.needs))
+    found, gaps = _evaluate(condition, readings)
+    if arguments.output == "json":
+        series = [{"labels": labels.as_dict(), "value": value} for labels, value in found]
+        say_json({"expression": text, "unit": condition.unit, "series": series, "unknown": gaps})
+    else:
+        if found:
+            rows = [(str(labels) or "(no labels)", _text(value, condition.unit)) for labels, value in found]
+            say(*table(("SERIES", "VALUE"), rows))
+        elif not gaps:
+            say("no series: nothing fits, or no comparison holds")
+        warn(*(f"unknown: {why}" for why in gaps))
+    return Exit.INCOMPLETE if gaps else Exit.OK
+
+
+def _evaluate(
+    condition: CompiledCondition, readings: Sequence[Reading]
+) -> tuple[Sequence[tuple[Labels, Value]], list[str]]:
+    samples = Samples()
+    samples.require(condition.needs, compile_pattern)
+    for reading in readings:
+        samples.append(reading)
+    now = SystemClock().now()
+    outcome = evaluate_expression(condition, samples, now)
+    if isinstance(outcome, (int, float, str)):
+        outcome = [(NO_LABELS, outcome)]
+    return outcome, [gap.why for gap in condition.evaluate(samples, now).gaps]
+
+
+def _problem(text: str, each: Diagnostic) -> Problem:
+    """Show a diagnostic under the line of the expression that it is about."""
+    line = text.count("\n", 0, each.span.start) + 1
+    column = each.span.start - text.rfind("\n", 0, each.span.start)
+    width = max(1, each.span.end - each.span.start)
+    shown = text.split("\n")[line - 1]
+    return Problem(
+        each.message, "EXPR", line, column, each.hint, shown, min(width, len(shown) - column + 1), each.warning
+    )
+
+
+def _text(value: Value, unit: str) -> str:
+    return repr(value) if isinstance(value, str) else format_value(value, unit)

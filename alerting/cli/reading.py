@@ -1,0 +1,38 @@
+"""Reading every source once, for commands that look and decide nothing: `sources`, `query`, `validate --online`."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from alerting.cli.terminal import say
+from alerting.wiring import Program, dry_store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from alerting.config.settings import Settings
+    from alerting.model import Need, Reading
+    from alerting.ports import Source
+
+
+async def read(settings: Settings, needs: Sequence[Need]) -> Sequence[Reading]:
+    """Read what `needs` ask of the sources that offer it, all at once. Faults are in the readings, secrets are not."""
+    program = Program(settings, say=say, dry=await dry_store(settings))
+    try:
+        asked = [(source, _of(source, needs)) for source in program.sources(settings)]
+        readings = await asyncio.gather(*(source.fetch(these, None) for source, these in asked if these))
+        return [_clean(reading, program) for reading in readings]
+    finally:
+        await program.close()
+
+
+def _of(source: Source, needs: Sequence[Need]) -> Sequence[Need]:
+    return [need for need in needs if need.namespace == source.namespace]
+
+
+def _clean(reading: Reading, program: Program) -> Reading:
+    if reading.fault is None:
+        return reading
+    return replace(reading, fault=reading.fault._replace(message=program.redact(reading.fault.message)))

@@ -1,0 +1,80 @@
+"""`alerting send-test`: one message to one receiver, marked as a test, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from alerting.cli.exit import Exit
+from alerting.cli.loading import load
+from alerting.cli.terminal import say, warn
+from alerting.core.lang.suggest import did_you_mean
+from alerting.errors import AlertingError
+from alerting.model import AlertKey, Notice, Notification, Outcome
+from alerting.wiring import Program, dry_store, host_name
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from alerting.model import Millis
+
+
+def main(arguments: Namespace) -> int:
+    """Send; exit 3 when it did not arrive."""
+    return asyncio.run(_send(arguments))
+
+
+async def _send(arguments: Namespace) -> int:
+    loaded = load(arguments.config)
+    name, receivers = arguments.receiver, loaded.settings.receivers
+    if loaded.settings.configured and name not in receivers:
+        hint = did_you_mean(name, receivers) or f"there are: {', '.join(receivers) or 'none'}"
+        raise AlertingError(f"the settings have no receiver {name!r}; {hint}")
+    program = Program(loaded.settings, say=say, dry=await dry_store(loaded.settings))
+    try:
+        notifier = program.notifier(name, loaded.settings)
+        for notification in _messages(name, program.clock.now()):
+            answer = await notifier.deliver(notification, None)
+            state = "resolve" if notification.all_resolved else "alert"
+            if answer.outcome is not Outcome.SENT:
+                warn(f"the test {state} was not taken by {name}: {answer.outcome}, {program.redact(answer.why)}")
+                return Exit.INCOMPLETE
+            say(f"the test {state} was taken by {name}")
+    finally:
+        await program.close()
+    return Exit.OK
+
+
+def _messages(receiver: str, now: Millis) -> list[Notification]:
+    """Make a firing message and its resolve, both saying plainly what they are."""
+    host = host_name()
+    notice = Notice(
+        key=AlertKey("alerting/test", "test"),
+        episode=f"test-{now}",
+        step="firing",
+        name="TestMessage",
+        labels={"instance": host},
+        severity="info",
+        value="",
+        why=f"a test sent by `alerting send-test {receiver}`; nothing is wrong",
+        fired_at=now,
+    )
+    ended = Notice(
+        key=notice.key,
+        episode=notice.episode,
+        step="resolved",
+        name=notice.name,
+        labels=notice.labels,
+        severity=notice.severity,
+        value="",
+        why=notice.why,
+        fired_at=now,
+        resolved_at=now,
+        ended="the test is over",
+    )
+    common = {"instance": host}
+    key = f"alerting-test-{host}-{now}"
+    return [
+        Notification(f"{key}-1", receiver, key, "test", now, "TEST: TestMessage", (notice,), (), common),
+        Notification(f"{key}-2", receiver, key, "test over", now, "TEST over: TestMessage", (), (ended,), common),
+    ]

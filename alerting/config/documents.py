@@ -1,0 +1,425 @@
+"""YAML text to values that know where they stand, within limits.
+
+The law: nothing is guessed. Only `true`/`false`, `null`/`~` and numbers as JSON writes them are more than text;
+what YAML versions read differently (`no`, `012`, `1:30`, `0o7`, `1_000`) stays the text that was written, so the
+schema refuses it where a number or a truth value belongs. Duplicate keys and tags are errors. Anchors, aliases
+and merge keys work, but count as what they expand to. Values are built from the parser's events (libyaml's where
+PyYAML has it), never by a constructor that could run code.
+
+`Map` and `Seq` are a dict and a list that also hold positions; a position is one number, `line << 20 | column`,
+both from 0 (see `place`).
+"""
+
+from __future__ import annotations
+
+import gc
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import yaml
+from yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+
+from alerting.config.files import MOST_BYTES, too_large
+from alerting.config.syntax import explained
+from alerting.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+At: TypeAlias = int
+Value: TypeAlias = Any  # Map, Seq, str, int, float, bool or None
+
+MOST_NODES = 400_000  # values and keys, aliases counted as what they expand to
+MOST_LEVELS = 64
+MOST_PROBLEMS = 200  # in one file; whoever has more mends these first
+
+_COLUMN_BITS = 20
+_COLUMN_MASK = (1 << _COLUMN_BITS) - 1
+_LONGEST_SHOWN = 200  # characters of a line that is shown with a problem
+_STR_TAG = "tag:yaml.org,2002:str"
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x84\x86-\x9f]")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
+_WORD = re.compile(r"[^\s,\[\]{}#]*")
+_WORDS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_NULLS = frozenset(("", "~", "null", "Null", "NULL"))
+_TYPED_START = frozenset("0123456789-tTfFnN~")  # first characters of all that may be more than text
+_TOO_MANY = f"holds more than {MOST_NODES} values up to here, aliases counted as what they expand to"
+_NODE_EVENTS = frozenset(
+    (ScalarEvent, AliasEvent, MappingStartEvent, MappingEndEvent, SequenceStartEvent, SequenceEndEvent)
+)
+_MOST_DIGITS = 400  # of a number; longer ones stay text and no schema takes them
+
+
+class Map(dict[str, Value]):
+    """A mapping. `marks` holds the positions of key and value, in the order of the keys."""
+
+    __slots__ = ("at", "marks")
+
+    at: At
+    marks: list[At]
+
+    def key_at(self, key: str) -> At:
+        """Give the position of a key."""
+        return self.marks[2 * list(self).index(key)]
+
+    def value_at(self, key: str) -> At:
+        """Give the position of a key's value."""
+        return self.marks[2 * list(self).index(key) + 1]
+
+
+class Seq(list[Value]):
+    """A list. `marks` holds the positions of its items."""
+
+    __slots__ = ("at", "marks")
+
+    at: At
+    marks: list[At]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document of a file: its value and where that stands."""
+
+    value: Value
+    at: At
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """What one file holds. `problems` is empty when all of it could be read."""
+
+    name: str  # as people are to see it
+    data: bytes
+    documents: tuple[Document, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    _lines: list[bytes] = field(default_factory=list)
+
+    def line(self, number: int) -> str:
+        """Give one line, counted from 0, without its end."""
+        if not self._lines:
+            self._lines.extend(self.data.split(b"\n"))
+        raw = self._lines[number] if 0 <= number < len(self._lines) else b""
+        return raw[:_COLUMN_MASK].rstrip(b"\r").decode("utf-8", "replace")
+
+    def lines_from(self, number: int) -> Iterator[str]:
+        """Give the lines from `number` on."""
+        self.line(0)
+        for index in range(number, len(self._lines)):
+            yield self.line(index)
+
+    def problem(self, message: str, at: At, *, hint: str = "", width: int = 1, warning: bool = False) -> Problem:
+        """Make a problem of this file, with the line that it stands in."""
+        line, column = place(at)
+        text = self.line(line - 1)
+        return Problem(
+            message=message,
+            file=self.name,
+            line=line,
+            column=column,
+            hint=hint,
+            source_line=text if len(text) <= _LONGEST_SHOWN else "",
+            width=width,
+            warning=warning,
+        )
+
+
+def place(at: At) -> tuple[int, int]:
+    """Turn a position into line and column, both counted from 1."""
+    return (at >> _COLUMN_BITS) + 1, (at & _COLUMN_MASK) + 1
+
+
+def position(line: int, column: int) -> At:
+    """Turn line and column, both counted from 0, into a position."""
+    return line << _COLUMN_BITS | min(column, _COLUMN_MASK)
+
+
+def parse(data: bytes, name: str) -> File:
+    """Read all documents of a text. What is wrong stands in `problems`; nothing is raised."""
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    unreadable = _unreadable(data, name)
+    if unreadable:
+        return File(name, data, problems=(unreadable,))
+    builder = _Builder(File(name, data))
+    collecting = gc.isenabled()
+    gc.disable()  # hundreds of thousands of small values, none of them garbage: collecting costs as much as reading
+    try:
+        builder.run(_events(data))
+    except yaml.YAMLError as error:
+        builder.problems.append(_syntax(builder.file, error))
+    except _Stop as error:
+        builder.problems.append(error.problem)
+    finally:
+        if collecting:
+            gc.enable()
+    documents = builder.documents()
+    if not documents and not builder.problems:
+        builder.problems.append(Problem("holds nothing", name, hint="write a rule or settings, or remove the file"))
+    return File(name, data, documents, tuple(builder.problems))
+
+
+def _unreadable(data: bytes, name: str) -> Problem | None:
+    """Find what makes a text no text, before the parser sees it."""
+    if len(data) > MOST_BYTES:
+        return too_large(name)
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return Problem("is UTF-16 or UTF-32", name, hint="save it as UTF-8")
+    file = File(name, data)
+    control = _CONTROL.search(data)
+    if control:
+        at = _byte_at(data, control.start())
+        code = control[0][-1]  # in two bytes (U+0080 to U+009F) the last is the code
+        return file.problem(f"a control character (U+{code:04X}) stands here", at, hint="remove it")
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return file.problem("is not UTF-8 from here on", _byte_at(data, error.start), hint="save the file as UTF-8")
+    return None
+
+
+def _byte_at(data: bytes, index: int) -> At:
+    start = data.rfind(b"\n", 0, index) + 1
+    return position(data.count(b"\n", 0, index), len(data[start:index].decode("utf-8", "replace")))
+
+
+def _events(data: bytes) -> Callable[[], Any]:
+    """Give the function that gives the next event: libyaml's parser, or PyYAML's own where that is absent."""
+    try:
+        from yaml._yaml import CParser  # noqa: PLC0415  absent where PyYAML was built without libyaml
+    except ImportError:
+        return python_events(data)
+    following: Callable[[], Any] = CParser(data).get_event
+    return following
+
+
+def python_events(data: bytes) -> Callable[[], Any]:
+    """Give the function that gives the next event, in pure Python."""
+    loader = yaml.BaseLoader(data)
+    following: Callable[[], Any] = loader.get_event
+    return following
+
+
+def locate(document: Document, path: Sequence[str | int], *, at_key: bool = False) -> At:
+    """Give the position of what keys and indexes lead to, as far as they lead; `at_key`: of the last key itself."""
+    value, at = document.value, document.at
+    for count, step in enumerate(path, 1):
+        if isinstance(value, Map) and isinstance(step, str) and step in value:
+            at = value.key_at(step) if at_key and count == len(path) else value.value_at(step)
+            value = value[step]
+        elif isinstance(value, Seq) and isinstance(step, int) and step < len(value):
+            at, value = value.marks[step], value[step]
+        else:
+            break
+    return at
+
+
+def comment_hint(file: File, document: Document, path: Sequence[str | int]) -> str:
+    """Say so where a value is missing because a comment begins in its place, as in `channel: #ops`."""
+    line = file.line(place(locate(document, path, at_key=True))[0] - 1)
+    if path and line.partition(f"{path[-1]}:")[2].lstrip().startswith("#"):
+        return "`#` begins a comment; put quotes around a text that begins with it"
+    return ""
+
+
+def texts(file: File, mapping: Map) -> dict[str, str]:
+    """Give a mapping of scalars as texts: numbers and truth values as they are written in the file."""
+    return {
+        key: value if isinstance(value, str) else written(file, value, mapping.value_at(key))
+        for key, value in mapping.items()
+    }
+
+
+def written(file: File, value: Value, at: At) -> str:
+    """Give a scalar as the text that stands in the file."""
+    if isinstance(value, str):
+        return value
+    line, column = place(at)
+    word = _WORD.match(file.line(line - 1), column - 1)
+    if word and _typed(word[0]) == value:
+        return word[0] if value is not None else ""
+    return "" if value is None else str(value).lower()  # it stands elsewhere: an alias
+
+
+class _Stop(Exception):  # noqa: N818  not an error of anybody: the reading ends here
+    """One problem after which the rest of a file is not read."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        super().__init__(problem.message)
+
+
+class _Open(NamedTuple):
+    """A collection that is being read: what stands outside it, to go on with when it ends."""
+
+    items: list[Value]
+    marks: list[At]
+    in_map: bool
+    at: At
+    before: int  # nodes read before it
+    anchor: str | None
+
+
+class _Builder:
+    """Turns events into values; keeps its own stack, so that no nesting can exhaust Python's."""
+
+    def __init__(self, file: File) -> None:
+        self.file = file
+        self.problems: list[Problem] = []
+        self.values: list[Value] = []  # of the documents that ended
+        self.marks: list[At] = []
+        self.anchors: dict[str, tuple[Value, int]] = {}  # value, and how many nodes it is
+        self.keys: dict[str, str] = {}  # each key once: rule files repeat few
+
+    def run(self, following: Callable[[], Any]) -> None:
+        """Read all events. Raises _Stop where a limit is passed, and what the parser raises."""
+        stack: list[_Open] = []
+        items, marks = self.values, self.marks  # of the innermost collection; in a mapping keys and values take turns
+        in_map = False
+        nodes = 0
+        while (event := following()) is not None:
+            kind = event.__class__
+            if kind not in _NODE_EVENTS:
+                if kind is DocumentStartEvent:
+                    self.anchors.clear()
+                    nodes += 1
+                continue
+            mark = event.start_mark
+            at = mark.line << _COLUMN_BITS | mark.column
+            if kind is ScalarEvent:
+                value: Value = event.value
+                if event.anchor is not None or event.tag is not None:
+                    value = self._decorated(event, at)
+                elif (
+                    (not value or value[0] in _TYPED_START)
+                    and event.implicit[0]
+                    and not (in_map and not len(items) & 1)
+                ):
+                    value = _typed(value)
+            elif kind is MappingEndEvent or kind is SequenceEndEvent:
+                value = self._mapping(items, marks) if in_map else Seq(items)
+                value.marks = marks
+                items, marks, in_map, value.at, before, anchor = stack.pop()
+                at = value.at
+                if anchor is not None:
+                    self.anchors[anchor] = (value, nodes - before)
+            elif kind is AliasEvent:
+                value, weight = self._alias(event.anchor, at)
+                nodes += weight
+            else:
+                if event.tag is not None:
+                    self._tag(event.tag, at)
+                if len(stack) == MOST_LEVELS:
+                    raise _Stop(self.file.problem(f"is nested deeper than {MOST_LEVELS} levels", at))
+                stack.append(_Open(items, marks, in_map, at, nodes, event.anchor))
+                items, marks, in_map = [], [], kind is MappingStartEvent
+                continue
+            items.append(value)
+            marks.append(at)
+            nodes += 1
+            if nodes > MOST_NODES:
+                raise _Stop(self.file.problem(_TOO_MANY, at))
+
+    def documents(self) -> tuple[Document, ...]:
+        """Give the documents that were read whole; those without a value are none."""
+        both = zip(self.values, self.marks, strict=True)
+        return tuple(Document(value, at) for value, at in both if value is not None)
+
+    def _mapping(self, items: list[Value], marks: list[At]) -> Map:
+        """Make the mapping of keys and values in turn; report keys that are no texts or stand there twice."""
+        shared = self.keys
+        try:
+            made = Map(zip([shared.setdefault(key, key) for key in items[::2]], items[1::2], strict=True))
+        except TypeError:
+            made = Map()
+        if 2 * len(made) == len(items) and "<<" not in made:
+            return made
+        made.clear()
+        kept: list[At] = []
+        for index in range(0, len(items), 2):
+            key, at = items[index], marks[index]
+            if not isinstance(key, str):
+                self._report("a key must be a plain text", at)
+            elif key in made:
+                line = place(kept[2 * list(made).index(key)])[0]
+                self._report(
+                    f"key {key!r} stands here again", at, hint=f"it stands in line {line} already", width=len(key)
+                )
+            else:
+                made[key] = items[index + 1]
+                kept += (at, marks[index + 1])
+        if "<<" in made:
+            self._merge(made, kept)
+        marks[:] = kept
+        return made
+
+    def _merge(self, made: Map, marks: list[At]) -> None:
+        """Put in what the merge key `<<` names, for keys that are not there."""
+        index = list(made).index("<<")
+        at = marks[2 * index + 1]
+        del marks[2 * index : 2 * index + 2]
+        merged = made.pop("<<")
+        for each in merged if isinstance(merged, Seq) else [merged]:
+            if not isinstance(each, Map):
+                self._report("`<<` merges mappings, this is none", at)
+                continue
+            for key, value in each.items():
+                if key not in made:
+                    made[key] = value
+                    marks += (at, at)
+
+    def _decorated(self, event: Any, at: At) -> Value:
+        """Read a scalar that has an anchor or a tag."""
+        value: Value = event.value
+        if event.tag is None:
+            value = _typed(value) if event.implicit[0] else value
+        elif event.tag not in ("!", _STR_TAG):
+            self._tag(event.tag, at)
+        if event.anchor is not None:
+            self.anchors[event.anchor] = (value, 1)
+        return value
+
+    def _alias(self, name: str, at: At) -> tuple[Value, int]:
+        if name not in self.anchors:
+            raise _Stop(self.file.problem(f"alias *{name} has no anchor &{name} that ended before it", at))
+        return self.anchors[name]
+
+    def _tag(self, tag: str, at: At) -> None:
+        shown = tag.replace("tag:yaml.org,2002:", "!!", 1)
+        self._report(f"tag {shown[:60]!r} is not taken", at, hint="write plain YAML; quote what is to be a text")
+
+    def _report(self, message: str, at: At, *, hint: str = "", width: int = 1) -> None:
+        self.problems.append(self.file.problem(message, at, hint=hint, width=width))
+        if len(self.problems) >= MOST_PROBLEMS:
+            raise _Stop(self.file.problem("has more problems than are listed", at))
+
+
+def _typed(text: str) -> Value:
+    """Read a plain scalar: true, false, null, numbers as JSON writes them; anything else is text."""
+    if text in _NULLS:
+        return None
+    if text in _WORDS:
+        return _WORDS[text]
+    match = _NUMBER.fullmatch(text)
+    if match is None or len(text) > _MOST_DIGITS:
+        return text
+    if match[1] is None and match[2] is None:
+        return int(text)
+    number = float(text)
+    return number if number - number == 0 else text  # 1e999 is no number that JSON has
+
+
+def _syntax(file: File, error: yaml.YAMLError) -> Problem:
+    said = str(getattr(error, "problem", "") or "")
+    marks = [getattr(error, "problem_mark", None), getattr(error, "context_mark", None)]
+    mark = next((each for each in (reversed(marks) if "unexpected" in said else marks) if each is not None), None)
+    line, column = (mark.line, mark.column) if mark else (0, 0)
+    message, hint = explained(said, file.line(line), column)
+    return file.problem(message, position(line, column), hint=hint)

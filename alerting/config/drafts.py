@@ -1,0 +1,209 @@
+"""From the documents of rule files to rules as they were written: RuleSpecs, and where their texts stand.
+
+Two forms. A rule by itself, in a list or under `rules:` is native. What stands under `groups:` is Prometheus' own
+form: PromQL throughout, keys and defaults as there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from alerting.config import documents
+from alerting.config import schema as schemas
+from alerting.config.durations import millis
+from alerting.config.identity import Ids
+from alerting.config.settings import names_in
+from alerting.model import OnMissing, Origin, RuleSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from alerting.config.documents import At, Document, File, Map
+    from alerting.config.sections import Steps
+    from alerting.errors import Problem
+    from alerting.model import Millis
+
+PROMETHEUS_VANISH: Millis = 0  # there a series that is gone ends its alert at once
+
+
+class Written(NamedTuple):
+    """A text of a rule and where it stands."""
+
+    text: str
+    at: At
+
+
+class Draft(NamedTuple):
+    """A rule as it was written, and where its parts stand."""
+
+    spec: RuleSpec
+    file: File
+    rule: Map
+    condition: Written
+    templates: tuple[Written, ...]  # texts that hold `{{`
+
+
+class Around(NamedTuple):
+    """What a rule takes from the group that it stands in."""
+
+    group: str
+    interval: Millis
+    labels: Mapping[str, str]
+    limit: int
+    query_offset: Millis
+
+
+class Reader:
+    """Reads rule files one after the other; what is wrong in them gathers in `problems`."""
+
+    def __init__(self, interval: Millis) -> None:
+        self.interval = interval  # of rules that do not say their own
+        self.problems: list[Problem] = []
+        self.ids = Ids()
+
+    def read(self, file: File, path: str) -> Iterator[Draft]:
+        """Give the rules of a file, in order; `path` is the file's for identities. What is wrong is left out."""
+        self.problems += file.problems
+        for document in file.documents:
+            bad = frozenset() if schemas.fits("rules")(document.value) else self._complained(file, document)
+            if () not in bad:
+                yield from self._of_document(file, path, document.value, bad)
+
+    def _complained(self, file: File, document: Document) -> frozenset[Steps]:
+        """Report what breaks the schema; give the paths of rules, groups or the whole that cannot be read for it."""
+        from alerting.config.complaints import complaints  # noqa: PLC0415  needs jsonschema: only to say what is wrong
+
+        bad: set[Steps] = set()
+        found: list[tuple[Steps, Complaint]] = []
+        for top, part, pointer in _parts(document.value):
+            if not schemas.fits("rules", pointer)(part):
+                bad.add(top)
+                if len(found) < documents.MOST_PROBLEMS:
+                    found += [((*top, *each.path), each) for each in complaints(part, "rules", pointer)]
+        for steps, each in found[: documents.MOST_PROBLEMS]:
+            at = documents.locate(document, steps, at_key=each.at_key)
+            width = len(str(steps[-1])) if steps and each.at_key else 1
+            hint = each.hint or documents.comment_hint(file, document, steps)
+            self.problems.append(file.problem(each.message, at, hint=hint, width=width))
+            if steps[:1] == ("groups",) and len(steps) in (2, 3):  # the group itself, or one of its keys
+                bad = {*bad - {()}, steps[:2]} if () in bad and len(bad) > 0 else {*bad, steps[:2]}
+        return frozenset(bad)
+
+    def _of_document(self, file: File, path: str, value: Any, bad: frozenset[Steps]) -> Iterator[Draft]:
+        if isinstance(value, dict) and "groups" in value:
+            names: set[str] = set()
+            for index, group in enumerate(value["groups"] or ()):
+                if ("groups", index) not in bad:
+                    if group["name"] in names:
+                        self.problems.append(_repeated(file, group))
+                    names.add(group["name"])
+                    yield from self._of_group(file, path, group, {steps[3] for steps in bad if steps[1] == index})
+            return
+        top: Steps = ()
+        if isinstance(value, dict) and "rules" in value:
+            value, top = value["rules"], ("rules",)
+        for index, rule in enumerate(value if isinstance(value, list) else [value]):
+            if (*top, index) not in bad:
+                yield self._native(file, path, rule)
+
+    def _of_group(self, file: File, path: str, group: Map, bad: set[str | int]) -> Iterator[Draft]:
+        around = Around(
+            group=group["name"],
+            interval=millis(group["interval"]) if "interval" in group else self.interval,
+            labels=documents.texts(file, group["labels"]) if group.get("labels") else {},
+            limit=group.get("limit", 0),
+            query_offset=millis(group.get("query_offset", 0)),
+        )
+        for index, rule in enumerate(group.get("rules") or ()):
+            if index not in bad:
+                yield self._prometheus(file, path, rule, around)
+
+    def _native(self, file: File, path: str, rule: Map) -> Draft:
+        key = "condition" if "condition" in rule else "expr"
+        severity = rule.get("severity", "")
+        own = documents.texts(file, rule["labels"]) if rule.get("labels") else {}
+        annotations = documents.texts(file, rule["annotations"]) if rule.get("annotations") else {}
+        origin = Origin(path, *documents.place(rule.at))
+        spec = RuleSpec(
+            id=self._declared(file, rule, origin) if "id" in rule else self.ids.made("", rule["alert"], own, origin),
+            name=rule["alert"],
+            condition=rule[key],
+            origin=origin,
+            interval=millis(rule["interval"]) if "interval" in rule else self.interval,
+            for_=millis(rule["for"]) if "for" in rule else 0,
+            keep_firing_for=millis(rule["keep_firing_for"]) if "keep_firing_for" in rule else 0,
+            on_missing=OnMissing(rule["on_missing"]) if "on_missing" in rule else OnMissing.KEEP,
+            severity=severity or own.get("severity", ""),
+            labels={**own, "severity": severity} if severity else own,
+            annotations=annotations,
+            notify=tuple(dict.fromkeys(names_in(rule["notify"]))) if "notify" in rule else (),
+            runbook_url=rule.get("runbook_url", ""),
+            enabled=rule.get("enabled", True),
+        )
+        condition = Written(rule[key], rule.value_at(key))
+        return Draft(spec, file, rule, condition, _templates(rule, own, annotations))
+
+    def _declared(self, file: File, rule: Map, origin: Origin) -> str:
+        declared: str = rule["id"]
+        other = self.ids.declared(declared, origin)
+        if other is not None:
+            hint = f"the rule in {other.file}, line {other.line}, has it already"
+            self.problems.append(file.problem(f"id {declared!r} stands here again", rule.value_at("id"), hint=hint))
+        return declared
+
+    def _prometheus(self, file: File, path: str, rule: Map, around: Around) -> Draft:
+        own = documents.texts(file, rule["labels"]) if rule.get("labels") else {}
+        labels = {**around.labels, **own} if around.labels else own
+        annotations = documents.texts(file, rule["annotations"]) if rule.get("annotations") else {}
+        at = rule.value_at("expr")
+        condition = Written(documents.written(file, rule["expr"], at), at)
+        runbook = annotations.get("runbook_url", "")
+        name = rule.get("alert") or rule["record"]
+        origin = Origin(path, *documents.place(rule.at))
+        spec = RuleSpec(
+            id=self.ids.made(around.group, name, labels, origin),
+            name=name,
+            condition=condition.text,
+            origin=origin,
+            interval=around.interval,
+            for_=millis(rule["for"]) if "for" in rule else 0,
+            keep_firing_for=millis(rule["keep_firing_for"]) if "keep_firing_for" in rule else 0,
+            vanish_after=PROMETHEUS_VANISH,
+            severity=labels.get("severity", ""),
+            labels=labels,
+            annotations=annotations,
+            runbook_url=runbook if runbook.startswith(("https://", "http://")) and "{{" not in runbook else "",
+            group=around.group,
+            record=rule.get("record", ""),
+            limit=around.limit,
+            query_offset=around.query_offset,
+            dialect="prometheus",
+        )
+        return Draft(spec, file, rule, condition, _templates(rule, own, annotations))
+
+
+def _repeated(file: File, group: Map) -> Problem:
+    hint = "group names are unique in a file"
+    return file.problem(f"group {group['name']!r} stands here again", group.value_at("name"), hint=hint)
+
+
+def _owner(path: Steps, value: Any) -> Steps:
+    """Give the path of the rule, group or document that a path leads into."""
+    if isinstance(value, list):
+        return path[:1]
+    if not isinstance(value, dict):
+        return ()
+    if "rules" in value and "groups" not in value:
+        return path[:2] if len(path) > 1 else ()
+    if path[:1] == ("groups",) and len(path) > 1:
+        return path[:4] if path[2:3] == ("rules",) and len(path) > 3 else path[:2]  # noqa: PLR2004  groups, N, rules, N
+    return ()
+
+
+def _templates(rule: Map, labels: Mapping[str, str], annotations: Mapping[str, str]) -> tuple[Written, ...]:
+    return tuple(
+        Written(text, rule[place].value_at(key))
+        for place, texts in (("labels", labels), ("annotations", annotations))
+        for key, text in texts.items()
+        if "{{" in text
+    )

@@ -1,0 +1,77 @@
+"""`${NAME}`, `${file:/run/secrets/x}` and the like inside texts of the settings. `$$` is a plain `$`.
+
+A text with a reference becomes a Secret, whole or in part (`https://${HOST}/x`), and is followed anew at each
+use, so that a rotated value takes effect.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from alerting import registry
+from alerting.core.lang.suggest import did_you_mean
+from alerting.model import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Reference(NamedTuple):
+    """One `${kind:name}`; `${NAME}` is of kind `env`."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        """Write it as it stands in the settings."""
+        return f"${{{self.name}}}" if self.kind == "env" else f"${{{self.kind}:{self.name}}}"
+
+    def follow(self) -> str:
+        """Give the value. Raises SecretError that says what is missing."""
+        return registry.secret_resolver(self.kind)(self.name)
+
+
+def parts(text: str) -> Sequence[str | Reference]:
+    """Cut a text into plain pieces and references. Raises ValueError that says what to write."""
+    pieces: list[str | Reference] = []
+    plain, at = "", 0
+    while (dollar := text.find("$", at)) >= 0:
+        plain += text[at:dollar]
+        if text.startswith("$$", dollar):
+            plain, at = f"{plain}$", dollar + 2
+        elif text.startswith("${", dollar):
+            end = text.find("}", dollar)
+            if end < 0:
+                raise ValueError("`${` has no `}`; write ${NAME}, or $$ for a plain dollar sign")
+            if plain:
+                pieces.append(plain)
+            pieces.append(_reference(text[dollar + 2 : end]))
+            plain, at = "", end + 1
+        else:
+            plain, at = f"{plain}$", dollar + 1
+    plain += text[at:]
+    return [*pieces, plain] if plain or not pieces else pieces
+
+
+def _reference(inside: str) -> Reference:
+    kind, colon, name = inside.partition(":")
+    if not colon:
+        kind, name = "env", inside
+    if kind == "env":
+        if not (name.isascii() and name.isidentifier()):
+            raise ValueError("`${…}` holds no name; write ${NAME}, or $$ for a plain dollar sign")
+        return Reference(kind, name)
+    known = registry.kinds("secrets")
+    if kind not in known:
+        near = did_you_mean(kind, known) or f"known kinds: {', '.join(known)}"
+        raise ValueError(f"unknown kind of secret {kind[:20]!r}; {near}")
+    return Reference(kind, name.strip())
+
+
+def resolved(text: str) -> str | Secret:
+    """Give the text itself, or a Secret where it holds a reference. Raises ValueError as `parts` does."""
+    pieces = parts(text)
+    if len(pieces) == 1 and isinstance(pieces[0], str):
+        return pieces[0]
+    label = ", ".join(str(each) for each in pieces if isinstance(each, Reference))
+    return Secret(lambda: "".join(each if isinstance(each, str) else each.follow() for each in pieces), label)

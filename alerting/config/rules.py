@@ -1,0 +1,229 @@
+"""Rule files: found, read, checked and compiled to a RuleSet. All problems of all files at once.
+
+`load_rules` is the whole path. Where the cache knows these very files under these settings, nothing is read but
+their bytes: the specs come from the cache, and only conditions are compiled.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from alerting.config.cache import NOTHING, Cache, digest, program
+from alerting.config.files import expand, read_bytes, shown
+from alerting.config.settings import DEFAULT_RULES, Settings, known
+from alerting.config.specs import problem_rows, problems_of, rows_of, specs_of
+from alerting.config.vocabulary import names_of, open_names
+from alerting.core.lang.condition import compile_condition
+from alerting.core.lang.suggest import did_you_mean
+from alerting.errors import ConditionError, ConfigError, Problem
+from alerting.model import Rule, RuleSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from alerting.config.drafts import Draft, Written
+    from alerting.core.lang.names import Names
+    from alerting.ports import Patterns
+
+
+class RuleSet(NamedTuple):
+    """The rules of all files, and what is wrong or odd. It is good when no problem is more than a warning."""
+
+    rules: tuple[Rule, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    recorded: frozenset[str] = frozenset()  # series that recording rules make
+
+    @property
+    def good(self) -> bool:
+        """Tell whether the whole set loaded."""
+        return all(each.warning for each in self.problems)
+
+
+class Sheet(NamedTuple):
+    """A rule file's bytes, and its names."""
+
+    data: bytes
+    name: str  # as problems show it
+    path: str  # relative to the settings: what identities hang on
+
+
+class Sheets(NamedTuple):
+    """The rule files of one loading, and where the cache keeps what it knows of them."""
+
+    sheets: tuple[Sheet, ...]
+    problems: tuple[Problem, ...]
+    place: str
+    key: str
+
+
+def load_rules(
+    settings: Settings,
+    names: Names | None,
+    patterns: Patterns,
+    *,
+    files: Sequence[Path] | None = None,
+    cache: Cache = NOTHING,
+) -> RuleSet:
+    """Load the rules that the settings name, or just `files`. Raises nothing: problems stand in the result.
+
+    `names` None: the settings' own vocabulary and what the rules record. For `files` names are open and receivers
+    are not looked up.
+    """
+    found = read_sheets(settings, files)
+    kept = cache.get(found.place, found.key) if names is None and not found.problems else None
+    if kept is not None:
+        again = _from_cache(kept, settings, patterns, files)
+        if again is not None:
+            return again
+    made = _Loading(settings, names, patterns, files).run(found)
+    if names is None and made.good:
+        specs = rows_of(rule.spec for rule in made.rules)
+        cache.put(found.place, found.key, {"specs": specs, "warnings": problem_rows(made.problems)})
+    return made
+
+
+def read_sheets(settings: Settings, files: Sequence[Path] | None) -> Sheets:
+    """Read the bytes of all rule files; those that cannot be read are problems."""
+    problems: list[Problem] = []
+    sheets: list[Sheet] = []
+    try:
+        paths = _paths(settings) if files is None else files
+    except ConfigError as error:
+        paths, problems = (), list(error.problems)
+    for path in paths:
+        name = shown(path, settings.root)
+        try:
+            sheets.append(Sheet(read_bytes(path, name), name, name))
+        except ConfigError as error:
+            problems += error.problems
+    top = str(settings.path or settings.root)
+    named = "" if files is None else "\n".join(str(path) for path in files)
+    place = digest(text.encode("utf-8", "surrogateescape") for text in ("rules", top, named))
+    parts = [program(), settings.digest.encode(), b"open" if files is not None else b""]
+    for sheet in sheets:
+        parts += (sheet.name.encode("utf-8", "surrogateescape"), sheet.data)
+    return Sheets(tuple(sheets), tuple(problems), place, digest(parts))
+
+
+def _paths(settings: Settings) -> Sequence[Path]:
+    if settings.configured:
+        return expand(settings.root, settings.rules, but=settings.path)
+    for patterns in (DEFAULT_RULES, ("*.yaml",)):
+        if any(True for pattern in patterns for _ in settings.root.glob(pattern)):
+            return expand(settings.root, patterns)
+    hint = "write one into rules/ (`alerting init` does), or go to the folder of your settings file"
+    raise ConfigError([Problem(f"no rule file: looked for rules/*.yaml and *.yaml in {settings.root}", hint=hint)])
+
+
+def vocabulary(settings: Settings, files: Sequence[Path] | None, recorded: Iterable[str]) -> Names:
+    """Give the names that rules may use: the settings' own, or open ones for files checked by themselves."""
+    return (names_of if files is None else open_names)(settings, frozenset(recorded))
+
+
+def recorded_by(specs: Iterable[RuleSpec]) -> frozenset[str]:
+    """Give the names of the series that rules record."""
+    return frozenset(spec.record for spec in specs if spec.record)
+
+
+def _from_cache(kept: Any, settings: Settings, patterns: Patterns, files: Sequence[Path] | None) -> RuleSet | None:
+    """Compile what the cache kept; None where that does not go, whatever the reason."""
+    try:
+        specs, warnings = specs_of(kept["specs"]), problems_of(kept["warnings"])
+        recorded = recorded_by(specs)
+        names = vocabulary(settings, files, recorded)
+        rules = tuple(compiled(spec, names, patterns)[0] for spec in specs)
+    except (ConditionError, TypeError, KeyError, ValueError):
+        return None
+    return RuleSet(rules, tuple(warnings), recorded)
+
+
+def compiled(spec: RuleSpec, names: Names, patterns: Patterns) -> tuple[Rule, Sequence[Any]]:
+    """Compile a rule's condition; warnings beside it. Raises ConditionError."""
+    condition, warnings = compile_condition(
+        spec.condition, names, patterns, dialect=spec.dialect, interval=spec.interval
+    )
+    return Rule(spec, condition), warnings
+
+
+class _Loading:
+    """One loading of rule files from their text, collecting problems."""
+
+    def __init__(
+        self, settings: Settings, names: Names | None, patterns: Patterns, files: Sequence[Path] | None
+    ) -> None:
+        self.settings = settings
+        self.names = names
+        self.patterns = patterns
+        self.files = files
+        self.problems: list[Problem] = []
+        self.templates: dict[str, Any] = {}  # text -> what is wrong with it
+
+    def run(self, found: Sheets) -> RuleSet:
+        """Read, check and compile all sheets."""
+        drafts = self._drafts(found)
+        recorded = recorded_by(draft.spec for draft in drafts)
+        names = self.names or vocabulary(self.settings, self.files, recorded)
+        rules = [rule for draft in drafts if (rule := self._rule(draft, names)) is not None]
+        order = {sheet.name: index for index, sheet in enumerate(found.sheets)}
+        problems = sorted(self.problems, key=lambda each: (order.get(each.file, -1), each.line, each.column))
+        return RuleSet(tuple(rules), tuple(problems), recorded)
+
+    def _drafts(self, found: Sheets) -> list[Draft]:
+        from alerting.config import documents, drafts  # noqa: PLC0415  PyYAML: not where the cache knows the files
+
+        reader = drafts.Reader(self.settings.interval)
+        made = [
+            draft
+            for sheet in found.sheets
+            for draft in reader.read(documents.parse(sheet.data, sheet.name), sheet.path)
+        ]
+        self.problems += (*found.problems, *reader.problems)
+        return made
+
+    def _rule(self, draft: Draft, names: Names) -> Rule | None:
+        if self.settings.configured and self.files is None:
+            self._look_at_receivers(draft)
+        for text in draft.templates:
+            self._look_at_template(draft, text)
+        try:
+            rule, diagnostics = compiled(draft.spec, names, self.patterns)
+        except ConditionError as error:
+            rule, diagnostics = None, error.diagnostics
+        if diagnostics:
+            self._report(draft, draft.condition, diagnostics)
+        return rule
+
+    def _report(self, draft: Draft, text: Written, diagnostics: Iterable[Any]) -> None:
+        from alerting.config.spots import problem_of  # noqa: PLC0415  only where something is wrong
+
+        self.problems += [problem_of(draft.file, text.at, text.text, each) for each in diagnostics]
+
+    def _look_at_template(self, draft: Draft, text: Written) -> None:
+        if text.text not in self.templates:
+            from alerting.core.gotemplate import compile_template  # noqa: PLC0415  15 ms: only where there is one
+
+            try:
+                failed = compile_template(text.text).rehearse({}, self.patterns)
+                self.templates[text.text] = failed
+            except ConditionError as error:
+                self.templates[text.text] = error.diagnostics
+        found = self.templates[text.text]
+        if isinstance(found, str) and found:
+            message = f"this template fails for a made-up alert: {found}"
+            self.problems.append(draft.file.problem(message, text.at, warning=True))
+        elif found:
+            self._report(draft, text, found)
+
+    def _look_at_receivers(self, draft: Draft) -> None:
+        spec, receivers = draft.spec, self.settings.receivers
+        if not (spec.notify or spec.record or self.settings.route):
+            hint = "write `notify:` with a receiver, or `route: {receiver: …}` into the settings"
+            self.problems.append(draft.file.problem(f"{spec.name} tells nobody", draft.rule.at, hint=hint))
+        for name in spec.notify:
+            if name not in receivers:
+                from alerting.config.spots import spot_of_name  # noqa: PLC0415  only where something is wrong
+
+                hint = did_you_mean(name, receivers) or known("receivers", receivers)
+                at = spot_of_name(draft.file, draft.rule, "notify", name)
+                self.problems.append(draft.file.problem(f"no receiver {name!r}", at, hint=hint, width=len(name)))

@@ -1,0 +1,51 @@
+"""RuleSpecs as JSON and back: for the cache and for the last good set that the store keeps."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields
+from typing import TYPE_CHECKING, Any
+
+from alerting.errors import Problem
+from alerting.model import OnMissing, Origin, RuleSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+
+def _default(field: Any) -> Any:
+    if field.default is not MISSING:
+        return field.default
+    return field.default_factory() if field.default_factory is not MISSING else None
+
+
+_DEFAULTS = tuple((field.name, _default(field)) for field in fields(RuleSpec))
+
+
+def rows_of(specs: Iterable[RuleSpec]) -> list[dict[str, Any]]:
+    """Give each spec as what JSON can hold: the fields that are not as by default."""
+    return [{name: value for name, default in _DEFAULTS if (value := getattr(spec, name)) != default} for spec in specs]
+
+
+def specs_of(rows: Iterable[Mapping[str, Any]]) -> list[RuleSpec]:
+    """Give the specs again. Raises TypeError, KeyError or ValueError where the rows are not what `rows_of` made."""
+    specs = []
+    for row in rows:
+        values = dict(row)
+        if "origin" in values:
+            values["origin"] = Origin(*values["origin"])
+        if "notify" in values:
+            values["notify"] = tuple(values["notify"])
+        if "on_missing" in values:
+            values["on_missing"] = OnMissing(values["on_missing"])
+        specs.append(RuleSpec(**values))
+    return specs
+
+
+def problem_rows(problems: Iterable[Problem]) -> list[list[Any]]:
+    """Give problems as what JSON can hold."""
+    return [[getattr(each, field.name) for field in fields(Problem)] for each in problems]
+
+
+def problems_of(rows: Iterable[Sequence[Any]]) -> list[Problem]:
+    """Give the problems again."""
+    return [Problem(*row) for row in rows]

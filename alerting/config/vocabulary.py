@@ -1,0 +1,56 @@
+"""The names that conditions may use: what each kind of source offers, by its schema, and what the settings add."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from alerting.config import schema as schemas
+from alerting.core.lang.names import Names, SourceNames
+from alerting.model import SHARED, Kind, Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from alerting.config.settings import Settings
+
+
+def names_of(settings: Settings, recorded: Collection[str] = ()) -> Names:
+    """Give the vocabulary of the settings' sources and of the series that rules record."""
+    return Names(_of_settings(settings), recorded)
+
+
+def offered(settings: Settings) -> list[Metric]:
+    """Give every metric that the settings' sources declare."""
+    return [metric for source in _of_settings(settings) for metric in source.metrics]
+
+
+def open_names(settings: Settings, recorded: Collection[str] = ()) -> Names:
+    """Give the vocabulary for files that are checked by themselves: every name goes, known ones keep their units.
+
+    Without a settings file, one source of each kind is taken to be there under the kind's own name.
+    """
+    sources = (
+        _of_settings(settings) if settings.configured else [_offered(kind, kind) for kind in schemas.kinds("sources")]
+    )
+    return Names.anything(sources, recorded)
+
+
+def _of_settings(settings: Settings) -> list[SourceNames]:
+    return [_offered(each.name, each.kind, each.values.get("units")) for each in settings.sources.values()]
+
+
+@cache
+def _metrics(kind: str, namespace: str) -> tuple[Metric, ...]:
+    offered: list[dict[str, Any]] = schemas.load("sources")["$defs"][kind]["x-metrics"]
+    return tuple(
+        Metric(each["name"], namespace, Kind(each["kind"]), each["unit"], tuple(each["labels"]), each["help"])
+        for each in offered
+    )
+
+
+def _offered(name: str, kind: str, units: Mapping[str, str] | None = None) -> SourceNames:
+    part = schemas.load("sources")["$defs"][kind]
+    namespace = SHARED if part["x-namespace"] == "shared" else name
+    closed = part["x-names"] == "closed"
+    return SourceNames(name, namespace, kind, closed, _metrics(kind, namespace), units or {})

@@ -1,0 +1,311 @@
+"""What the engine knows between turns: every rule's track, whom was told of what, and what is left to be ended.
+
+It is changed by four things only: `load` (what the store held), `adopt` (another set of rules), `rebase` (the wall
+clock stepped) and `apply` (a turn that was saved). Everything else asks it, or stages into a `Turn`.
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from typing import TYPE_CHECKING, NamedTuple
+
+from alerting.core import builtin, lifecycle, render
+from alerting.core.digest import Announced, digest
+from alerting.core.routing import FIRING, directed
+from alerting.core.schedule import namespaces_of
+from alerting.core.turn import Track
+from alerting.model import SHARED, AlertKey, AlertState, Labels, RuleSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from alerting.core.digest import Bundle, StandsFor
+    from alerting.core.routing import Withheld
+    from alerting.core.turn import Turn
+    from alerting.model import Alert, Millis, Notice, Notification, Rule
+
+LEAST_GAP: Millis = 60_000
+GONE = "the rule is no longer among the rules"
+DISABLED = "the rule is disabled"
+UNREAD = "nothing reads this source any more"
+
+
+class Reach(NamedTuple):
+    """One source as the rules see it: what it feeds, and how long it may fail before that is an alert."""
+
+    namespace: str
+    unknown_after: Millis
+
+
+class Telling(NamedTuple):
+    """What people are to hear of one turn."""
+
+    bundles: Sequence[Bundle] = ()
+    notifications: Sequence[Notification] = ()
+    withheld: Sequence[Withheld] = ()
+    notices: Mapping[AlertKey, Notice] = {}  # of what fires anew
+
+
+class Book:
+    """See the module's text."""
+
+    def __init__(self) -> None:
+        self.installation = ""
+        self.tracks: dict[str, Track] = {}  # by rule id, in the order of the rules
+        self.watchers: dict[str, Track] = {}  # built-in rules that have an alert, by rule id
+        self.moved: dict[AlertKey, Alert] = {}  # alerts whose clocks were moved: to be written
+        self.forgotten: list[str] = []  # rules that are gone: their times of evaluation are to be forgotten
+        self._ending: list[tuple[Alert, RuleSpec, str]] = []  # alerts whose rule is gone, and why it is
+        self._shown: dict[AlertKey, tuple[Alert, RuleSpec]] = {}  # resolved alerts whose rule is gone
+        self._evaluated: dict[str, Millis] = {}  # as the store held it, until the rules are known
+        self._announced = Announced({})
+        self._notices: dict[AlertKey, Notice] = {}
+        self._sources: Mapping[str, Reach] = {}
+        self._fallback: tuple[str, ...] = ()
+        self._unknown_after: Millis = 0
+        self._max_gap: Millis | None = None
+
+    # ---------------------------------------------------------------------------------------- load and adopt
+
+    def load(
+        self,
+        installation: str,
+        alerts: Iterable[Alert],
+        evaluated: Mapping[str, Millis],
+        announced: Mapping[tuple[AlertKey, str], str],
+        notices: Iterable[Notice],
+    ) -> None:
+        """Take in what the store held. The rules come after, with `adopt`."""
+        self.installation = installation
+        self._evaluated = dict(evaluated)
+        self._announced = Announced(announced)
+        self._notices = {notice.key: notice for notice in notices}
+        for alert in alerts:
+            notice = self._notices.get(alert.key)
+            name = notice.name if notice is not None else alert.key.rule_id
+            self._ending.append((alert, RuleSpec(alert.key.rule_id, name, ""), GONE))
+
+    def adopt(
+        self,
+        rules: Sequence[Rule],
+        sources: Mapping[str, Reach],
+        *,
+        fallback: tuple[str, ...],
+        unknown_after: Millis,
+        max_gap: Millis | None,
+    ) -> None:
+        """Take over a whole set of rules; alerts keep their place, those whose rule is gone wait for their end."""
+        before = list(self._everything())
+        old = {**self.tracks, **self.watchers}
+        self._sources, self._fallback = sources, fallback
+        self._unknown_after, self._max_gap = unknown_after, max_gap
+        self.tracks = {rule.id: self._track(rule, old.get(rule.id)) for rule in rules if rule.spec.enabled}
+        self._link()
+        self.watchers, self._ending, self._shown = {}, [], {}
+        disabled = {rule.id for rule in rules if not rule.spec.enabled}
+        for alert, spec in before:
+            self._place(alert, spec, old.get(alert.key.rule_id), DISABLED if spec.id in disabled else GONE)
+        kept = self.tracks.keys() | self.watchers.keys()
+        stored = (*self._evaluated, *(rule_id for rule_id, track in old.items() if track.stored))
+        self.forgotten.extend(rule_id for rule_id in stored if rule_id not in kept)
+        self._evaluated = {}
+        self._complete_notices()
+
+    def _track(self, rule: Rule, old: Track | None) -> Track:
+        spec = rule.spec
+        track = Track(spec, rule, lifecycle.policy_of(spec, self._gap(spec.interval)))
+        self._continue(track, old)
+        return track
+
+    def _continue(self, track: Track, old: Track | None) -> None:
+        """Let a track go on where the one before it, or the store, left off. Alerts are placed one by one."""
+        if old is not None:
+            track.previous, track.stored = old.previous, old.stored
+            track.gaps, track.overflow, track.doubted = old.gaps, old.overflow, old.doubted
+        else:
+            track.previous = self._evaluated.get(track.spec.id)
+            track.stored = track.spec.id in self._evaluated
+
+    def _link(self) -> None:
+        """Tell rules which recording rules they read."""
+        recorders: dict[str, list[Track]] = {}
+        for track in self.tracks.values():
+            if track.spec.record:
+                recorders.setdefault(track.spec.record, []).append(track)
+        if not recorders:
+            return
+        for track in self.tracks.values():
+            needs = track.rule.condition.needs if track.rule is not None else ()
+            names = dict.fromkeys(need.name for need in needs if need.namespace == SHARED)
+            track.upstream = tuple(each for name in names for each in recorders.get(name, ()) if each is not track)
+
+    def _place(self, alert: Alert, spec: RuleSpec, old: Track | None, why: str) -> None:
+        """Give an alert to the track that it belongs to now, or have it ended."""
+        rule_id = alert.key.rule_id
+        if rule_id in self.tracks:
+            self.tracks[rule_id].keep(alert)
+        elif builtin.is_builtin(rule_id) and builtin.still_meant(alert, self._sources, self.tracks):
+            self._watcher(rule_id, alert.labels, old).keep(alert)
+            if rule_id.startswith(builtin.RULE_BLIND):
+                self.tracks[rule_id.removeprefix(builtin.RULE_BLIND)].doubted = True
+        elif alert.state is AlertState.RESOLVED:
+            self._shown[alert.key] = (alert, spec)
+        else:
+            gone = UNREAD if rule_id.startswith(builtin.SOURCE_DOWN) else why
+            self._ending.append((alert, spec, gone))
+
+    def _complete_notices(self) -> None:
+        """See to it that whatever was announced can be announced as over."""
+        alerts = {alert.key: (alert, spec) for alert, spec in self._everything()}
+        for key in list(self._announced.told):
+            if key not in alerts:
+                self._announced.forget(key)
+            elif key not in self._notices:
+                alert, spec = alerts[key]
+                self._notices[key] = render.notice(alert, spec, self._unit(spec.id), render.Context())
+
+    # ---------------------------------------------------------------------------------------- asking
+
+    def alerts(self) -> list[Alert]:
+        """Give every alert that is kept."""
+        return [alert for alert, _ in self._everything()]
+
+    def with_recorders(self, rule_ids: Iterable[str]) -> set[str]:
+        """Give these rules and the recording rules that they read, directly or not."""
+        found: set[str] = set()
+        todo = [rule_id for rule_id in rule_ids if rule_id in self.tracks]
+        while todo:
+            rule_id = todo.pop()
+            if rule_id not in found:
+                found.add(rule_id)
+                todo.extend(track.spec.id for track in self.tracks[rule_id].upstream)
+        return found
+
+    def _everything(self) -> Iterator[tuple[Alert, RuleSpec]]:
+        for track in (*self.tracks.values(), *self.watchers.values()):
+            for alert in track.alerts.values():
+                yield alert, track.spec
+        for alert, spec, _ in self._ending:
+            yield alert, spec
+        yield from self._shown.values()
+
+    def _gap(self, interval: Millis) -> Millis:
+        return max(2 * interval, LEAST_GAP) if self._max_gap is None else self._max_gap
+
+    # ---------------------------------------------------------------------------------------- into a turn
+
+    def watch(self, turn: Turn, heard: Mapping[str, str], problem: str | None) -> None:
+        """Step the rules that watch the watching. `heard`: source -> its fault, or "" where it was read."""
+        for source, fault in heard.items():
+            if source in self._sources:
+                labels = Labels({"source": source})
+                track = self._watcher_if(f"{builtin.SOURCE_DOWN}{source}", labels, raised=bool(fault))
+                if track is not None:
+                    names = [spec.name for spec in self._readers(self._sources[source].namespace)]
+                    turn.step(track, builtin.source_verdict(track.spec.id, labels, fault, names))
+        for judged in turn.doubtful:
+            why = builtin.blindness(judged.gaps, judged.overflow)
+            labels = Labels({"rule": judged.spec.name})
+            track = self._watcher_if(f"{builtin.RULE_BLIND}{judged.spec.id}", labels, raised=bool(why))
+            if track is not None:
+                turn.step(track, builtin.blind_verdict(track.spec.id, labels, why))
+        track = self._watcher_if(builtin.CONFIG_BROKEN, Labels(), raised=bool(problem))
+        if track is not None:
+            turn.step(track, builtin.config_verdict(problem or ""))
+
+    def _watcher_if(self, rule_id: str, labels: Labels, *, raised: bool) -> Track | None:
+        """Give the built-in rule when there is something to raise or something that was raised."""
+        track = self.watchers.get(rule_id)
+        if track is None and raised:
+            track = self._watcher(rule_id, labels, None)
+        return track
+
+    def _watcher(self, rule_id: str, labels: Labels, old: Track | None) -> Track:
+        """Find or make the track of a built-in rule."""
+        track = self.watchers.get(rule_id)
+        if track is None:
+            spec, interval = self._builtin_spec(rule_id, labels)
+            track = Track(spec, None, lifecycle.policy_of(spec, self._gap(interval)))
+            self._continue(track, old)
+            self.watchers[rule_id] = track
+        return track
+
+    def _builtin_spec(self, rule_id: str, labels: Labels) -> tuple[RuleSpec, Millis]:
+        """Make a built-in rule, and say how often it is judged at least."""
+        if rule_id == builtin.CONFIG_BROKEN:
+            specs = [track.spec for track in self.tracks.values()]
+            return builtin.config_broken(specs, self._fallback), max((spec.interval for spec in specs), default=0)
+        if rule_id.startswith(builtin.RULE_BLIND):
+            spec = self.tracks[rule_id.removeprefix(builtin.RULE_BLIND)].spec
+            return builtin.rule_blind(spec, self._unknown_after, self._fallback), spec.interval
+        source = labels.get("source")
+        reach = self._sources[source]
+        readers = self._readers(reach.namespace)
+        spec = builtin.source_down(source, reach.unknown_after, readers, self._fallback)
+        return spec, min((each.interval for each in readers), default=0)
+
+    def _readers(self, namespace: str) -> list[RuleSpec]:
+        """Give the rules that read a namespace."""
+        return [
+            track.spec
+            for track in self.tracks.values()
+            if track.rule is not None and namespace in namespaces_of(track.rule)
+        ]
+
+    def retire(self, turn: Turn) -> None:
+        """End the alerts whose rule is gone, and drop what was shown for long enough."""
+        turn.retires = True
+        for alert, spec, why in self._ending:
+            turn.end(alert, spec, why)
+        for key, (alert, _) in self._shown.items():
+            if not 0 <= turn.now - alert.since < lifecycle.Policy().keep_resolved:
+                turn.drop(key)
+
+    def tell(self, turn: Turn, stands_for: Mapping[str, StandsFor], context: render.Context) -> Telling:
+        """Work out who hears of the turn, and in which words."""
+        if not turn.news:
+            return Telling()
+        owed, withheld = directed(turn.news, self._announced.told, self._fallback)
+        fresh = {
+            each.news.alert.key: render.notice(each.news.alert, each.news.spec, self._unit(each.news.spec.id), context)
+            for each in {each.news.alert.key: each for each in owed if each.step == FIRING}.values()
+        }
+        bundles = digest(owed, self._announced, stands_for, self.installation)
+        notices = ChainMap(fresh, self._notices)
+        notifications = [render.notification(bundle, notices, turn.now, context.external_labels) for bundle in bundles]
+        return Telling(bundles, notifications, withheld, fresh)
+
+    def _unit(self, rule_id: str) -> str:
+        track = self.tracks.get(rule_id)
+        return track.rule.condition.unit if track is not None and track.rule is not None else ""
+
+    # ---------------------------------------------------------------------------------------- what takes effect
+
+    def rebase(self, by: Millis) -> None:
+        """Move every clock that runs, and the times of evaluation, by a step of the wall clock."""
+        for track in (*self.tracks.values(), *self.watchers.values()):
+            if track.previous is not None:
+                track.previous += by
+            for labels, alert in track.alerts.items():
+                moved = lifecycle.rebased(alert, by)
+                if moved is not alert:
+                    self.moved[alert.key] = moved
+                    track.alerts = {**track.alerts, labels: moved}
+
+    def apply(self, turn: Turn, telling: Telling) -> None:
+        """Let a turn take effect that the store has taken."""
+        turn.apply()
+        self.moved.clear()
+        self.forgotten.clear()
+        if turn.retires:
+            self._ending.clear()
+        for alert, spec in turn.left:
+            self._shown[alert.key] = (alert, spec)
+        for key in turn.dropped:
+            self._shown.pop(key, None)
+        self._announced.take(telling.bundles)
+        self._notices.update(telling.notices)
+        for news in turn.news:
+            if news.alert.key not in self._announced.told:
+                self._notices.pop(news.alert.key, None)
+        self.watchers = {rule_id: track for rule_id, track in self.watchers.items() if track.alerts}

@@ -1,0 +1,103 @@
+"""The rules that watch the watching: `SourceDown`, `RuleBlind`, `ConfigBroken`.
+
+They are ordinary rules to the lifecycle, the digest and the store; only their verdicts come from what the engine
+saw, not from a condition. They tell whoever the rules that cannot be judged would have told, as seriously as the
+most serious of these, and end as recovered when what they complain of is well again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from alerting.core.routing import receivers_of
+from alerting.model import Labels, RuleSpec, Truth, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from alerting.model import Alert, Gap, Millis
+
+SOURCE_DOWN = "alerting/SourceDown/"
+RULE_BLIND = "alerting/RuleBlind/"
+CONFIG_BROKEN = "alerting/ConfigBroken"
+_SEVERITIES = ("critical", "error", "warning", "info")
+_NAMED = 5  # so many rules are named in a reason
+
+
+def is_builtin(rule_id: str) -> bool:
+    """Tell whether an alert belongs to one of these rules."""
+    return rule_id.startswith((SOURCE_DOWN, RULE_BLIND)) or rule_id == CONFIG_BROKEN
+
+
+def source_down(source: str, after: Millis, blind: Sequence[RuleSpec], fallback: Sequence[str]) -> RuleSpec:
+    """Make the rule for one source that `blind` read. It fires when the source has failed for `after`."""
+    return _spec(f"{SOURCE_DOWN}{source}", "SourceDown", after, blind, fallback)
+
+
+def rule_blind(spec: RuleSpec, after: Millis, fallback: Sequence[str]) -> RuleSpec:
+    """Make the rule for one rule that cannot be judged for another reason than a failed source."""
+    return _spec(f"{RULE_BLIND}{spec.id}", "RuleBlind", after, (spec,), fallback)
+
+
+def config_broken(specs: Sequence[RuleSpec], fallback: Sequence[str]) -> RuleSpec:
+    """Make the rule that says that rules or settings do not load; `specs` stay in force meanwhile."""
+    return _spec(CONFIG_BROKEN, "ConfigBroken", 0, specs, fallback)
+
+
+def source_verdict(rule_id: str, labels: Labels, fault: str, blind: Sequence[str]) -> Verdict:
+    """Judge a source by its last reading. `fault` empty: it was read. `blind` are names of rules, for the reason."""
+    if not fault:
+        return Verdict(rule_id, labels, Truth.FALSE, "read", lambda: f"{labels.get('source')} is read again")
+    return Verdict(rule_id, labels, Truth.TRUE, "not read", lambda: f"{fault}{_cannot_be_judged(blind)}")
+
+
+def blind_verdict(rule_id: str, labels: Labels, why: str) -> Verdict:
+    """Judge a rule by why it could not be judged; empty: it could."""
+    if not why:
+        return Verdict(rule_id, labels, Truth.FALSE, "judged", lambda: f"{labels.get('rule')} can be judged again")
+    return Verdict(rule_id, labels, Truth.TRUE, "unknown", lambda: f"{labels.get('rule')} cannot be judged in full: {why}")
+
+
+def config_verdict(problem: str) -> Verdict:
+    """Judge the configuration by the problem of its last loading; empty: none."""
+    labels = Labels()
+    if not problem:
+        return Verdict(CONFIG_BROKEN, labels, Truth.FALSE, "loaded", lambda: "the configuration loads again")
+    why = f"the last good rules and settings stay in force: {problem}"
+    return Verdict(CONFIG_BROKEN, labels, Truth.TRUE, "not loaded", lambda: why)
+
+
+def blindness(gaps: Sequence[Gap], overflow: str) -> str:
+    """Say why a rule could not be judged, apart from failed sources (those have an alert of their own)."""
+    reasons = list(dict.fromkeys(gap.why for gap in gaps if not gap.source))
+    if overflow:
+        reasons.append(overflow)
+    if not reasons:
+        return ""
+    more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+    return f"{reasons[0]}{more}"
+
+
+def still_meant(alert: Alert, sources: Collection[str], rules: Collection[str]) -> bool:
+    """Tell whether what a built-in alert speaks of is still there, after a change of rules or sources."""
+    rule_id = alert.key.rule_id
+    if rule_id.startswith(SOURCE_DOWN):
+        return alert.labels.get("source") in sources
+    if rule_id.startswith(RULE_BLIND):
+        return rule_id.removeprefix(RULE_BLIND) in rules
+    return True
+
+
+def _spec(rule_id: str, name: str, after: Millis, blind: Sequence[RuleSpec], fallback: Sequence[str]) -> RuleSpec:
+    severities = {spec.severity or spec.labels.get("severity", "") for spec in blind}
+    severity = next((each for each in _SEVERITIES if each in severities), "error")
+    return RuleSpec(
+        rule_id, name, "", for_=after, severity=severity, notify=receivers_of(blind, fallback), vanish_after=0
+    )
+
+
+def _cannot_be_judged(names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"; cannot be judged meanwhile: {', '.join(names[:_NAMED])}{more}"

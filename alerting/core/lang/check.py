@@ -1,0 +1,273 @@
+"""From a parsed tree to one that can be compiled: names, types, kinds and units, and every error at once.
+
+The law: what is not known is no error. A unit, a kind or a label counts only where a source, a suffix or the
+settings tell it; everything else passes, and shows at run time as *unknown, because …*. In the prometheus dialect
+the types of PromQL are errors as they are there, while what only we know of names (kinds, labels) is a warning
+and units are left alone: a file that Prometheus loads is not refused for them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+from alerting.core.lang import facts as known
+from alerting.core.lang.calls import check_call
+from alerting.core.lang.facts import NUMBERS, TEXTS, UNKNOWN, Facts
+from alerting.core.lang.measure import free_literal, literal_of, measured
+from alerting.core.lang.needs import needs_of
+from alerting.core.lang.operators import check_binary
+from alerting.core.lang.printer import show
+from alerting.core.lang.signatures import AGGREGATIONS
+from alerting.core.lang.tree import (
+    Aggregate,
+    Binary,
+    Call,
+    Number,
+    Paren,
+    Per,
+    Range,
+    Selector,
+    Subquery,
+    Text,
+    Truth,
+    Unary,
+)
+from alerting.errors import ConditionError, Diagnostic, Span
+from alerting.model import SHARED, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from alerting.core.lang.names import Found, Names
+    from alerting.core.lang.parser import Dialect
+    from alerting.core.lang.signatures import Type
+    from alerting.core.lang.tree import Node
+    from alerting.model import Metric, Need
+
+Purpose: TypeAlias = Literal["alert", "record", "query"]
+
+HISTOGRAM_WINDOW = 300_000  # ms that a histogram's quantile is taken over, where only its name is written
+PROBE_WINDOW = 600_000  # ms, for the quantile of a health probe's own metric
+
+_WIDEST = 48  # characters of an expression that messages show
+
+
+class Settled(NamedTuple):
+    """A condition whose names, types and units are settled."""
+
+    node: Node  # for the compiler: see tree
+    type: Type
+    unit: str  # of the value; empty: none or not known
+    needs: tuple[Need, ...]
+    diagnostics: tuple[Diagnostic, ...]  # warnings
+
+
+def settle(
+    node: Node,
+    names: Names,
+    *,
+    dialect: Dialect = "native",
+    text: str = "",
+    purpose: Purpose = "alert",
+    patterns: Callable[[str], object] | None = None,
+) -> Settled:
+    """Settle a tree that `parse` made of `text`. Raises ConditionError with all that is wrong, warnings included.
+
+    `purpose` says what the value is for: an alert's condition and a recorded series must be a vector or a number
+    now. With `patterns` (the Patterns port) regular expressions are checked too; it raises ValueError for bad ones.
+    """
+    checker = Checker(names, native=dialect == "native", text=text, patterns=patterns)
+    settled, found = checker.visit(node)
+    if purpose != "query" and found.type in ("range", "string"):
+        what = "a range of time" if found.type == "range" else "a text"
+        checker.error(f"the whole is {what}, where a value now is needed", node.span, "compare it, or aggregate it")
+    if any(not each.warning for each in checker.problems):
+        raise ConditionError(sorted(checker.problems, key=lambda each: (each.span.start, each.span.end)))
+    if purpose == "alert":
+        checker.at_top(settled, found)
+    return Settled(settled, found.type, found.unit, needs_of(settled), tuple(checker.problems))
+
+
+class Checker:
+    """One walk over one tree. Each visit gives the settled node and what is known of it."""
+
+    def __init__(
+        self, names: Names, *, native: bool, text: str, patterns: Callable[[str], object] | None = None
+    ) -> None:
+        self.names = names
+        self.native = native
+        self.text = text
+        self.patterns = patterns
+        self.problems: list[Diagnostic] = []
+
+    # ---------------------------------------------------------------------------------- saying so
+
+    def error(self, message: str, span: Span, hint: str = "") -> None:
+        """Note what makes the condition unusable."""
+        self.problems.append(Diagnostic(message, span, hint))
+
+    def warn(self, message: str, span: Span, hint: str = "") -> None:
+        """Note what is odd."""
+        self.problems.append(Diagnostic(message, span, hint, warning=True))
+
+    def mistake(self, message: str, span: Span, hint: str = "") -> None:
+        """Note what cannot be meant, but what Prometheus accepts: an error in our own form only."""
+        self.problems.append(Diagnostic(message, span, hint, warning=not self.native))
+
+    def shown(self, node: Node) -> str:
+        """Give the text of an expression for a message."""
+        written = self.text[node.span.start : node.span.end] or show(node)
+        line = " ".join(written.split())
+        return line if len(line) <= _WIDEST else line[: _WIDEST - 1] + "…"
+
+    # ---------------------------------------------------------------------------------- the walk
+
+    def visit(self, node: Node) -> tuple[Node, Facts]:
+        """Settle one node and all below it."""
+        match node:
+            case Selector():
+                return self.selector(node)
+            case Number():
+                return (free_literal(self, node) if node.unit else node), known.SCALAR
+            case Binary():
+                return check_binary(self, node)
+            case Call():
+                return check_call(self, node)
+            case Range():
+                return self.range(node)
+            case Aggregate():
+                return self.aggregate(node)
+            case Paren():
+                inner, found = self.visit(node.expr)
+                return replace(node, expr=inner), found
+            case Unary():
+                return self.unary(node)
+            case Text():
+                return node, known.STRING
+            case Subquery():
+                return self.subquery(node)
+            case Truth():
+                return Number(float(node.value), node.span, "", "true" if node.value else "false"), known.SCALAR
+            case Per():
+                hint = "as in `error_count > 10 per minute`"
+                self.error("`N per period` is compared with a count or a counter", node.span, hint)
+                return Number(node.number, node.span), known.SCALAR
+
+    def resolve(self, node: Selector) -> Found:
+        """Look a selector's name up and note what there is to say."""
+        found = self.names.resolve(node, promql=not self.native)
+        self.problems.extend(found.diagnostics)
+        if node.matchers:
+            self.matchers(node, found.metric)
+        return found
+
+    def selector(self, node: Selector) -> tuple[Node, Facts]:
+        """Settle the newest samples of some series; a quantile's name becomes what it stands for."""
+        found = self.resolve(node)
+        metric = found.metric
+        if metric is None:
+            return node, UNKNOWN
+        selected = Selector(node.path, node.matchers, node.offset, node.at, node.span, metric)
+        facts = known.of_metric(metric, node, self.names)
+        if found.quantile is None:
+            return selected, facts
+        quantile = Number(found.quantile, node.span)
+        if metric.namespace != SHARED:
+            window = Range(selected, PROBE_WINDOW, node.span)
+            return Call("quantile_over_time", (quantile, window), node.span), facts
+        rate = Call("rate", (Range(selected, HISTOGRAM_WINDOW, node.span),), node.span)
+        always, may = facts.always - {"le"}, None if facts.may is None else facts.may - {"le"}
+        value = facts._replace(unit=facts.bucket, always=always, may=may, kind=Kind.GAUGE)
+        return Call("histogram_quantile", (quantile, rate), node.span), value
+
+    def range(self, node: Range) -> tuple[Node, Facts]:
+        """Settle a stretch of samples."""
+        found = self.resolve(node.selector)
+        metric = found.metric
+        if metric is None:
+            return node, Facts("range")
+        if found.quantile is not None:
+            name = self.shown(node.selector)
+            self.error(f"{name} is computed, so it has no samples of its own", node.span, f"write {name}[5m:]")
+        facts = known.of_metric(metric, node.selector, self.names)
+        return replace(node, selector=replace(node.selector, metric=metric)), facts._replace(type="range")
+
+    def matchers(self, node: Selector, metric: Metric | None) -> None:
+        """Check a selector's matchers: patterns, and labels where all of them are known."""
+        may = self.names.labels(metric)[1] if metric is not None else None
+        for matcher in node.matchers:
+            if matcher.op in ("=~", "!~"):
+                self.pattern(matcher.value, node.span)
+            if may is not None and matcher.name not in may and matcher.name != "__name__":
+                labels = ", ".join(sorted(may)) or "none"
+                name = self.shown(replace(node, matchers=(), span=Span(0, 0))) if node.path else "this"
+                self.warn(f"{name} has no label {matcher.name}", node.span, f"its labels: {labels}")
+
+    def pattern(self, pattern: str, span: Span) -> None:
+        """Check a regular expression, where there is something to check it with."""
+        if self.patterns is None:
+            return
+        try:
+            self.patterns(pattern)
+        except ValueError as error:
+            self.error(f"the pattern {pattern!r} is not valid: {error}", span, "patterns follow RE2's syntax")
+
+    def unary(self, node: Unary) -> tuple[Node, Facts]:
+        """Settle a sign; before a number it becomes part of it."""
+        inner, found = self.visit(node.expr)
+        if found.type not in ("scalar", "vector"):
+            self.error(f"a sign goes before numbers, {self.shown(node.expr)} is a {found.type}", node.span)
+        elif found.value == TEXTS:
+            self.error(f"{self.shown(node.expr)} is a text, it has no sign", node.span)
+        if isinstance(inner, Number):
+            if node.op == "+":
+                return replace(inner, span=node.span), found
+            return Number(-inner.value, node.span, "", f"-{inner.text}" if inner.text else ""), found
+        return replace(node, expr=inner), found._replace(value=NUMBERS, kind=Kind.UNKNOWN)
+
+    def subquery(self, node: Subquery) -> tuple[Node, Facts]:
+        """Settle an expression that is evaluated again and again."""
+        inner, found = self.visit(node.expr)
+        if found.type != "vector":
+            hint = "a subquery goes behind an expression that gives series"
+            self.error(f"{self.shown(node.expr)} is a {found.type}, not a vector", node.expr.span, hint)
+        return replace(node, expr=inner), found._replace(type="range", kind=Kind.UNKNOWN)
+
+    def aggregate(self, node: Aggregate) -> tuple[Node, Facts]:
+        """Settle `sum by (…) (…)` and its like."""
+        rule = AGGREGATIONS[node.op]
+        inner, found = self.visit(node.expr)
+        if found.type != "vector":
+            self.error(f"{node.op} takes a vector, {self.shown(node.expr)} is a {found.type}", node.expr.span)
+        elif found.value == TEXTS and not rule.texts:
+            hint = "count, group and count_values take texts"
+            self.error(f"{node.op} takes numbers, {self.shown(node.expr)} is a text", node.expr.span, hint)
+        param = node.param
+        if param is not None:
+            literal = literal_of(param)
+            if literal is not None and literal.unit == "%":
+                self.error(f"{self.shown(param)} as a parameter", param.span, f"write {literal.value / 100:g}")
+            else:
+                param, given = self.visit(param)
+                if given.type != rule.param:
+                    self.error(f"the parameter of {node.op} is a {rule.param}, this is a {given.type}", param.span)
+        return replace(node, expr=inner, param=param), known.of_aggregate(node, rule.unit, found)
+
+    def measured(self, node: Node, against: Facts, other: Node) -> Node:
+        """Settle a literal with a unit against what stands opposite."""
+        return measured(self, node, against, other)
+
+    # ---------------------------------------------------------------------------------- the whole
+
+    def at_top(self, node: Node, found: Facts) -> None:
+        """Warn of conditions that hold whatever the values are."""
+        while isinstance(node, Paren):
+            node = node.expr
+        if isinstance(node, Binary) and node.bool_:
+            hint = "leave `bool` away: a comparison alone keeps the series for which it holds"
+            self.warn("with `bool` the result is always there, as 0 or 1, so this always fires", node.op_span, hint)
+        elif isinstance(node, Selector):
+            self.warn("this fires for every series, whatever its value", node.span, "compare it: > 0, == 0, != 'ok'")
+        elif found.type == "scalar":
+            self.warn("this is one number, so it always fires", node.span, "compare a metric with it")

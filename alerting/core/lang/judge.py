@@ -1,0 +1,256 @@
+"""What an alert that does not hold any more is: false, unknown, or gone; and why one holds.
+
+Theory. Evaluating says only what is true. For a series that is not among it, this looks again, slowly, at one
+series: the parts of `and`, `or` and `unless` are asked one by one, and their answers joined. A part without these
+is asked three things: is it true; did it see the series at all (the part with its comparisons open); did it see
+it a short while ago (the same, with series that ended). So false needs evidence. A side of `or` that lost the
+series lately is no evidence; one that never had it does not count.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from alerting.core.lang.explain import clock, compared, inside, shown, unit_of
+from alerting.core.lang.matching import Keys
+from alerting.core.lang.over_time import Span, peak_bucket
+from alerting.core.lang.printer import period, show
+from alerting.core.lang.tree import Binary, Call, Number, Text, Unary
+from alerting.core.lang.units import format_value
+from alerting.core.lang.values import Moment, Projection
+from alerting.errors import EvaluationError
+from alerting.model import Truth
+
+if TYPE_CHECKING:
+    from alerting.core.lang.compile import Compiled
+    from alerting.core.lang.condition import CompiledCondition
+    from alerting.core.lang.tree import Node
+    from alerting.core.lang.values import Entry, Vector
+    from alerting.core.samples import Samples
+    from alerting.model import Gap, Labels, Millis, Value, Why
+
+_COMPARISONS = frozenset({"==", "!=", ">", "<", ">=", "<=", "=~", "!~"})
+
+
+class Stand(IntEnum):
+    """How a part stands to a series. NEVER: it knows nothing of it, now or lately."""
+
+    TRUE = 0
+    FALSE = 1
+    UNKNOWN = 2
+    VANISHED = 3
+    NEVER = 4
+
+
+class Opinion(NamedTuple):
+    """What a part says of a series, and why."""
+
+    stand: Stand
+    why: str
+
+
+class Key(NamedTuple):
+    """The series that is asked for: those whose labels come to `labels` under `project` (None: as they are)."""
+
+    labels: Labels
+    project: Projection | None = None
+
+    def fits(self, labels: Labels) -> bool:
+        """Tell whether a series is meant."""
+        return (self.project.of(labels) if self.project else labels) == self.labels
+
+    def hidden_by(self, gap: Gap) -> bool:
+        """Tell whether a gap may hide the series."""
+        return self.labels.includes(self.project.of(gap.labels) if self.project else gap.labels)
+
+    def through(self, keys: Keys) -> Key:
+        """Give what a series must come to on the other side of a set operator."""
+        return Key(keys.project.of(self.labels), keys.project)
+
+
+class Judge:
+    """One look at one evaluation of one condition, part by part."""
+
+    def __init__(self, condition: CompiledCondition, samples: Samples, now: Millis, since: Millis | None) -> None:
+        self._node = condition.tree()
+        self._compiler = condition.compiler()
+        self._samples = samples
+        self._now = now
+        self._since = since
+
+    def verdict(self, labels: Labels) -> tuple[Truth, Why]:
+        """Judge a series that is not true."""
+        try:
+            stand, why = self._opinion(self._node, Key(labels))
+        except EvaluationError as error:
+            stand, why = Stand.UNKNOWN, str(error)
+        if stand is Stand.TRUE:  # the parts hold, yet the whole does not: its series could not be told apart
+            stand, why = Stand.UNKNOWN, f"{why}, but the whole could not be evaluated"
+        return _TRUTHS[stand], lambda: why
+
+    def reason(self, labels: Labels, value: Value) -> str:
+        """Say why a series is true."""
+        try:
+            stand, why = self._opinion(self._node, Key(labels))
+        except EvaluationError:
+            stand, why = Stand.UNKNOWN, ""
+        if stand is Stand.TRUE:
+            return why
+        return f"{shown(self._node)}{labels} = {format_value(value, unit_of(self._node))}"
+
+    # ---------------------------------------------------------------------------------- parts
+
+    def _opinion(self, node: Node, key: Key) -> Opinion:
+        node = inside(node)
+        if isinstance(node, Binary) and node.op in ("and", "or", "unless"):
+            return self._joined(node, key)
+        return self._part(node, key)
+
+    def _joined(self, node: Binary, key: Key) -> Opinion:
+        keys = Keys(node.matching)
+        left = self._opinion(node.left, key)
+        if node.op == "or":
+            right = self._opinion(node.right, key)
+            return _either(left, right)
+        right = self._opinion(node.right, key.through(keys))
+        if node.op == "and":
+            return _both(left, right)
+        return _without(left, right, show(node.right))
+
+    def _part(self, node: Node, key: Key) -> Opinion:
+        """Ask a part that has no set operator at its top."""
+        made = self._compiler.compile(node)
+        if made.vector is None:
+            value = made.scalar(Moment(self._samples, self._now), self._now) if made.scalar else made.text
+            return Opinion(Stand.TRUE, f"{shown(node)} = {format_value(value, unit_of(node))}")
+        narrow, gaps = self._run(made)
+        entry = _find(narrow, key)
+        if entry is not None:
+            return Opinion(Stand.TRUE, self._words(node, entry, held=True))
+        seen, more = self._run(made, wide=True)
+        entry = _find(seen, key)
+        if entry is not None:  # what it sees is evidence, unless it does not know what to leave out of it
+            gaps = [gap for gap in gaps if gap not in more]
+        hidden = next((gap for gap in (*gaps, *more) if key.hidden_by(gap)), None)
+        if entry is not None and (hidden is None or hidden in more):
+            return Opinion(Stand.FALSE, self._words(node, entry, held=False))
+        if hidden is not None:
+            return Opinion(Stand.UNKNOWN, hidden.why)
+        what = shown(node.left if isinstance(node, Binary) else node)
+        lately, _ = self._run(made, wide=True, recall=True)
+        entry = _find(lately, key)
+        if entry is not None:
+            name = shown(node.left if isinstance(node, Binary) else node, entry[2])
+            return Opinion(Stand.VANISHED, f"{name}{entry[0]} is no longer reported")
+        return Opinion(Stand.NEVER, f"{what or 'nothing'}{key.labels} is not reported")
+
+    def _run(self, made: Compiled, *, wide: bool = False, recall: bool = False) -> tuple[Vector, list[Gap]]:
+        moment = Moment(self._samples, self._now, self._since, wide=wide, recall=recall)
+        vector = made.vector(moment, self._now) if made.vector else []
+        return vector, moment.gaps
+
+    # ---------------------------------------------------------------------------------- words
+
+    def _words(self, node: Node, entry: Entry, *, held: bool) -> str:
+        labels, value, name, _ = entry
+        if not isinstance(node, Binary) or node.op not in _COMPARISONS or node.bool_:
+            return f"{shown(node, name)}{labels} = {format_value(value, unit_of(node))}"
+        left, right, op = node.left, node.right, node.op
+        if isinstance(inside(left), Number | Text):
+            left, right, op = right, left, _MIRRORED.get(op, op)
+        between = "" if held else ", not"
+        bound = self._bound(right)
+        unit = unit_of(left) or unit_of(right)
+        counted = inside(left)
+        if isinstance(counted, Call) and counted.func == "peak" and isinstance(bound, float):
+            what = f"{shown(counted, name)}{labels} = {format_value(value)}{between}"
+            return f"{what} {op} {format_value(bound)} {self._stretch(counted, labels)}"
+        if bound is not None:
+            return compared(shown(left, name), labels, value, op, bound, unit, between=between)
+        other = self._other(node, right, labels)
+        return f"{shown(left, name)}{labels} = {format_value(value, unit)}{between} {op} {other}"
+
+    def _bound(self, node: Node) -> Value | None:
+        """Give the value of a literal."""
+        node = inside(node)
+        if isinstance(node, Unary):  # `-5`: in Prometheus' form the sign stays apart
+            number = self._bound(node.expr)
+            return -number if isinstance(number, float) and node.op == "-" else number
+        return node.value if isinstance(node, Number | Text) else None
+
+    def _other(self, node: Binary, right: Node, labels: Labels) -> str:
+        """Write the other side of a comparison that is no literal, with its value."""
+        made = self._compiler.compile(right)
+        unit = unit_of(right) or unit_of(node.left)
+        if made.scalar is not None:
+            value: Value = made.scalar(Moment(self._samples, self._now), self._now)
+            return f"{shown(right)} = {format_value(value, unit)}"
+        keys = Keys(node.matching)
+        vector, _ = self._run(made, wide=True)
+        partner = _find(vector, Key(keys.project.of(labels), keys.project))
+        if partner is None:
+            return shown(right)
+        return f"{shown(right, partner[2])}{partner[0]} = {format_value(partner[1], unit)}"
+
+    def _stretch(self, call: Call, labels: Labels) -> str:
+        """Write of which closed stretch a count is: `per minute (12:03 to 12:04)`."""
+        made = self._compiler.compile(call.args[0])
+        number = call.args[1]
+        assert isinstance(number, Number), "check makes peak with a literal"  # noqa: S101
+        assert made.ranges is not None, "check makes peak of a range"  # noqa: S101
+        length = round(number.value * 1000)
+        ranges = made.ranges(Moment(self._samples, self._now), self._now)
+        span = Span(ranges.start, ranges.end, self._now, (number.value,), self._since)
+        for stretch in ranges.stretches:
+            best = peak_bucket(stretch, span) if stretch.labels == labels else None
+            if best is not None:
+                return f"per {period(length)} ({clock(best[1] - length)} to {clock(best[1])})"
+        return f"per {period(length)}"
+
+
+_TRUTHS = {
+    Stand.FALSE: Truth.FALSE,
+    Stand.UNKNOWN: Truth.UNKNOWN,
+    Stand.VANISHED: Truth.VANISHED,
+    Stand.NEVER: Truth.VANISHED,
+}
+_MIRRORED = {">": "<", "<": ">", ">=": "<=", "<=": ">="}
+
+
+def _find(vector: Vector, key: Key) -> Entry | None:
+    return next((entry for entry in vector if key.fits(entry[0])), None)
+
+
+def _both(left: Opinion, right: Opinion) -> Opinion:
+    """`and`: one that is false decides, whatever the other; unknown goes before gone."""
+    for stand in (Stand.FALSE, Stand.UNKNOWN, Stand.VANISHED, Stand.NEVER):
+        for side in (left, right):
+            if side.stand is stand:
+                return side
+    return Opinion(Stand.TRUE, f"{left.why} and {right.why}")
+
+
+def _either(left: Opinion, right: Opinion) -> Opinion:
+    """`or`: one that is true decides; a side that lost the series lately outweighs one that sees it as false."""
+    for stand in (Stand.TRUE, Stand.UNKNOWN, Stand.VANISHED):
+        for side in (left, right):
+            if side.stand is stand:
+                return side
+    false = [side.why for side in (left, right) if side.stand is Stand.FALSE]
+    if false:
+        return Opinion(Stand.FALSE, " and ".join(false))
+    return Opinion(Stand.NEVER, left.why)
+
+
+def _without(left: Opinion, right: Opinion, what: str) -> Opinion:
+    """`unless`: what is true on the right makes it false; what is false or gone there leaves the left as it is."""
+    if left.stand is Stand.FALSE:
+        return left
+    if right.stand is Stand.TRUE:
+        return Opinion(Stand.FALSE, f"{right.why}, which excepts it")
+    if left.stand is Stand.TRUE and right.stand is Stand.UNKNOWN:
+        return right
+    if left.stand is Stand.TRUE:
+        return Opinion(Stand.TRUE, f"{left.why}, and not {what}")
+    return left

@@ -1,0 +1,127 @@
+"""When what is evaluated: a heap of batches, and no clock.
+
+Theory. Rules that share an interval and the namespaces they read form one batch, and a group of Prometheus' form
+is one by itself, as its rules run in order. Batches that read a source in common share a *phase*, so that one
+fetch serves them all; phases are spread evenly over the start, so that neither fetches nor evaluations come in a
+burst, and they are stable while the sources stay the same. A batch is due at its phase plus a whole number of
+intervals. After a pause it is due once: what was passed over is counted, never made up for.
+
+Times are milliseconds of a clock that never steps (the monotonic one).
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from alerting.model import Millis, Rule
+
+SPREAD: Millis = 400  # between two phases at the start; less where the shortest interval has no room for it
+
+
+class Batch(NamedTuple):
+    """Rules that are evaluated together, in this order."""
+
+    name: str  # stable while interval, group and namespaces stay the same
+    interval: Millis
+    namespaces: frozenset[str]
+    rules: tuple[str, ...]  # their ids
+
+
+def batches_of(rules: Sequence[Rule]) -> tuple[Batch, ...]:
+    """Part rules into batches: by interval and namespaces, groups of Prometheus' form each by itself."""
+    parts: dict[tuple[str, Millis, frozenset[str]], list[Rule]] = {}
+    groups: dict[tuple[str, str, Millis], list[Rule]] = {}
+    for rule in rules:
+        spec = rule.spec
+        if spec.group:
+            groups.setdefault((spec.origin.file, spec.group, spec.interval), []).append(rule)
+        else:
+            parts.setdefault(("", spec.interval, namespaces_of(rule)), []).append(rule)
+    for (file, group, interval), members in groups.items():
+        namespaces = frozenset().union(*map(namespaces_of, members))
+        parts.setdefault((f"{file}:{group}", interval, namespaces), []).extend(members)
+    return tuple(
+        Batch(f"{name}@{interval}:{','.join(sorted(spaces))}", interval, spaces, tuple(rule.id for rule in members))
+        for (name, interval, spaces), members in parts.items()
+    )
+
+
+def namespaces_of(rule: Rule) -> frozenset[str]:
+    """Tell what a rule reads."""
+    return frozenset(need.namespace for need in rule.condition.needs)
+
+
+class Schedule:
+    """The heap. It changes in place, and only by what it is told."""
+
+    def __init__(self, batches: Iterable[Batch] = (), start: Millis = 0) -> None:
+        self.missed = 0  # rule evaluations that were due and passed over
+        self._phase: dict[str, Millis] = {}  # batch name -> some time at which it was or will be due
+        self._heap: list[tuple[Millis, int, Batch]] = []
+        self.replace(batches, start)
+
+    def replace(self, batches: Iterable[Batch], now: Millis) -> None:
+        """Take other batches. Those that were there before keep their pace; new ones begin from `now` on."""
+        batches = tuple(batches)
+        known = {batch.name: at for at, _, batch in self._heap}
+        phases: dict[str, Millis] = {}
+        self._heap = []
+        for order, (batch, phase) in enumerate(zip(batches, _phases(batches, now, self._phase), strict=True)):
+            phases[batch.name] = phase
+            first = known.get(batch.name)
+            self._heap.append((_next(phase, batch.interval, now) if first is None else first, order, batch))
+        self._phase = phases
+        heapq.heapify(self._heap)
+
+    def due(self, now: Millis) -> tuple[Batch, ...]:
+        """Take off what is due; each batch at most once, however much time has passed."""
+        found = []
+        while self._heap and self._heap[0][0] <= now:
+            at, order, batch = self._heap[0]
+            following = _next(self._phase[batch.name], batch.interval, now + 1)
+            self.missed += len(batch.rules) * ((following - at) // batch.interval - 1)
+            heapq.heapreplace(self._heap, (following, order, batch))
+            found.append(batch)
+        return tuple(found)
+
+    def next_at(self) -> Millis | None:
+        """When something is due next; None: never."""
+        return self._heap[0][0] if self._heap else None
+
+
+def _next(phase: Millis, interval: Millis, now: Millis) -> Millis:
+    """Give the first time that is not before `now` and a whole number of intervals away from `phase`."""
+    return phase if phase >= now else phase + -(-(now - phase) // interval) * interval
+
+
+def _phases(batches: Sequence[Batch], now: Millis, before: dict[str, Millis]) -> list[Millis]:
+    """Give each batch the phase of the cluster of namespaces that it belongs to; old phases are kept."""
+    cluster = _clusters(batches)
+    names = [cluster[min(batch.namespaces, default="")] for batch in batches]
+    old = {name: before[batch.name] for name, batch in zip(names, batches, strict=True) if batch.name in before}
+    fresh = sorted(set(names) - set(old))
+    shortest = min((batch.interval for batch in batches), default=0)
+    step = min(SPREAD, shortest // max(1, len(fresh)))
+    new = {name: now + step * slot for slot, name in enumerate(fresh)}
+    return [old.get(name, new.get(name, now)) for name in names]
+
+
+def _clusters(batches: Sequence[Batch]) -> dict[str, str]:
+    """Join namespaces that some batch reads together: namespace -> the first name of its cluster."""
+    root: dict[str, str] = {"": ""}
+
+    def find(name: str) -> str:
+        while root.setdefault(name, name) != name:
+            name = root[name]
+        return name
+
+    for batch in batches:
+        names = sorted(batch.namespaces)
+        for name in names:
+            first, other = sorted((find(names[0]), find(name)))
+            root[other] = first
+    return {name: find(name) for name in root}

@@ -1,0 +1,164 @@
+"""The live list of series behind one selector, and the index that finds the selectors of a new series.
+
+A condition that asks for `x{idx="7"}` holds one Selection for good; when a series appears or goes, the lists
+are mended here, so that evaluating never searches, whatever the number of rules.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from alerting.core.history import NEVER
+from alerting.model import SHARED, Gap, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from alerting.core.history import Series, Target
+    from alerting.core.samples import Samples
+    from alerting.model import Labels, Matcher, Millis
+    from alerting.ports import Patterns
+
+NAME: Final = "__name__"
+
+
+class Name:
+    """All kept series of one name, and the selections that look at it."""
+
+    __slots__ = ("by_pair", "kind", "others", "seen", "series", "unwanted", "window")
+
+    def __init__(self) -> None:
+        self.series: dict[Labels, Series] = {}
+        self.unwanted: set[Labels] = set()  # label sets that no selection takes; a bounded memory
+        self.by_pair: dict[tuple[str, str], list[Selection]] = {}  # by the first `label="value"` of each
+        self.others: list[Selection] = []  # without such a pair
+        self.seen = False  # some reading has held it, or declared it
+        self.kind = Kind.UNKNOWN
+        self.window: Millis = 0
+
+    def attach(self, selection: Selection) -> None:
+        """Have a selection told of new series."""
+        if selection.pair is None:
+            self.others.append(selection)
+        else:
+            self.by_pair.setdefault(selection.pair, []).append(selection)
+
+    def takers(self, name: str, labels: Labels) -> list[Selection]:
+        """Find the selections that take a series, without asking each of a thousand `x{idx="…"}`."""
+        found = [selection for selection in self.others if selection.takes(name, labels)]
+        if self.by_pair:
+            for pair in labels.pairs:
+                for selection in self.by_pair.get(pair, ()):
+                    if selection.takes(name, labels):
+                        found.append(selection)  # noqa: PERF401  a comprehension within a loop reads worse
+        return found
+
+
+class Space:
+    """One namespace: its targets, its names, and until when something in it could not be believed."""
+
+    __slots__ = ("bad_until", "name", "nameless", "names", "orphans", "targets", "window")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.names: dict[str, Name] = {}
+        self.nameless: list[Selection] = []  # selectors by matchers alone
+        self.targets: dict[tuple[str, Labels], Target] = {}
+        self.orphans: set[Series] = set()  # read from the file, not yet seen in a reading
+        self.window: Millis = 0
+        self.bad_until: Millis = NEVER  # no target was failing from here on
+
+
+class Selection:
+    """The series that fit one selector, kept up to date by its Samples."""
+
+    __slots__ = ("equal", "matchers", "name", "owner", "pair", "record", "series", "space", "tests", "window")
+
+    def __init__(
+        self, owner: Samples, space: Space, name: str, matchers: Sequence[Matcher], patterns: Patterns | None
+    ) -> None:
+        self.owner: Samples | None = owner  # None: dropped, look it up again
+        self.space = space
+        self.name = name  # empty: any
+        self.matchers = matchers
+        self.tests = tuple((matcher.name, _test(matcher, patterns)) for matcher in matchers)
+        self.equal = {each.name: each.value for each in matchers if each.op == "=" and each.value and each.name != NAME}
+        self.pair = next(iter(self.equal.items()), None)
+        self.series: list[Series] = []
+        self.record: Name | None = None
+        self.window: Millis = 0
+
+    def takes(self, name: str, labels: Labels) -> bool:
+        """Tell whether a series fits."""
+        return all(fits(name if label == NAME else labels.get(label)) for label, fits in self.tests)
+
+    def gaps(self, t: Millis, *, open_: bool = False) -> list[Gap]:
+        """Say what could not be seen at `t`. `open_`: only readings can tell whether such a name exists."""
+        if self.owner is None or self.owner.promql or self.name == "up":
+            return []
+        targets = self.space.targets
+        if not targets:
+            return [
+                Gap(
+                    f"{self.space.name} has not been read yet"
+                    if self.space.name
+                    else "no metrics page has been read yet"
+                )
+            ]
+        found = []
+        for target in targets.values():
+            why = target.failed_at(t)
+            if why is not None and self._may_hold(target):
+                found.append(Gap(why, target.labels.merged(self.equal), target.source))
+        if open_ and self.record is not None:
+            found += self._unheld(self.record)
+        return found
+
+    def _unheld(self, record: Name) -> list[Gap]:
+        """Judge an open name: nothing has ever held it, or a JSON answer holds it no more."""
+        if not record.seen:
+            return [Gap(f"no reading has ever held {self.spelled()}")]
+        if self.space.name == SHARED or any(series.live for series in record.series.values()):
+            return []
+        return [
+            Gap(f"the answer of {target.source} has no {self.name}", target.labels)
+            for target in self.space.targets.values()
+            if target.fetches and not target.failing
+        ]
+
+    def short(self, start: Millis, end: Millis, least: int) -> list[Gap]:
+        """Say which targets were read fewer than `least` times in `(start, end]`: our doing, not theirs."""
+        if self.owner is None or self.owner.promql:
+            return []
+        found = []
+        for target in self.space.targets.values():
+            if target.failed_at(end) is None and self._may_hold(target) and target.fetched(start, end) < least:
+                times = ("never", "only once")[target.fetched(start, end)]
+                why = f"{target.source} was read {times} in the {(end - start) // 1000} s that the window needs"
+                found.append(Gap(why, target.labels.merged(self.equal)))
+        return found
+
+    def _may_hold(self, target: Target) -> bool:
+        """Tell whether series of this target could fit at all."""
+        carried = target.labels
+        if not carried:
+            return True
+        return all(fits(carried.get(label)) for label, fits in self.tests if label != NAME and carried.get(label))
+
+    def spelled(self) -> str:
+        """Spell the name as a condition does."""
+        return f"{self.space.name}.{self.name}" if self.space.name != SHARED else self.name
+
+
+def _test(matcher: Matcher, patterns: Patterns | None) -> Callable[[str], bool]:
+    """Make the test of one matcher. A label that is not there has the empty value, as in Prometheus."""
+    wanted = matcher.value
+    if matcher.op == "=":
+        return wanted.__eq__
+    if matcher.op == "!=":
+        return wanted.__ne__
+    assert patterns is not None, "matchers with patterns come through require or selection"  # noqa: S101
+    pattern = patterns(wanted)
+    if matcher.op == "=~":
+        return pattern.fullmatch
+    return lambda value: not pattern.fullmatch(value)

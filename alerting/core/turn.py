@@ -1,0 +1,196 @@
+"""One turn of the tick: what a set of evaluations comes to, gathered before anything of it takes effect.
+
+Theory. A `Track` is one rule and what is kept of it. A `Turn` evaluates tracks at one moment, steps their alerts,
+and stages what that changes: rows to write, transitions, news for people. Nothing of a track's state moves until
+`apply`, which the engine calls once the store has taken the turn; a turn that could not be saved leaves no trace,
+and its rules are evaluated anew at the next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from alerting.core import lifecycle
+from alerting.core.evaluate import QUIET, evaluate, record
+from alerting.core.routing import News
+from alerting.model import SHARED, Gap, OnMissing, Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from alerting.core.lifecycle import Policy
+    from alerting.core.samples import Samples
+    from alerting.model import Alert, AlertKey, Kind, Labels, Millis, Rule, RuleSpec, Sample, Transition, Verdict
+
+
+class Track:
+    """One rule, built-in or not, and what is kept of it between turns."""
+
+    __slots__ = (
+        "alerts",
+        "doubted",
+        "gaps",
+        "overflow",
+        "policy",
+        "previous",
+        "rule",
+        "spec",
+        "stored",
+        "upstream",
+        "watches",
+    )
+
+    def __init__(self, spec: RuleSpec, rule: Rule | None, policy: Policy) -> None:
+        self.spec = spec
+        self.rule = rule  # None: built-in
+        self.policy = policy
+        self.alerts: Mapping[Labels, Alert] = {}
+        self.previous: Millis | None = None  # when it was evaluated last
+        self.stored = False  # `previous` has a row in the store
+        self.watches = rule is not None and rule.condition.watches_buckets
+        self.gaps: Sequence[Gap] = ()  # what could not be judged at the last evaluation
+        self.overflow = ""
+        self.doubted = False  # whether, as far as the store knows, something could not be judged
+        self.upstream: tuple[Track, ...] = ()  # recording rules that this one reads
+
+    def inherited(self) -> Sequence[Gap]:
+        """Give what the recording rules that this one reads could not compute."""
+        return [
+            gap._replace(why=f"{track.spec.record} is not recorded: {gap.why}")
+            for track in self.upstream
+            for gap in track.gaps
+        ]
+
+    def keep(self, alert: Alert) -> None:
+        """Take an alert in, as the store held it."""
+        self.alerts = {**self.alerts, alert.labels: alert}
+
+
+class Turn:
+    """What happens at one moment. `taken` is what recording rules left in the samples, for their file."""
+
+    def __init__(self, now: Millis, samples: Samples | None = None, limit: int = 0) -> None:
+        self.now = now
+        self.evaluated = 0
+        self.alerts: dict[AlertKey, Alert] = {}  # to be put
+        self.dropped: dict[AlertKey, None] = {}
+        self.transitions: list[Transition] = []
+        self.news: list[News] = []
+        self.times: dict[str, Millis] = {}  # rule id -> its evaluation, for rules that need it kept
+        self.forgotten: list[str] = []  # rule ids that do not need it any more
+        self.doubtful: list[Track] = []  # rules that could not be judged, or could not be before
+        self.taken: list[tuple[str, Kind, Sample]] = []
+        self.left: list[tuple[Alert, RuleSpec]] = []  # resolved alerts whose rule is gone, kept for display
+        self.retires = False  # whether alerts whose rule is gone were ended
+        self._samples = samples
+        self._limit = limit
+        self._judged: list[Track] = []
+        self._clocked: list[Track] = []
+        self._effects: list[tuple[Track, Mapping[Labels, Alert]]] = []
+
+    # ------------------------------------------------------------------------------------ evaluating
+
+    def evaluate(self, track: Track) -> None:
+        """Evaluate one rule. The path of a rule that holds for nothing and has no alert is the short one."""
+        rule = track.rule
+        assert rule is not None  # noqa: S101  built-in rules are stepped by verdicts that others make
+        self.evaluated += 1
+        self._judged.append(track)
+        if rule.spec.record:
+            self._record(track, rule)
+            return
+        inherited = track.inherited() if track.upstream else ()
+        found = evaluate(
+            rule, self._samples, track.alerts, self.now, track.previous, limit=self._limit, inherited=inherited
+        )
+        if found is QUIET and not (track.doubted or track.gaps or track.overflow):
+            if track.stored or track.watches:
+                self._keep_time(track, track.alerts)
+            return
+        track.gaps, track.overflow = found.gaps, found.overflow
+        if found.gaps or found.overflow or track.doubted:
+            self.doubtful.append(track)
+        policy = track.policy._replace(on_missing=OnMissing.KEEP) if found.faulty else track.policy
+        self._step(track, found.verdicts, policy)
+
+    def step(self, track: Track, verdict: Verdict) -> None:
+        """Step a built-in rule's alert."""
+        self._judged.append(track)
+        self._step(track, (verdict,), track.policy)
+
+    def _record(self, track: Track, rule: Rule) -> None:
+        samples, gaps = record(
+            rule, self._samples, self.now, limit=self._limit, inherited=track.inherited() if track.upstream else ()
+        )
+        track.gaps = gaps
+        if gaps or track.doubted:
+            self.doubtful.append(track)
+        reading = Reading(source=f"rule {rule.spec.id}", namespace=SHARED, at=self.now, samples=samples)
+        if self._samples is not None:
+            self.taken.extend(self._samples.append(reading))
+
+    def _step(self, track: Track, verdicts: Sequence[Verdict], policy: Policy) -> None:
+        alerts, now, previous = track.alerts, self.now, track.previous
+        changed: dict[Labels, Alert] | None = None
+        for verdict in verdicts:
+            alert = alerts.get(verdict.labels)
+            step = lifecycle.advance(alert, verdict, now, policy, previous)
+            if step.alert is alert and step.transition is None:
+                continue
+            if changed is None:
+                changed = dict(alerts)
+            if step.alert is not None:
+                changed[verdict.labels] = step.alert
+            else:
+                changed.pop(verdict.labels, None)
+            self._stage(track.spec, alert, step)
+        if changed is not None:
+            self._effects.append((track, changed))
+            alerts = changed
+        if alerts or track.stored or track.watches:
+            self._keep_time(track, alerts)
+
+    def _keep_time(self, track: Track, alerts: Mapping[Labels, Alert]) -> None:
+        """Have the time of this evaluation kept where a clock runs or buckets are watched; else forgotten."""
+        self._clocked.append(track)
+        if track.watches or any(lifecycle.needs_previous(alert) for alert in alerts.values()):
+            self.times[track.spec.id] = self.now
+        elif track.stored:
+            self.forgotten.append(track.spec.id)
+
+    def _stage(self, spec: RuleSpec, before: Alert | None, step: lifecycle.Step) -> None:
+        after = step.alert or before
+        assert after is not None  # noqa: S101  a change without an alert before or after is none
+        if step.alert is None:
+            self.dropped[after.key] = None
+            self.alerts.pop(after.key, None)
+        else:
+            self.alerts[after.key] = after
+        if step.transition is not None:
+            self.transitions.append(step.transition)
+            self.news.append(News(step.transition, after, spec))
+
+    # ------------------------------------------------------------------------------------ ending
+
+    def end(self, alert: Alert, spec: RuleSpec, why: str) -> None:
+        """End an alert whose rule is gone."""
+        step = lifecycle.removed(alert, self.now, why)
+        self._stage(spec, alert, step)
+        if step.alert is not None:
+            self.left.append((step.alert, spec))
+
+    def drop(self, key: AlertKey) -> None:
+        """Drop the row of an alert that has been shown for long enough."""
+        self.dropped[key] = None
+
+    def apply(self) -> None:
+        """Let the turn take effect; the store has it."""
+        now = self.now
+        for track in self._judged:
+            track.previous = now
+        for track, alerts in self._effects:
+            track.alerts = alerts
+        for track in self.doubtful:
+            track.doubted = bool(track.gaps or track.overflow)
+        for track in self._clocked:
+            track.stored = track.spec.id in self.times

@@ -1,0 +1,181 @@
+"""The daemon: APScheduler as metronome, the engine and the outbox, signals, reload, drain.
+
+Theory of operation. One job of the scheduler, the *beat*, asks the engine which batches are due and starts a tick
+for them; ticks run beside each other, so that a source that hangs delays only its own rules. The job's trigger asks
+the engine when the next batch is due, so that an idle daemon sleeps. The scheduler counts by the wall clock; where
+that steps, a watch on the difference to the monotonic clock sets the job anew, so that evaluations keep their pace.
+
+This is one of the two shells (with the command line) that catch everything: no fault in one beat ends the daemon.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.base import BaseTrigger
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Awaitable, Callable
+
+    from alerting.engine import Engine, TickReport
+    from alerting.model import Millis
+    from alerting.ports import Clock
+    from alerting.wiring import Program
+
+_LONGEST_SLEEP: Millis = 30_000  # between two looks at the heap
+_SHORTEST_SLEEP: Millis = 5
+_WATCH: Millis = 2_000  # how often the two clocks are compared
+_STEP: Millis = 300  # a difference that changed by more is a step of the wall
+
+
+class NextDue(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
+    """Fires when the engine's next batch is due."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    def get_next_fire_time(self, _previous: datetime | None, now: datetime) -> datetime:
+        """Give the wall time that stands for the next due time on the monotonic clock."""
+        due = self._engine.next_due()
+        wait = _LONGEST_SLEEP if due is None else due - self._clock.monotonic()
+        return now + timedelta(milliseconds=max(_SHORTEST_SLEEP, min(_LONGEST_SLEEP, wait)))
+
+
+class Daemon:
+    """One run of the program, from start to drain."""
+
+    def __init__(
+        self, program: Program, reload: Callable[[], Awaitable[str]], log: logging.Logger, grace: Millis
+    ) -> None:
+        """`reload` reads settings and rules again and hands them over; it gives what is wrong with them, or nothing."""
+        self._program = program
+        self._reload = reload
+        self._log = log
+        self._grace = grace
+        self._ticks: set[asyncio.Task[None]] = set()
+        self._stop = asyncio.Event()
+        self._scheduler: Any = AsyncIOScheduler(timezone=UTC)
+        self._reloading = asyncio.Lock()
+        self._shown: dict[str, str] = {}  # what was last logged of each source and rule, so that it is said once
+
+    async def run(self) -> None:
+        """Work until a signal says stop; then finish what is being sent, within the grace time."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping, number)
+        loop.add_signal_handler(signal.SIGHUP, self._reloading_soon)
+        sending = asyncio.create_task(self._program.outbox.run(self._stop, self._grace))
+        watching = asyncio.create_task(self._watch())
+        trigger = NextDue(self._program.engine, self._program.clock)
+        self._scheduler.add_job(
+            self._beat,
+            trigger,
+            id="beat",
+            misfire_grace_time=None,
+            coalesce=True,
+            max_instances=1,
+            next_run_time=datetime.now(UTC),
+        )
+        self._scheduler.start()
+        self._say("started", "watching", rules=len(self._program.engine.statuses()))
+        await self._stop.wait()
+        self._scheduler.shutdown(wait=False)
+        watching.cancel()
+        if self._ticks:
+            await asyncio.wait(self._ticks, timeout=self._grace / 1000)
+        for tick in self._ticks:
+            tick.cancel()
+        await sending
+        self._say("stopped", "stopped; what is still owed is sent by the next start")
+
+    # ------------------------------------------------------------------------------------- beats
+
+    async def _beat(self) -> None:
+        """Start a tick for what is due."""
+        try:
+            for batch in self._program.engine.due():
+                task = asyncio.create_task(self._tick(batch))
+                self._ticks.add(task)
+                task.add_done_callback(self._ticks.discard)
+            if not self._ticks:
+                await self._program.retire()
+        except Exception:  # noqa: BLE001  a shell: no fault in one beat ends the daemon
+            self._log.exception("a fault of alerting itself in the beat", extra={"action": "fault"})
+
+    async def _tick(self, batch: Any) -> None:
+        try:
+            self._tell(await self._program.engine.tick([batch]))
+        except Exception:  # noqa: BLE001  the same for one tick
+            self._log.exception("a fault of alerting itself in a tick", extra={"action": "fault", "batch": batch.name})
+
+    async def _watch(self) -> None:
+        """Set the beat anew when the wall clock steps: the scheduler waits by the wall."""
+        clock = self._program.clock
+        offset = clock.now() - clock.monotonic()
+        while True:
+            await clock.sleep(_WATCH)
+            seen = clock.now() - clock.monotonic()
+            if abs(seen - offset) > _STEP:
+                self._say("clock_stepped", "the wall clock stepped", "warning", by_ms=seen - offset)
+                self._scheduler.modify_job("beat", next_run_time=datetime.now(UTC))
+            offset = seen
+
+    # ------------------------------------------------------------------------------------- signals
+
+    def _stopping(self, number: int) -> None:
+        if self._stop.is_set():
+            raise SystemExit(128 + number)  # a second signal: at once
+        self._say("stopping", f"{signal.Signals(number).name}: finishing what is being sent")
+        self._stop.set()
+
+    def _reloading_soon(self) -> None:
+        task = asyncio.create_task(self._reload_now())
+        self._ticks.add(task)
+        task.add_done_callback(self._ticks.discard)
+
+    async def _reload_now(self) -> None:
+        async with self._reloading:
+            try:
+                wrong = await self._reload()
+            except Exception:  # noqa: BLE001  the same for a reload
+                self._log.exception("a fault of alerting itself in the reload", extra={"action": "fault"})
+                return
+            if wrong:
+                message = "not reloaded: the running rules and settings stay in force"
+                self._say("reload_refused", message, "error", problems=wrong)
+            else:
+                self._say("reloaded", "reloaded", rules=len(self._program.engine.statuses()))
+            self._scheduler.modify_job("beat", next_run_time=datetime.now(UTC))
+
+    # ------------------------------------------------------------------------------------- words
+
+    def _tell(self, report: TickReport) -> None:
+        """Log what changed; what stays as it is was said already."""
+        for transition in report.transitions:
+            self._say(
+                "transition",
+                f"{transition.before} -> {transition.after}: {transition.why}",
+                rule=transition.key.rule_id,
+                labels=str(transition.labels),
+                episode=transition.episode,
+            )
+        for notice in report.notices:
+            self._say("notice", notice, "warning")
+        if report.trouble:
+            self._say("trouble", report.trouble, "error")
+        for kind, states in (("source", report.faults), ("rule", report.blind)):
+            for name, why in states.items():
+                if self._shown.get(f"{kind} {name}") != why:
+                    self._say("unknown", f"{kind} {name}: {why}", "warning")
+        seen = {f"source {name}": why for name, why in report.faults.items()}
+        seen |= {f"rule {name}": why for name, why in report.blind.items()}
+        self._shown = seen
+
+    def _say(self, action: str, message: str, level: str = "info", **fields: object) -> None:
+        getattr(self._log, level)(message, extra={"action": action, **fields})

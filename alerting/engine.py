@@ -1,0 +1,400 @@
+"""The tick: read the sources, judge the rules, save what changed, say whom it concerns.
+
+Theory of operation. A tick is given batches of rules. It reads each source that they need once (`intake`);
+readings go into the samples as they arrive. As soon as the sources of a batch have answered, the batch is part of
+a *turn*: at one moment its rules are evaluated and their alerts stepped (`core.turn`), the rules that watch the
+watching are judged (`core.builtin`), what people are to hear of is directed, bundled and worded (`core.routing`,
+`core.digest`, `core.render`). All of that is pure and takes effect nowhere. Then **one transaction** writes alerts,
+transitions and messages; only when it is on disk does the engine's own memory follow, and only then is the outbox
+woken. A turn that could not be saved leaves no trace but `trouble` in the report: its rules are evaluated anew.
+
+A batch whose sources answered is not held up by another whose source hangs. Ticks may overlap, turns do not. A
+tick that is cancelled lets the turn that it is in come to its end.
+
+Time. Stamps are by the wall. Durations must not follow its steps: each turn compares both clocks, and moves the
+alerts' running clocks and the times of evaluation along when the wall has stepped. When it was set back, the samples
+begin afresh: what they hold now lies in the future.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from alerting.core import builtin
+from alerting.core.book import Book, Reach
+from alerting.core.render import Context, value_text
+from alerting.core.schedule import Schedule, batches_of, namespaces_of
+from alerting.core.turn import Turn
+from alerting.errors import StoreError
+from alerting.intake import Intake, Target
+from alerting.model import AlertState
+from alerting.ports import Change
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+
+    from alerting.core.book import Telling
+    from alerting.core.digest import StandsFor
+    from alerting.core.routing import Withheld
+    from alerting.core.schedule import Batch
+    from alerting.core.turn import Track
+    from alerting.model import Alert, Millis, Notification, Redact, Rule, Transition
+    from alerting.ports import Clock, Patterns, SampleStore, Snapshot, Store
+
+__all__ = ["Engine", "Limits", "RuleStatus", "Setup", "Target", "TickReport"]
+
+STEP: Millis = 250  # a difference between the clocks that is no mere drift
+
+
+class Setup(NamedTuple):
+    """What the engine works on: one consistent set, taken over whole by `adopt`."""
+
+    rules: Sequence[Rule]  # all that are in force, in order
+    targets: Sequence[Target]
+    receivers: Mapping[str, StandsFor]  # name -> what one message of it stands for
+    fallback: tuple[str, ...] = ()  # who is told by rules without `notify`
+    external_labels: Mapping[str, str] = {}
+    unknown_after: Millis = 300_000
+    max_gap: Millis | None = None  # None: the larger of 2 intervals and 1 m, per rule
+    good_config: str | None = None  # saved with the next commit as the last good set
+
+
+class Limits(NamedTuple):
+    """Bounds that hold whatever a source or a rule does."""
+
+    series: int = 1_000  # alerts of one rule, where the rule sets no `limit`
+    fetches: int = 50  # at once
+    fetch_deadline: Millis = 15_000  # a second line behind the source's own
+    lookback: Millis = 300_000
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class RuleStatus(NamedTuple):
+    """How one rule stands: what the tables of `check` and `status` show."""
+
+    rule: Rule
+    state: Literal["ok", "pending", "firing", "unknown"]  # unknown only where nothing is pending or firing
+    value: str  # of the worst alert, as people read it; empty: none
+    why: str
+    unknown: str  # why something could not be judged; empty: all could
+    alerts: Sequence[Alert]  # pending and firing ones, worst first
+    evaluated_at: Millis | None
+
+
+class TickReport(NamedTuple):
+    """What one tick did."""
+
+    evaluated: int  # rules
+    missed: int  # evaluations that were due since the last report and left out
+    transitions: Sequence[Transition]
+    notifications: Sequence[Notification]
+    withheld: Sequence[Withheld]  # who did not hear of something, and why
+    faults: Mapping[str, str]  # source -> why it fails now
+    blind: Mapping[str, str]  # rule id -> why it could not be judged, for a reason other than a failed source
+    trouble: str  # the state could not be saved: what was decided then is undone; empty: it was saved
+    notices: Sequence[str]  # worth a log line: a step of the wall clock, samples that are not kept
+
+    @property
+    def incomplete(self) -> bool:
+        """Tell whether something could not be read, judged or saved."""
+        return bool(self.faults or self.blind or self.trouble)
+
+
+class _Log:
+    """A report in the making."""
+
+    def __init__(self) -> None:
+        self.evaluated = 0
+        self.transitions: list[Transition] = []
+        self.notifications: list[Notification] = []
+        self.withheld: list[Withheld] = []
+        self.trouble = ""
+        self.notices: list[str] = []
+
+    def add(self, turn: Turn, telling: Telling) -> None:
+        """Add what a turn did that was saved."""
+        self.evaluated += turn.evaluated
+        self.transitions += turn.transitions
+        self.notifications += telling.notifications
+        self.withheld += telling.withheld
+
+
+class Engine:
+    """The tick over one store, in one event loop. `open`, then `adopt`, then `tick` as often as you like."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        patterns: Patterns,
+        *,
+        sample_store: SampleStore | None = None,
+        redact: Redact = str,
+        on_commit: Callable[[Collection[str]], None] = lambda _receivers: None,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        """`on_commit` is called with the receivers to which something new is owed, once it is on disk."""
+        self._store = store
+        self._clock = clock
+        self._patterns = patterns
+        self._redact = redact
+        self._on_commit = on_commit
+        self._limits = limits
+        self._lock = asyncio.Lock()  # turns follow one another
+        self._turns: set[asyncio.Future[None]] = set()
+        self._book = Book()
+        self._intake = Intake(
+            clock,
+            patterns,
+            redact,
+            sample_store,
+            at_once=limits.fetches,
+            deadline=limits.fetch_deadline,
+            lookback=limits.lookback,
+        )
+        self._setup = Setup((), (), {})
+        self._next_setup: Setup | None = None  # was adopted while a turn ran
+        self._good_config: str | None = None  # to be saved
+        self._problem: str | None = None  # with the newest configuration
+        self._faults_saved: Mapping[str, str] = {}
+
+        self._schedule = Schedule()
+        self._batches: tuple[Batch, ...] = ()
+        self._running: set[str] = set()  # names of batches
+        self._overrun = 0  # rule evaluations left out because their batch was still running
+        self._missed = 0  # of all that were left out, those that were reported
+        self._clocks = clock.now(), clock.monotonic()
+
+    # ---------------------------------------------------------------------------------------- life
+
+    async def open(self) -> Snapshot:
+        """Open the store and the file of samples and take their state into memory.
+
+        Raises StateRefused, StoreError or LockHeld as the store does.
+        """
+        snapshot = await self._store.open()
+        await self._intake.open(snapshot.faults)
+        self._faults_saved = dict(snapshot.faults)
+        self._book.load(
+            snapshot.installation, snapshot.alerts, snapshot.evaluated, snapshot.announced, snapshot.notices
+        )
+        return snapshot
+
+    def adopt(self, setup: Setup) -> None:
+        """Take over a whole set that loaded without errors; at once, or when the turn that runs is over.
+
+        Alerts whose rule is gone end with the next tick.
+        """
+        if self._lock.locked():
+            self._next_setup = setup
+        else:
+            self._adopt(setup)
+
+    def report_config(self, problem: str | None) -> None:
+        """Say that the newest configuration does not load (`ConfigBroken` fires at the next tick); None: it does."""
+        self._problem = problem and self._redact(problem)
+
+    async def close(self) -> None:
+        """End fetches that run and wait for the turn that runs. The stores are their owner's to close."""
+        await self._intake.close()
+        await asyncio.gather(*self._turns, return_exceptions=True)
+
+    def _adopt(self, setup: Setup) -> None:
+        self._setup, self._next_setup = setup, None
+        self._good_config = self._good_config if setup.good_config is None else setup.good_config
+        rules = [rule for rule in setup.rules if rule.spec.enabled]
+        needs = tuple(dict.fromkeys(need for rule in rules for need in rule.condition.needs))
+        self._intake.adopt(setup.targets, needs)
+        sources = {
+            self._intake.names[id(target.source)]: Reach(target.source.namespace, target.unknown_after)
+            for target in setup.targets
+        }
+        self._book.adopt(
+            setup.rules,
+            sources,
+            fallback=setup.fallback,
+            unknown_after=setup.unknown_after,
+            max_gap=setup.max_gap,
+        )
+        self._batches = batches_of(rules)
+        self._schedule.replace(self._batches, self._clock.monotonic())
+
+    # ---------------------------------------------------------------------------------------- pace
+
+    def due(self) -> Sequence[Batch]:
+        """Give the batches that are due by the monotonic clock; each is taken off until its next time."""
+        return self._schedule.due(self._clock.monotonic())
+
+    def next_due(self) -> Millis | None:
+        """Give the monotonic time at which a batch is due next; None where there is nothing to do."""
+        return self._schedule.next_at()
+
+    async def tick(self, batches: Sequence[Batch] | None = None, *, only: Collection[str] | None = None) -> TickReport:
+        """Fetch, evaluate, save. `batches` None: all of them, once, and every source is waited for (`check`).
+
+        `only`: none but the rules with these ids and the recording rules that they read; nothing counts as
+        removed then. An empty `batches` reads nothing and still does what is left over from `adopt` and
+        `report_config`. A batch that another tick is running is left out and counted as missed.
+        """
+        log = _Log()
+        if not self._lock.locked():  # before anything is read: readings are stamped by the wall
+            self._see_clocks(log)
+        everyone = batches is None
+        chosen = self._batches if batches is None else batches
+        if only is not None:
+            chosen = self._narrowed(chosen, only)
+        free = [batch for batch in chosen if batch.name not in self._running]
+        self._overrun += sum(len(batch.rules) for batch in chosen if batch.name in self._running)
+        names = {batch.name for batch in free}
+        self._running |= names
+        try:
+            await self._run(free, log, everyone=everyone, whole=only is None)
+        finally:
+            self._running -= names
+        return self._report(log)
+
+    def _narrowed(self, batches: Sequence[Batch], only: Collection[str]) -> list[Batch]:
+        """Leave in batches only these rules and what they read."""
+        wanted, narrowed = self._book.with_recorders(only), []
+        for batch in batches:
+            rules = [track.rule for track in map(self._book.tracks.get, batch.rules) if track and track.rule]
+            kept = [rule for rule in rules if rule.id in wanted]
+            if kept:
+                spaces = frozenset().union(*map(namespaces_of, kept))
+                narrowed.append(batch._replace(namespaces=spaces, rules=tuple(rule.id for rule in kept)))
+        return narrowed
+
+    async def _run(self, batches: Sequence[Batch], log: _Log, *, everyone: bool, whole: bool) -> None:
+        """Read what the batches need; each has its turn as soon as its sources have answered."""
+        waiting = [(batch, self._intake.start(batch.namespaces, everyone=everyone)) for batch in batches]
+        while True:
+            for _, missing in waiting:
+                missing.difference_update([task for task in missing if task.done()])
+            ready = [batch for batch, missing in waiting if not missing]
+            waiting = [(batch, missing) for batch, missing in waiting if missing]
+            if ready or not waiting:
+                await self._to_its_end(self._turn(ready, log, whole=whole))
+            if not waiting:
+                return
+            await asyncio.wait(set().union(*(missing for _, missing in waiting)), return_when=asyncio.FIRST_COMPLETED)
+
+    async def _to_its_end(self, turn: Coroutine[None, None, None]) -> None:
+        """Wait for a turn; it goes on when whoever waits is cancelled, as half a turn must not be."""
+        task = asyncio.ensure_future(turn)
+        self._turns.add(task)
+        task.add_done_callback(self._turns.discard)
+        await asyncio.shield(task)
+
+    # ---------------------------------------------------------------------------------------- turns
+
+    async def _turn(self, batches: Sequence[Batch], log: _Log, *, whole: bool) -> None:
+        """Evaluate batches at one moment and save what that changes; memory follows only then."""
+        async with self._lock:
+            now = self._see_clocks(log)
+            turn = Turn(now, self._intake.samples, self._limits.series)
+            for batch in batches:
+                for track in map(self._book.tracks.get, batch.rules):
+                    if track is not None:
+                        turn.evaluate(track)
+            heard, good_config = dict(self._intake.heard), self._good_config
+            self._book.watch(turn, heard, self._problem)
+            if whole:
+                self._book.retire(turn)
+            context = Context(self._setup.external_labels, patterns=self._patterns)
+            telling = self._book.tell(turn, self._setup.receivers, context)
+            faults = dict(self._intake.faults)
+            try:
+                await self._store.commit(self._change(turn, telling, faults, good_config))
+            except StoreError as error:
+                log.trouble = str(error)
+            else:
+                self._faults_saved = faults
+                self._intake.judged(heard)
+                self._good_config = None if self._good_config == good_config else self._good_config
+                self._book.apply(turn, telling)
+                log.add(turn, telling)
+                if telling.notifications:
+                    self._on_commit({each.receiver for each in telling.notifications})
+            trouble = await self._intake.keep(now, turn.taken)
+            if trouble:
+                log.notices.append(f"samples are not kept: {trouble}")
+            if self._next_setup is not None:
+                self._adopt(self._next_setup)
+
+    def _see_clocks(self, log: _Log) -> Millis:
+        """Give the wall time; when it has stepped against the monotonic clock, take the durations along."""
+        wall, monotonic = self._clock.now(), self._clock.monotonic()
+        step = (wall - self._clocks[0]) - (monotonic - self._clocks[1])
+        self._clocks = wall, monotonic
+        if abs(step) >= STEP:
+            self._book.rebase(step)
+            log.notices.append(f"the wall clock has stepped by {step / 1000:+g} s; durations are kept")
+            if step < 0:
+                self._intake.begin_afresh()
+        return wall
+
+    def _change(self, turn: Turn, telling: Telling, faults: Mapping[str, str], good_config: str | None) -> Change:
+        """Write down what a turn changes."""
+        book, before = self._book, self._faults_saved
+        alerts = {key: alert for key, alert in book.moved.items() if key not in turn.dropped} | turn.alerts
+        new_faults: dict[str, str | None] = {name: why for name, why in faults.items() if before.get(name) != why}
+        new_faults.update(dict.fromkeys(before.keys() - faults.keys()))
+        return Change(
+            at=turn.now,
+            alerts=tuple(alerts.values()),
+            dropped=tuple(turn.dropped),
+            transitions=tuple(turn.transitions),
+            notifications=tuple(telling.notifications),
+            evaluated=turn.times,
+            forgotten=(*book.forgotten, *turn.forgotten),
+            faults=new_faults,
+            good_config=good_config,
+        )
+
+    # ---------------------------------------------------------------------------------------- telling how it stands
+
+    def _report(self, log: _Log) -> TickReport:
+        passed_over = self._schedule.missed + self._overrun
+        missed, self._missed = passed_over - self._missed, passed_over
+        blind = {}
+        for rule_id, track in self._book.tracks.items():
+            if track.gaps or track.overflow:
+                why = builtin.blindness(track.gaps, track.overflow)
+                if why:
+                    blind[rule_id] = why
+        return TickReport(
+            log.evaluated,
+            missed,
+            log.transitions,
+            log.notifications,
+            log.withheld,
+            dict(self._intake.faults),
+            blind,
+            log.trouble,
+            log.notices,
+        )
+
+    def statuses(self) -> Sequence[RuleStatus]:
+        """Tell how each alerting rule stands, as of its last evaluation."""
+        return [
+            _status(track, track.rule) for track in self._book.tracks.values() if track.rule and not track.spec.record
+        ]
+
+    def alerts(self) -> Sequence[Alert]:
+        """Give all alerts that are kept, those of built-in rules included."""
+        return self._book.alerts()
+
+
+def _status(track: Track, rule: Rule) -> RuleStatus:
+    rank = {AlertState.FIRING: 0, AlertState.PENDING: 1}
+    alerts = sorted((each for each in track.alerts.values() if each.state in rank), key=lambda each: rank[each.state])
+    unknown = "; ".join(dict.fromkeys([gap.why for gap in track.gaps] + ([track.overflow] if track.overflow else [])))
+    if alerts:
+        worst = alerts[0]
+        state: Literal["firing", "pending"] = "firing" if worst.state is AlertState.FIRING else "pending"
+        value = value_text(worst.value, rule.condition.unit)
+        return RuleStatus(rule, state, value, worst.why, unknown, alerts, track.previous)
+    return RuleStatus(rule, "unknown" if unknown else "ok", "", unknown, unknown, (), track.previous)

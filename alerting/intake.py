@@ -1,0 +1,223 @@
+"""What comes in: the sources are read, each once however many rules wait for it, and none holds up another.
+
+Its law: a fetch gives a Reading, whatever happens; one target is never read twice at the same time; a target that
+hung last time is not waited for by those who also wait for others. What it gives then comes in late, and counts
+from there on. Readings go into the samples as they arrive; which sources were heard since the last turn that was
+saved, and which of them fail, is kept here for the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from alerting.core.samples import Samples
+from alerting.model import NO_LABELS, Fault, FaultKind, Kind, Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from alerting.model import Labels, Millis, Need, Redact, Sample
+    from alerting.ports import Clock, Patterns, SampleStore, Source
+
+
+class Target(NamedTuple):
+    """One source, and how long it may fail before that is an alert of its own (health sources: 1 m)."""
+
+    source: Source
+    unknown_after: Millis = 300_000
+
+
+class Fetches:
+    """The fetches in flight. `take` is called with each reading, in the event loop, as it arrives."""
+
+    def __init__(
+        self, clock: Clock, redact: Redact, take: Callable[[Target, Reading], None], *, at_once: int, deadline: Millis
+    ) -> None:
+        self._clock = clock
+        self._redact = redact
+        self._take = take
+        self._places = asyncio.Semaphore(at_once)
+        self._deadline = deadline
+        self._flying: dict[int, asyncio.Task[None]] = {}  # by the identity of the source
+        self._hung: set[int] = set()
+        self._labels: dict[int, Labels] = {}  # what the readings of a source carry, once there was one
+
+    def start(self, target: Target, needs: Sequence[Need], since: Millis | None) -> asyncio.Task[None]:
+        """Read a target, or join the fetch that is reading it already."""
+        name = id(target.source)
+        task = self._flying.get(name)
+        if task is None:
+            task = asyncio.create_task(self._fetch(target, needs, since))
+            self._flying[name] = task
+            task.add_done_callback(lambda _task: self._flying.pop(name, None))
+        return task
+
+    def worth_waiting(self, targets: Iterable[Target]) -> list[Target]:
+        """Leave out those that hung last time, unless that leaves nobody."""
+        targets = list(targets)
+        prompt = [target for target in targets if id(target.source) not in self._hung]
+        return prompt or targets
+
+    async def close(self) -> None:
+        """End what is in flight."""
+        tasks = list(self._flying.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _fetch(self, target: Target, needs: Sequence[Need], since: Millis | None) -> None:
+        async with self._places:
+            reading = await self._read(target.source, needs, since)
+        hung = reading.fault is not None and reading.fault.kind is FaultKind.TIMEOUT
+        (self._hung.add if hung else self._hung.discard)(id(target.source))
+        self._labels[id(target.source)] = reading.labels
+        self._take(target, reading)
+
+    async def _read(self, source: Source, needs: Sequence[Need], since: Millis | None) -> Reading:
+        """Fetch, with a second deadline behind the source's own; what a source raises is a fault of ours."""
+        fetch = asyncio.ensure_future(source.fetch(needs, since))
+        limit = asyncio.ensure_future(self._clock.sleep(self._deadline))
+        try:
+            await asyncio.wait((fetch, limit), return_when=asyncio.FIRST_COMPLETED)
+            if fetch.done():
+                return fetch.result()
+            fault = Fault(FaultKind.TIMEOUT, f"no answer within {self._deadline / 1000:g} s")
+        except Exception as error:  # noqa: BLE001  a source that raises must not stop the others
+            fault = Fault(
+                FaultKind.INTERNAL, self._redact(f"{FaultKind.INTERNAL}: {type(error).__name__} in its fetch")
+            )
+        finally:
+            fetch.cancel()
+            limit.cancel()
+        labels = self._labels.get(id(source), NO_LABELS)
+        return Reading(source.name, source.namespace, self._clock.now(), labels=labels, fault=fault)
+
+
+class Intake:
+    """The samples, and the sources that feed them."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        patterns: Patterns,
+        redact: Redact,
+        store: SampleStore | None,
+        *,
+        at_once: int,
+        deadline: Millis,
+        lookback: Millis,
+    ) -> None:
+        """`store` keeps samples over restarts; `at_once` and `deadline` bound the fetches."""
+        self.samples = Samples(lookback)
+        self.names: dict[int, str] = {}  # identity of a source -> what faults and alerts call it
+        self.heard: dict[str, str] = {}  # source -> its fault or "", of readings that no saved turn has judged
+        self.faults: dict[str, str] = {}  # source -> why it fails
+        self._clock = clock
+        self._patterns = patterns
+        self._redact = redact
+        self._store = store
+        self._lookback = lookback
+        self._fetches = Fetches(clock, redact, self._take, at_once=at_once, deadline=deadline)
+        self._targets: dict[str, list[Target]] = {}  # by namespace
+        self._needs: dict[str, tuple[Need, ...]] = {}  # by namespace
+        self._newest: dict[str, Millis] = {}  # namespace -> end of the newest bucket held
+        self._restored: Sequence[tuple[str, Kind, Sample, Millis]] = ()  # from the file, until needs are known
+        self._unkept: list[tuple[str, Kind, Sample]] = []  # taken in, not yet in the file
+
+    async def open(self, faults: Mapping[str, str]) -> None:
+        """Begin with the samples that the file holds, and with the faults that the store knows of."""
+        self.faults = dict(faults)
+        if self._store is not None:
+            self._restored = await self._store.open()
+
+    async def close(self) -> None:
+        """End the fetches that run."""
+        await self._fetches.close()
+
+    def adopt(self, targets: Sequence[Target], needs: Sequence[Need]) -> None:
+        """Read these targets from now on, and keep what these needs select."""
+        before = Counter(target.source.name for of_space in self._targets.values() for target in of_space)
+        seen: Counter[str] = Counter()
+        self._targets, self._needs, self.names = {}, {}, {}
+        for target in targets:
+            name = target.source.name
+            seen[name] += 1
+            self.names[id(target.source)] = name if seen[name] == 1 else f"{name}#{seen[name]}"
+            self._targets.setdefault(target.source.namespace, []).append(target)
+        for need in needs:
+            self._needs[need.namespace] = (*self._needs.get(need.namespace, ()), need)
+        known = set(self.names.values())
+        self.faults = {name: why for name, why in self.faults.items() if name in known}
+        self.heard = {name: why for name, why in self.heard.items() if name in known}
+        if before - seen:  # a target that nobody reads any more must not count as failing for ever
+            self._afresh()
+        self.samples.require(needs, self._patterns)
+        now = self._clock.now()
+        kept = [each for each in self._restored if each[2].at <= now and each[3] <= now]  # clocks can have been wrong
+        self._restored = ()
+        self.samples.restore(kept)
+        self._note_buckets((namespace, kind, sample) for namespace, kind, sample, _ in kept)
+
+    def begin_afresh(self) -> None:
+        """Forget all samples: windows fill anew, and conditions over them are unknown meanwhile."""
+        self._afresh()
+        self.samples.require([need for needs in self._needs.values() for need in needs], self._patterns)
+
+    def start(self, namespaces: Iterable[str], *, everyone: bool) -> set[asyncio.Task[None]]:
+        """Read what feeds these namespaces; give the fetches to wait for (`everyone`: also those that hung before)."""
+        targets = [target for namespace in namespaces for target in self._targets.get(namespace, ())]
+        tasks = {id(target.source): self._start(target) for target in targets}
+        waited = targets if everyone else self._fetches.worth_waiting(targets)
+        return {tasks[id(target.source)] for target in waited}
+
+    def judged(self, heard: Mapping[str, str]) -> None:
+        """Take off `heard` what a saved turn has judged; what came in since stays."""
+        self.heard = {name: why for name, why in self.heard.items() if heard.get(name) != why}
+
+    async def keep(self, now: Millis, recorded: Iterable[tuple[str, Kind, Sample]]) -> str:
+        """Hand what was taken in to the file of samples; give why that failed, or ""."""
+        kept, self._unkept = [*self._unkept, *recorded], []
+        if self._store is None or not kept:
+            return ""
+        longest = max((need.window for needs in self._needs.values() for need in needs), default=0)
+        await self._store.append(kept, now, now - longest - self._lookback)
+        return self._store.trouble
+
+    def _afresh(self) -> None:
+        self.samples = Samples(self._lookback)
+        self._newest = {}
+
+    def _start(self, target: Target) -> asyncio.Task[None]:
+        namespace = target.source.namespace
+        return self._fetches.start(target, self._needs.get(namespace, ()), self._newest.get(namespace))
+
+    def _take(self, target: Target, reading: Reading) -> None:
+        """Take in a reading, whenever it arrives. One that the samples cannot take is a fault of ours."""
+        name = self.names.get(id(target.source))
+        if name is None:
+            return  # came in after its source was taken out of the settings
+        if reading.fault is not None:
+            reading = replace(reading, fault=reading.fault._replace(message=self._redact(reading.fault.message)))
+        try:
+            taken = self.samples.append(reading)
+        except Exception as error:  # noqa: BLE001  one odd answer must not stop the others
+            fault = Fault(FaultKind.INTERNAL, f"{FaultKind.INTERNAL}: {type(error).__name__} while it was taken in")
+            reading = Reading(reading.source, reading.namespace, reading.at, labels=reading.labels, fault=fault)
+            taken = self.samples.append(reading)
+        self._unkept.extend(taken)
+        self._note_buckets(taken)
+        why = "" if reading.fault is None else f"{name}: {reading.fault.message or reading.fault.kind}"
+        self.heard[name] = why
+        if why:
+            self.faults[name] = why
+        else:
+            self.faults.pop(name, None)
+
+    def _note_buckets(self, taken: Iterable[tuple[str, Kind, Sample]]) -> None:
+        """Remember the end of the newest bucket of each namespace: sources need not give it again."""
+        for namespace, kind, sample in taken:
+            if kind is Kind.COUNT and sample.at > self._newest.get(namespace, 0):
+                self._newest[namespace] = sample.at

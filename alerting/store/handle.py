@@ -1,0 +1,238 @@
+"""One connection to the state file, and what is known of it: opened under the lock, checked, dropped when in doubt.
+
+The law about failures. An error before COMMIT means that nothing was saved. When COMMIT itself fails, SQLite may or
+may not have put it on disk, and trying again on the same handle may report a success that a power cut undoes (the
+kernel forgets a failed fsync). So the handle is dropped, the file opened anew, checked and checkpointed, and its
+commit number says what became of the change. Only where that cannot be had, the change stays in doubt.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from alerting.errors import StateRefused, StoreError
+from alerting.store.lock import Lock, Mark
+from alerting.store.schema import BUSY, check, connect, create, inspect_file, is_passing, refused, upgrade
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from alerting.model import Millis
+
+T = TypeVar("T")
+
+
+class Handle:
+    """For one thread at a time."""
+
+    def __init__(self, path: str, *, read_only: bool = False, busy: Millis = BUSY) -> None:
+        """Name the file; nothing is touched until `open`."""
+        self.path = path
+        self.moved = False  # a commit that was reported as failed is on disk
+        self.may_write = not read_only
+        self._busy = busy
+        self._lock = Lock(path)
+        self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
+        self._installation = ""
+        self._commits = 0  # as known to the callers
+        self._doubt = False  # the last commit may or may not be on disk
+
+    def open(self) -> None:
+        """Take the lock, then look. Raises LockHeld, StateRefused, StoreError; makes the file where it never was."""
+        if self._connection is not None:
+            return
+        if not self.may_write:
+            self._open_to_read()
+            return
+        mark = self._lock.take()
+        try:
+            self._make_if_new(mark)
+            self._connect()
+            self._compare(mark)
+        except BaseException:
+            self.close()
+            raise
+        self._lock.note(self._installation, self._commits)
+
+    def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` in one read transaction: what it sees belongs together."""
+        connection = self.ready()
+        try:
+            connection.execute("BEGIN")
+            result = work(connection)
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._drop()
+            raise self._failure("read", error) from None
+        except BaseException:
+            self._drop()
+            raise
+        return result
+
+    def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` in one transaction that begins as a writer. Returns when it is on disk."""
+        if not self.may_write:
+            raise StoreError(f"the state {self.path} was opened to be read only")
+        connection = self.ready()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            result = work(connection)
+            connection.execute("UPDATE meta SET commits = commits + 1")
+        except sqlite3.Error as error:
+            self._drop()
+            raise self._failure("written", error) from None
+        except (UnicodeError, OverflowError) as error:
+            self._drop()
+            raise StoreError(f"a value cannot be kept in the state ({type(error).__name__})") from None
+        except BaseException:
+            self._drop()
+            raise
+        try:
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._resolve(error)
+        except BaseException:  # a signal's exception in the middle of it
+            self._drop()
+            self._doubt = True
+            raise
+        else:
+            self._commits += 1
+        self._lock.note(self._installation, self._commits)
+        return result
+
+    def close(self) -> None:
+        """Let go of file and lock."""
+        self._drop()
+        self._lock.release()
+
+    # ------------------------------------------------------------------------------------- the connection
+
+    def ready(self) -> sqlite3.Connection:
+        """Give a connection whose file was checked; opens it anew after a failure, and learns then what was saved."""
+        if self._connection is not None and identity(self.path) != self._identity:
+            self._drop()  # removed or replaced under us: what we write would be nobody's
+        if self._connection is not None:
+            return self._connection
+        known = self._commits
+        try:
+            connection = self._connect()
+        except StateRefused as error:
+            raise StoreError(str(error)) from None
+        self.moved = self.moved or self._commits != known
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        """Open, check and take note of the file. Raises StateRefused or StoreError, and leaves nothing open then."""
+        inspect_file(self.path)
+        self._identity = identity(self.path)
+        connection = None
+        try:
+            connection = connect(self.path, "rw", self._busy)
+            self._prepare(connection)
+        except BaseException as error:
+            if connection is not None:
+                connection.close()
+            if not isinstance(error, sqlite3.Error):
+                raise
+            if is_passing(error):
+                raise self._failure("opened", error) from None
+            raise refused(self.path, f"is damaged ({error})") from None
+        self._connection = connection
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        upgrade(connection, check(connection, self.path))
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA journal_size_limit = 16777216")
+        if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+            raise refused(self.path, "is on a file system without shared memory", "keep it on a local disk")
+        if self._doubt and connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            raise StoreError(f"the state {self.path} is busy: what became of the last commit is not known yet")
+        row = connection.execute("SELECT installation, commits FROM meta").fetchone()
+        if row is None:
+            raise refused(self.path, "is damaged: it does not say whose it is")
+        self._installation, self._commits = row
+        self._doubt = False
+
+    def _resolve(self, error: sqlite3.Error) -> None:
+        """Find out on a new handle whether a commit that failed was saved; raises StoreError unless it was."""
+        before = self._commits
+        self._drop()
+        self._doubt = True
+        try:
+            self._connect()
+        except (StoreError, StateRefused):
+            raise self._failure("written", error) from None
+        if self._commits == before:
+            raise self._failure("written", error) from None
+
+    def _drop(self) -> None:
+        """Let go of the handle; what was not committed is rolled back."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                connection.close()
+            except sqlite3.Error:  # it is closed all the same, and the next one is checked
+                return
+
+    def _failure(self, verb: str, error: sqlite3.Error) -> StoreError:
+        return StoreError(f"the state {self.path} could not be {verb}: {error}")
+
+    # ------------------------------------------------------------------------------------- new and lost
+
+    def _make_if_new(self, mark: Mark) -> None:
+        """Make the file where there never was one; refuse where there was."""
+        if os.path.lexists(self.path):
+            return
+        if mark.installation:
+            raise refused(self.path, f"is gone: there was one (installation {mark.installation})")
+        if os.path.lexists(f"{self.path}-wal"):
+            raise refused(self.path, "is gone, but its -wal file is there")
+        try:
+            create(self.path, os.urandom(8).hex())
+        except OSError as error:
+            reason = os.strerror(error.errno or 0)
+            raise StoreError(f"the state {self.path} could not be made: {reason}") from None
+        except sqlite3.Error as error:
+            raise self._failure("made", error) from None
+
+    def _compare(self, mark: Mark) -> None:
+        """Refuse a file that is not the newest of this installation."""
+        remedy = f"put the right file back, or remove {self._lock.path} to go on from this one"
+        if mark.installation and mark.installation != self._installation:
+            what = f"belongs to installation {self._installation}, and here was {mark.installation}"
+            raise refused(self.path, what, remedy)
+        if self._commits < mark.commits:
+            lost = mark.commits - self._commits
+            what = f"lacks the last {lost} commits: it is an old copy, or its -wal file is gone"
+            raise refused(self.path, what, remedy)
+
+    def _open_to_read(self) -> None:
+        if not Path(self.path).exists():
+            raise StateRefused(f"there is no state at {self.path} yet: `alerting check` or `alerting run` makes it")
+        inspect_file(self.path)
+        self._identity = identity(self.path)
+        try:
+            self._connection = connect(self.path, "ro", self._busy)
+            check(self._connection, self.path)
+        except sqlite3.Error as error:
+            self._drop()
+            if is_passing(error):
+                raise self._failure("read", error) from None
+            raise refused(self.path, f"is damaged ({error})") from None
+        except BaseException:
+            self._drop()
+            raise
+
+
+def identity(path: str) -> tuple[int, int] | None:
+    """Tell one file from another that has taken its name; None when there is none."""
+    try:
+        found = Path(path).lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

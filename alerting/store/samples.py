@@ -1,0 +1,200 @@
+"""The second file, `<state>.samples`: recent samples, so that windows survive a restart and cron can use `rate`.
+
+It is disposable. Nothing is synced; a file that is damaged, or of another format, is put aside as `.damaged` and
+begun anew; a full disk or a busy file costs samples, never an alert. Each failure is kept as `trouble`, until a write
+succeeds. Whoever opens it holds the lock of the state beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from alerting.model import Kind, Labels, Sample
+from alerting.store.records import dump, printable
+from alerting.store.schema import COMPANIONS, connect, is_passing
+from alerting.store.sqlite import file_of
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Sequence
+
+    from alerting.model import Millis, Value
+    from alerting.ports import Blocking
+
+T = TypeVar("T")
+Kept = tuple[str, Kind, Sample]
+
+_FORMAT = 1
+_BUSY: Millis = 1_000
+DEADLINE: Millis = 5_000  # of one call in the thread; longer means that the disk hangs
+_PRUNE_LEAST = 1_000  # rows in one step; more where more were added
+_SWEEP_EVERY: Millis = 3_600_000  # series of which nothing is left are forgotten
+_TABLES = f"""
+BEGIN;
+CREATE TABLE series (id INTEGER PRIMARY KEY, namespace TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
+    labels TEXT NOT NULL, UNIQUE (namespace, kind, name, labels));
+CREATE TABLE sample (series INTEGER NOT NULL, at INTEGER NOT NULL, received INTEGER NOT NULL, value);  -- null: NaN
+PRAGMA user_version = {_FORMAT};
+COMMIT;
+"""
+
+
+def build(
+    url: str, root: str | os.PathLike[str] = ".", *, blocking: Blocking | None = None, deadline: Millis = DEADLINE
+) -> FileSamples:
+    """Build the sample file that goes with a `store` setting; nothing is opened yet. `blocking`: one thread."""
+    return FileSamples(f"{file_of(url, root)}.samples", blocking, deadline)
+
+
+class FileSamples:
+    """The SampleStore port over one file."""
+
+    def __init__(self, path: str, blocking: Blocking | None = None, deadline: Millis = DEADLINE) -> None:
+        self.trouble = ""
+        self._path = path
+        self._blocking = blocking
+        self._deadline = deadline
+        self._connection: sqlite3.Connection | None = None
+        self._ids: dict[tuple[str, Kind, str, Labels], int] = {}
+        self._swept_at: Millis | None = None
+
+    async def open(self) -> Sequence[tuple[str, Kind, Sample, Millis]]:
+        """Give what is kept, in the order in which it was received; nothing where the file is new or was damaged."""
+        return await self._call(lambda: self._guarded(self._read, [])) or []
+
+    async def append(self, kept: Sequence[Kept], received: Millis, horizon: Millis) -> None:
+        """Add samples and forget those received before `horizon`. Failures show in `trouble`."""
+        await self._call(lambda: self._guarded(lambda rows: self._write(rows, kept, received, horizon), None))
+
+    async def close(self) -> None:
+        """Close the file."""
+        await self._call(self._drop)
+
+    async def _call(self, work: Callable[[], T]) -> T | None:
+        if self._blocking is None:
+            return work()
+        try:
+            return await self._blocking(work, self._deadline)
+        except TimeoutError:
+            self.trouble = f"samples are not kept: {self._path} gave no answer in {self._deadline / 1000:g} s"
+            return None
+
+    def _guarded(self, work: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
+        """Do some work on the open file; whatever goes wrong becomes `trouble`."""
+        try:
+            result = work(self._connection or self._connect())
+        except sqlite3.Error as error:
+            self._drop()
+            self.trouble = f"samples are not kept: {self._path}: {error}"
+            if not is_passing(error):
+                self._put_aside(str(error))
+        except (
+            ValueError,
+            TypeError,
+            OverflowError,
+            OSError,
+        ) as error:  # rows that are not what was written; no room for a file
+            self._drop()
+            self.trouble = f"samples are not kept: {self._path}: {type(error).__name__}"
+            if not isinstance(error, OSError):
+                self._put_aside("rows that cannot be read")
+        else:
+            self.trouble = ""
+            return result
+        return otherwise
+
+    def _connect(self) -> sqlite3.Connection:
+        path = Path(self._path)
+        if not path.exists():
+            path.touch(0o600)
+            path.chmod(0o600)
+        connection = connect(self._path, "rw", _BUSY)
+        self._connection, self._ids = connection, {}
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("PRAGMA journal_size_limit = 4194304")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            connection.executescript(_TABLES)
+        elif version != _FORMAT:
+            raise ValueError(version)
+        return connection
+
+    def _read(self, rows: sqlite3.Connection) -> list[tuple[str, Kind, Sample, Millis]]:
+        series = {}
+        for id_, namespace, kind, name, text in rows.execute("SELECT id, namespace, kind, name, labels FROM series"):
+            labels = Labels((key, value) for key, value in json.loads(text))
+            series[id_] = (namespace, Kind(kind), name, labels)
+        found = []
+        for id_, at, received, value in rows.execute("SELECT series, at, received, value FROM sample ORDER BY rowid"):
+            if id_ not in series or not (isinstance(at, int) and isinstance(received, int)):
+                raise ValueError(id_)
+            namespace, kind, name, labels = series[id_]
+            found.append((namespace, kind, Sample(name, labels, _read_value(value), at), received))
+        self._ids = {key: id_ for id_, key in series.items()}
+        return found
+
+    def _write(self, rows: sqlite3.Connection, kept: Sequence[Kept], received: Millis, horizon: Millis) -> None:
+        rows.execute("BEGIN IMMEDIATE")
+        if self._swept_at is None or received - self._swept_at >= _SWEEP_EVERY:
+            rows.execute("DELETE FROM series WHERE id NOT IN (SELECT series FROM sample)")
+            self._ids = {}
+            self._swept_at = received
+        rows.executemany(
+            "INSERT INTO sample VALUES (?, ?, ?, ?)",
+            [
+                (self._series(rows, namespace, kind, sample), sample.at, received, _write_value(sample.value))
+                for namespace, kind, sample in kept
+            ],
+        )
+        rows.execute(
+            "DELETE FROM sample WHERE received < ? AND rowid IN (SELECT rowid FROM sample ORDER BY rowid LIMIT ?)",
+            (horizon, max(_PRUNE_LEAST, 2 * len(kept))),
+        )
+        rows.execute("COMMIT")
+
+    def _series(self, rows: sqlite3.Connection, namespace: str, kind: Kind, sample: Sample) -> int:
+        key = (namespace, kind, sample.name, sample.labels)
+        if key not in self._ids:
+            row = (namespace, kind, printable(sample.name), dump(sample.labels.pairs))
+            rows.execute(
+                "INSERT INTO series (namespace, kind, name, labels) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", row
+            )
+            select = "SELECT id FROM series WHERE namespace = ? AND kind = ? AND name = ? AND labels = ?"
+            self._ids[key] = rows.execute(select, row).fetchone()[0]
+        return self._ids[key]
+
+    def _put_aside(self, why: str) -> None:
+        """Let a file that cannot be used make room for a new one, made with the next write."""
+        self.trouble = f"the samples kept so far are lost: {self._path} was unusable ({why}) and is begun anew"
+        with suppress(OSError):
+            Path(self._path).replace(f"{self._path}.damaged")
+            for end in COMPANIONS:
+                Path(self._path + end).unlink(missing_ok=True)
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
+
+
+def _write_value(value: Value) -> float | str | None:
+    if isinstance(value, str):
+        return printable(value)
+    return None if math.isnan(value) else value
+
+
+def _read_value(value: object) -> Value:
+    if value is None:
+        return math.nan
+    if isinstance(value, (int, float)):
+        return float(value)
+    if isinstance(value, str):
+        return value
+    raise ValueError(type(value).__name__)

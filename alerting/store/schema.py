@@ -1,0 +1,239 @@
+"""The state file itself: its tables, how it comes to be, and how it is refused.
+
+A new file is made whole under another name and then renamed, so that a state file which exists is complete: one that
+is empty or cut is damaged, never merely young. Every later version of the tables is one more script in `UPGRADES`;
+script and version number are written in one transaction.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alerting.errors import StateRefused
+
+if TYPE_CHECKING:
+    from alerting.model import Millis
+
+APPLICATION = 0x616C7274  # "alrt": stands in the file's header and tells it from other programs' files
+COMPANIONS = ("-wal", "-shm", "-journal")
+BUSY: Millis = 5_000  # how long a write waits for another process that holds the file
+_CHECK_STEPS = 400  # of 50,000 instructions each: about two seconds of checking, then a large file is taken as it is
+_MAGIC = b"SQLite format 3\0"
+_PASSING = (
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+)
+
+TABLES = """
+CREATE TABLE meta (             -- one row
+    one          INTEGER PRIMARY KEY CHECK (one = 1),
+    installation TEXT NOT NULL, -- minted once; part of every key that receivers see
+    commits      INTEGER NOT NULL DEFAULT 0,  -- of this file, ever: tells an old copy from the newest
+    written_at   INTEGER,       -- of the last tick that changed something
+    created      INTEGER NOT NULL DEFAULT 0,  -- messages that ever came to be owed
+    gone_sent    INTEGER NOT NULL DEFAULT 0,  -- of those, settled ones whose rows were pruned since
+    gone_parked  INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE kept (             -- texts by name: the last good configuration
+    name  TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+);
+CREATE TABLE alert (            -- all that are not inactive
+    rule_id     TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    record      TEXT NOT NULL,
+    PRIMARY KEY (rule_id, fingerprint)
+) WITHOUT ROWID;
+CREATE TABLE transition (       -- append-only, pruned by age
+    seq         INTEGER PRIMARY KEY,
+    rule_id     TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    at          INTEGER NOT NULL,
+    record      TEXT NOT NULL
+);
+CREATE TABLE evaluated (        -- when a rule was last evaluated, for rules that need it
+    rule_id TEXT PRIMARY KEY,
+    at      INTEGER NOT NULL
+);
+CREATE TABLE announced (        -- who was told of a firing alert, under which key: they get its resolve
+    rule_id     TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    receiver    TEXT NOT NULL,
+    group_key   TEXT NOT NULL,
+    at          INTEGER NOT NULL,
+    notice      TEXT NOT NULL,  -- what was said of it
+    PRIMARY KEY (rule_id, fingerprint, receiver)
+) WITHOUT ROWID;
+CREATE INDEX announced_key ON announced (receiver, group_key);
+CREATE TABLE fault (            -- sources that fail now
+    source TEXT PRIMARY KEY,
+    why    TEXT NOT NULL
+);
+CREATE TABLE delivery (         -- the outbox
+    seq           INTEGER PRIMARY KEY,  -- the order in which messages came to be owed
+    id            TEXT NOT NULL UNIQUE,
+    receiver      TEXT NOT NULL,
+    group_key     TEXT NOT NULL,
+    notification  TEXT NOT NULL,
+    state         TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'claimed', 'sent', 'parked')),
+    attempts      INTEGER NOT NULL DEFAULT 0,
+    next_at       INTEGER NOT NULL DEFAULT 0,
+    outcome       TEXT,
+    why           TEXT NOT NULL DEFAULT '',
+    receipt       TEXT,
+    claimed_by    TEXT NOT NULL DEFAULT '',
+    claimed_until INTEGER NOT NULL DEFAULT 0,
+    settled_at    INTEGER,      -- null: still owed
+    CHECK ((settled_at IS NULL) = (state IN ('pending', 'claimed')))
+);
+CREATE INDEX delivery_owed ON delivery (receiver, seq, next_at) WHERE settled_at IS NULL;
+CREATE INDEX delivery_before ON delivery (receiver, group_key, seq) WHERE settled_at IS NULL;
+CREATE INDEX delivery_sent ON delivery (receiver, group_key, seq) WHERE state = 'sent';
+CREATE INDEX delivery_state ON delivery (state, settled_at);
+"""
+UPGRADES = (TABLES,)  # UPGRADES[n] leads from version n to n + 1
+VERSION = len(UPGRADES)
+
+
+def refused(path: str, what: str, remedy: str = "") -> StateRefused:
+    """Say that a state file cannot be used, and what to do."""
+    otherwise = (
+        "put a good copy in its place, or move it away together with its -wal, -shm and .lock files to start afresh "
+        "(alerts that are open would then be announced again)"
+    )
+    return StateRefused(f"the state {path} {what}; it is left as it is: {remedy or otherwise}")
+
+
+def connect(path: str, mode: str, busy: Millis = BUSY) -> sqlite3.Connection:
+    """Open an existing file with SQLite, `mode` rw or ro; wait at most `busy` for others. Raises sqlite3.Error."""
+    address = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    connection = sqlite3.connect(
+        f"file:{address}?mode={mode}",
+        uri=True,
+        timeout=busy / 1000,
+        isolation_level=None,  # transactions are begun by name, as writers
+        check_same_thread=False,  # used by one thread at a time: the caller sees to it
+    )
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA cell_size_check = ON")
+    return connection
+
+
+def create(path: str, installation: str) -> None:
+    """Make a new state file, complete before it has its name. Raises OSError or sqlite3.Error."""
+    young = f"{path}.new"
+    for name in (young, *(young + end for end in COMPANIONS)):
+        Path(name).unlink(missing_ok=True)  # what a sudden death left: it never was the state
+    os.close(os.open(young, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    Path(young).chmod(0o600)  # -wal and -shm take after it
+    connection = connect(young, "rw")
+    try:
+        upgrade(connection, 0)
+        connection.execute("INSERT INTO meta (one, installation) VALUES (1, ?)", (installation,))
+    finally:
+        connection.close()
+    sync(young)
+    Path(young).rename(path)
+    sync(str(Path(path).parent))
+
+
+def upgrade(connection: sqlite3.Connection, version: int) -> None:
+    """Lead from `version` to the newest, each step in one transaction with its number."""
+    for step in range(version, VERSION):
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {UPGRADES[step]}; PRAGMA application_id = {APPLICATION};"
+            f" PRAGMA user_version = {step + 1}; COMMIT;"
+        )
+
+
+def sync(path: str) -> None:
+    """Put a file or a folder on disk. Raises OSError."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def inspect_file(path: str) -> None:
+    """Look at the file before SQLite does. Raises StateRefused unless it is ours to open."""
+    try:
+        found = Path(path).lstat()
+    except FileNotFoundError:
+        raise refused(path, "is gone") from None
+    if stat.S_ISLNK(found.st_mode):
+        raise refused(path, "is a symbolic link", "name the file itself in `store`")
+    if not stat.S_ISREG(found.st_mode):
+        raise refused(path, "is not a file", "name a file in `store`")
+    if os.geteuid() not in (0, found.st_uid):
+        raise refused(path, f"belongs to user {found.st_uid}", "run as that user")
+    if found.st_mode & 0o077:
+        raise refused(path, "is open to other users", f"run chmod 600 {path}")
+    if not found.st_size:
+        raise refused(path, "is empty: what it held is lost")
+    try:
+        with Path(path).open("rb") as file:
+            magic = file.read(len(_MAGIC))
+    except OSError as error:
+        raise refused(path, f"cannot be read ({os.strerror(error.errno or 0)})", "let this user read it") from None
+    if magic != _MAGIC:
+        raise refused(path, "is damaged or of another kind: it does not begin as an SQLite database does")
+
+
+def check(connection: sqlite3.Connection, path: str) -> int:
+    """Give the version of the tables.
+
+    Raises StateRefused when the file is damaged, foreign or newer, sqlite3.Error when it cannot be read just now.
+    """
+    try:
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        verdict = _quick_check(connection)
+    except sqlite3.DatabaseError as error:
+        if is_passing(error):
+            raise
+        raise refused(path, f"is damaged ({error})") from None
+    if application != APPLICATION:
+        raise refused(path, "is a database of another program, or its header is damaged")
+    if version > VERSION:
+        what = f"was written by a newer release (format {version}; this one knows {VERSION})"
+        raise refused(path, what, "update alerting")
+    if version < 1 or verdict != "ok":
+        raise refused(path, f"is damaged ({verdict.splitlines()[-1] if version else 'it has no format number'})")
+    return version
+
+
+def is_passing(error: sqlite3.Error) -> bool:
+    """Tell whether an error says something of the moment (busy, disk, memory), not of what the file holds."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)  # absent: raised by Python's own layer
+    return code & 0xFF in _PASSING
+
+
+def _quick_check(connection: sqlite3.Connection) -> str:
+    """Give "ok" or what is wrong; a file too large to be checked in a moment counts as ok."""
+    steps = 0
+
+    def give_up() -> bool:
+        nonlocal steps
+        steps += 1
+        return steps > _CHECK_STEPS
+
+    connection.set_progress_handler(give_up, 50_000)
+    try:
+        return str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+    except sqlite3.OperationalError:
+        if steps > _CHECK_STEPS:
+            return "ok"
+        raise
+    finally:
+        connection.set_progress_handler(None, 0)

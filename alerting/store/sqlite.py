@@ -1,0 +1,163 @@
+"""The embedded store: one SQLite file, one connection, one writer, each tick one transaction that is on disk.
+
+`handle` keeps the connection, `schema` the tables, `records` the rows, `statements` the SQL; here they meet. A claim
+is void as soon as its run is over: the lock is exclusive, so whoever opens the file is the only run there is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, TypeVar
+
+from alerting.errors import StateMoved, StateRefused, StoreError
+from alerting.store import statements
+from alerting.store.handle import Handle
+from alerting.store.records import is_empty
+from alerting.store.schema import BUSY
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Sequence
+
+    from alerting.model import Delivery, Millis, Receipt
+    from alerting.ports import Blocking, Change, Overview, Snapshot
+
+T = TypeVar("T")
+
+HISTORY: Millis = 30 * 86_400_000  # how long transitions and settled messages are kept
+_PRUNE_EVERY: Millis = 60_000
+DEADLINE: Millis = 30_000  # of one operation in the thread; longer means that the disk hangs
+
+
+def build(
+    url: str,
+    root: str | os.PathLike[str] = ".",
+    *,
+    blocking: Blocking | None = None,
+    read_only: bool = False,
+    busy: Millis = BUSY,
+    deadline: Millis = DEADLINE,
+) -> SqliteStore:
+    """Build the store of `sqlite:///FILE` (relative to `root`) or `sqlite:////FILE`; nothing is opened yet.
+
+    `blocking` must have one thread; without it the calls run where they are made, which suits one-shot commands.
+    `read_only` is for `status`: it takes no lock and works beside a daemon. `busy` bounds the wait for others that
+    hold the file, `deadline` one call in the thread. Raises StateRefused for addresses of another kind.
+    """
+    return SqliteStore(Handle(file_of(url, root), read_only=read_only, busy=busy), blocking, deadline)
+
+
+def file_of(url: str, root: str | os.PathLike[str]) -> str:
+    """Give the path that a `store` setting means. Raises StateRefused, without the address: it may hold a secret."""
+    head, path = url[:10], url[10:]
+    if head != "sqlite:///" or not path or path.endswith("/"):
+        kind = url.partition(":")[0]
+        raise StateRefused(f"`store` of kind {kind!r} is not understood; write sqlite:///alerting.db")
+    return os.path.join(os.path.realpath(root), path)  # noqa: PTH118  pathlib would only be turned back into text
+
+
+class SqliteStore:
+    """The Store port over one file."""
+
+    def __init__(self, handle: Handle, blocking: Blocking | None = None, deadline: Millis = DEADLINE) -> None:
+        self._handle = handle
+        self._blocking = blocking
+        self._deadline = deadline
+        self._run = os.urandom(8).hex()  # names this run in its claims
+        self._pruned_at: Millis | None = None
+
+    async def open(self) -> Snapshot:
+        """Open and check the file, make it where it never was, void the claims of runs that are over.
+
+        Raises LockHeld, StateRefused, StoreError. May be called again, to read what is held anew.
+        """
+        return await self._call(self._open)
+
+    async def commit(self, change: Change) -> None:
+        """Write one tick's change; with nothing in it, nothing is done."""
+        if is_empty(change):
+            return
+        await self._call(lambda: self._commit(change))
+
+    async def claim(self, receiver: str, now: Millis, lease: Millis, limit: int) -> Sequence[Delivery]:
+        """Claim what is due; see the port."""
+        return await self._call(lambda: self._claim(receiver, now, lease, limit))
+
+    async def settle(self, delivery: Delivery) -> None:
+        """Record how an attempt ended; what was sent or parked stays so."""
+        await self._call(lambda: self._handle.write(lambda rows: statements.settle(rows, delivery)))
+
+    async def next_due(self, receiver: str | None = None) -> Millis | None:
+        """When something may be claimed next."""
+        return await self._call(lambda: self._handle.read(lambda rows: statements.next_due(rows, receiver)))
+
+    async def owing(self) -> Sequence[str]:
+        """Give the receivers to which something is owed."""
+        return await self._call(lambda: self._handle.read(statements.owing))
+
+    async def previous_receipt(self, receiver: str, group_key: str) -> Receipt | None:
+        """Give the receipt of the newest sent message with this key."""
+        return await self._call(lambda: self._handle.read(lambda rows: statements.receipt(rows, receiver, group_key)))
+
+    async def overview(self, limit: int = 200) -> Overview:
+        """Read what `status` shows."""
+        return await self._call(
+            lambda: self._handle.read(lambda rows: statements.overview(rows, self._handle.path, limit))
+        )
+
+    async def close(self) -> None:
+        """Close the file and release the lock."""
+        await self._call(self._handle.close)
+
+    async def _call(self, work: Callable[[], T]) -> T:
+        if self._blocking is None:
+            return work()
+        try:
+            return await self._blocking(work, self._deadline)
+        except TimeoutError:
+            self._handle.moved = True  # the thread may still do it
+            limit = self._deadline / 1000
+            raise StoreError(f"the state {self._handle.path} gave no answer in {limit:g} s; look at its disk") from None
+        except asyncio.CancelledError:
+            self._handle.moved = True
+            raise
+
+    def _open(self) -> Snapshot:
+        self._handle.open()
+        if self._handle.may_write and self._handle.read(lambda rows: statements.has_void(rows, self._run)):
+            self._handle.write(lambda rows: statements.void(rows, self._run))
+        snapshot = self._handle.read(lambda rows: statements.snapshot(rows, self._handle.path))
+        self._handle.moved = False
+        return snapshot
+
+    def _commit(self, change: Change) -> None:
+        self._handle.ready()
+        if self._handle.moved:
+            raise StateMoved("what an earlier commit wrote is on disk, though it had seemed to fail")
+        prune = self._pruned_at is None or abs(change.at - self._pruned_at) >= _PRUNE_EVERY
+
+        def write(rows: sqlite3.Connection) -> None:
+            statements.write_alerts(rows, change)
+            statements.write_rest(rows, change)
+            for notification in change.notifications:
+                statements.owe(rows, notification)
+            if prune:
+                statements.prune(rows, change.at - HISTORY)
+
+        self._handle.write(write)
+        if prune:
+            self._pruned_at = change.at
+
+    def _claim(self, receiver: str, now: Millis, lease: Millis, limit: int) -> Sequence[Delivery]:
+        """Look first: where nothing is due, nothing is written."""
+        found = self._handle.read(lambda rows: statements.claimable(rows, receiver, now, limit))
+        if not found:
+            return ()
+        return self._handle.write(
+            lambda rows: [
+                claimed
+                for row in found
+                for claimed in statements.claim_row(rows, statements.read_delivery(row), self._run, now, lease)
+            ]
+        )

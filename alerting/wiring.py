@@ -1,0 +1,201 @@
+"""Puts the program together: settings and rules in, live objects out. The only file that knows concrete classes."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import alerting
+from alerting import registry
+from alerting.clock import SystemClock
+from alerting.engine import Engine, Limits, Setup, Target
+from alerting.http import HttpClient
+from alerting.model import Secret, Section
+from alerting.outbox import Outbox
+from alerting.patterns import compile_pattern
+from alerting.pool import Pool
+from alerting.ports import Tools
+from alerting.redact import Redactor
+from alerting.store.samples import build as sample_store
+from alerting.store.sqlite import build as sqlite_store
+from alerting.store.sqlite import file_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+    from alerting.config.rules import RuleSet
+    from alerting.config.settings import Settings
+    from alerting.model import Delivery, Millis
+    from alerting.ports import Clock, Notifier, SampleStore, Snapshot, Source, Store
+
+CONSOLE = "console"
+
+
+def nothing(_: object) -> None:
+    """Take note of nothing."""
+
+
+class Program:
+    """One engine and one outbox over one store, and what they were last given to work with."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        say: Callable[[str], None],
+        daemon: bool = False,
+        dry: Store | None = None,
+        on_settled: Callable[[Delivery], None] = nothing,
+        on_trouble: Callable[[str], None] = nothing,
+    ) -> None:
+        """Build it around the store that `settings` name; nothing is opened yet. Raises StateRefused.
+
+        `daemon` moves the state's work into threads of its own; `dry` is a copy of the state to work on instead.
+        """
+        self.clock: Clock = SystemClock()
+        self.redact = Redactor()
+        self._say = say
+        self._http = HttpClient(f"alerting/{alerting.__version__}")
+        self._sources: Sequence[Source] = ()
+        self._retired: list[Source] = []
+        url, root = settings.store, settings.root
+        samples: SampleStore | None = None
+        if dry is None:
+            samples = sample_store(url, root, blocking=Pool(1, "samples") if daemon else None)
+        self.store = dry or sqlite_store(url, root, blocking=Pool(1, "state") if daemon else None)
+        self.outbox = Outbox(
+            self.store,
+            {},
+            self.clock,
+            _random,
+            redact=self.redact,
+            on_settled=on_settled,
+            on_trouble=on_trouble,
+        )
+        self.engine = Engine(
+            self.store,
+            self.clock,
+            compile_pattern,
+            sample_store=samples,
+            redact=self.redact,
+            on_commit=self._wake,
+            limits=Limits(lookback=settings.lookback),
+        )
+
+    async def open(self) -> Snapshot:
+        """Take the state. Raises LockHeld, StateRefused, StoreError."""
+        return await self.engine.open()
+
+    async def adopt(
+        self, settings: Settings, rules: RuleSet, *, max_gap: Millis | None = None, good: str | None = None
+    ) -> None:
+        """Work by these settings and rules from now on. What is in flight ends with what it began with."""
+        notifiers, sources = self._notifiers(settings, rules), self._built_sources(settings)
+        self._retired.extend(self._sources)
+        self._sources = [source for source, _ in sources]
+        self.engine.adopt(
+            Setup(
+                rules=rules.rules,
+                targets=[Target(source, unknown_after) for source, unknown_after in sources],
+                receivers={name: notifier.stands_for for name, notifier in notifiers.items()},
+                fallback=settings.route or (() if settings.configured else (CONSOLE,)),
+                external_labels={"instance": host_name(), **settings.external_labels},
+                unknown_after=settings.unknown_after,
+                max_gap=max_gap or settings.max_gap,
+                good_config=good,
+            )
+        )
+        await self.outbox.adopt(notifiers)
+
+    async def retire(self) -> None:
+        """Close the sources that an earlier `adopt` put aside; to be called when no tick runs."""
+        retired, self._retired = self._retired, []
+        for source in retired:
+            await source.close()
+
+    async def close(self) -> None:
+        """Let go of everything, the state last."""
+        await self.engine.close()
+        self._retired.extend(self._sources)
+        await self.retire()
+        await self.outbox.close()
+        await self._http.close()
+        await self.store.close()
+
+    def _wake(self, receivers: Collection[str]) -> None:
+        for receiver in receivers:
+            self.outbox.wake(receiver)
+
+    def _tools(self) -> Tools:
+        """Give what every source and receiver is built with."""
+        return Tools(
+            clock=self.clock,
+            http=self._http,
+            blocking=Pool,
+            instance=host_name(),
+            version=alerting.__version__,
+            print=self._say,
+        )
+
+    def sources(self, settings: Settings) -> Sequence[Source]:
+        """Build the sources alone, for commands that only read. They are closed with the program."""
+        built = [source for source, _ in self._built_sources(settings)]
+        self._retired.extend(built)
+        return built
+
+    def notifier(self, name: str, settings: Settings) -> Notifier:
+        """Build one receiver alone, for a test message; without settings it is the console."""
+        section = settings.receivers.get(name) or Section(name, CONSOLE, {})
+        self.redact.watch(secrets_of(section.values))
+        return registry.build_notifier(section, self._tools())
+
+    def _built_sources(self, settings: Settings) -> list[tuple[Source, Millis]]:
+        built: list[tuple[Source, Millis]] = []
+        for section in settings.sources.values():
+            self.redact.watch(secrets_of(section.values))
+            unknown_after = section.values.get("unknown_after", settings.unknown_after)
+            built.extend((source, unknown_after) for source in registry.build_source(section, self._tools()))
+        return built
+
+    def _notifiers(self, settings: Settings, rules: RuleSet) -> dict[str, Notifier]:
+        sections = dict(settings.receivers)
+        if not settings.configured:
+            names = {CONSOLE, *(name for rule in rules.rules for name in rule.spec.notify)}
+            sections = {name: Section(name, CONSOLE, {}) for name in names}
+        for section in sections.values():
+            self.redact.watch(secrets_of(section.values))
+        return {name: registry.build_notifier(section, self._tools()) for name, section in sections.items()}
+
+
+async def dry_store(settings: Settings) -> Store:
+    """Give a copy of the state in memory, so that what a dry run does leaves no trace. Works beside a daemon."""
+    from alerting.store.memory import MemoryStore  # noqa: PLC0415  only dry runs need it
+
+    if not os.path.exists(file_of(settings.store, settings.root)):  # noqa: PTH110, ASYNC240  a path as text; one look
+        return MemoryStore()
+    kept = sqlite_store(settings.store, settings.root, read_only=True)
+    seed = await kept.open()
+    await kept.close()
+    return MemoryStore(seed)
+
+
+def host_name() -> str:
+    """Give the name of this host."""
+    return os.uname().nodename
+
+
+def secrets_of(value: object) -> Iterator[Secret]:
+    """Find every Secret inside a section's values."""
+    if isinstance(value, Secret):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from secrets_of(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from secrets_of(item)
+
+
+def _random() -> float:
+    """Give a number in [0, 1) for the jitter of waits."""
+    return int.from_bytes(os.urandom(4), "big") / 2**32

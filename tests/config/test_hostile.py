@@ -1,0 +1,155 @@
+"""Hostile YAML: refused with a message, within a second each, within 64 MiB above the baseline, running nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from alerting.config import documents
+
+MIB = 1024 * 1024
+
+
+def hostile() -> dict[str, bytes]:
+    """Texts too large or too odd to stand in files, each with what its first problem says."""
+    rule = b"alert: A\ncondition: disk_usage > 85%\nnotify: slack\n"
+    lines = [b"a: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"b{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]".encode() for i in range(1, 12)]
+    maps = [b"a: &m0 {k: v}"] + [
+        f"b{i}: &m{i} {{{', '.join(f'k{j}: *m{i - 1}' for j in range(9))}}}".encode() for i in range(1, 12)
+    ]
+    merges = [b"a: &n0 {k: v}"] + [
+        f"b{i}: &n{i}\n  <<: [{', '.join([f'*n{i - 1}'] * 9)}]\n  k{i}: v".encode() for i in range(1, 12)
+    ]
+    return {
+        "a list that doubles by aliases": b"\n".join(lines),
+        "a mapping that doubles by aliases": b"\n".join(maps),
+        "a mapping that doubles by merge keys": b"\n".join(merges),
+        "100,000 levels of lists": b"[" * 100_000,
+        "100,000 levels of lists, closed": b"[" * 100_000 + b"]" * 100_000,
+        "100,000 levels of mappings": b"{a: " * 100_000,
+        "100,000 levels of dashes": b"- " * 100_000 + b"x",
+        "100,000 levels by indentation": b"\n".join(b" " * i + b"a:" for i in range(1_500)),
+        "50 MiB of text": b"alert: " + b"a" * (50 * MIB),
+        "50 MiB of rules": rule * (50 * MIB // len(rule)),
+        "8 MiB of list items": b"[" + b"1," * (4 * MIB - 10) + b"1]",
+        "8 MiB of keys": b"\n".join(b"k%d: v" % i for i in range(500_000)),
+        "8 MiB of one scalar": b"alert: " + b"a" * (8 * MIB - 100),
+        "8 MiB of one line in quotes": b'alert: "' + b"\\u0041" * (MIB + 100) + b'"',
+        "8 MiB of comments": b"# nothing\n" * (8 * MIB // 10 - 1),
+        "8 MiB of documents": b"---\n" * (2 * MIB - 1),
+        "8 MiB of blanks": b" " * (8 * MIB - 1),
+        "8 MiB of tabs": b"\t" * (8 * MIB - 1),
+        "8 MiB of anchors": b"\n".join(b"- &a%d x" % i for i in range(400_000)),
+        "8 MiB of question marks": b"? " * (4 * MIB - 1),
+        "8 MiB of open braces": b"{" * (8 * MIB - 1),
+        "8 MiB of quotes": b"'" * (8 * MIB - 1),
+        "8 MiB of duplicate keys": b"a: 1\n" * (8 * MIB // 5 - 1),
+        "a million of one duplicate in a list": b"[" + b"{a: 1, a: 2}," * 200_000 + b"]",
+        "a number of 10,000 digits": b"alert: " + b"9" * 10_000,
+        "a key of a MiB": b"k" * MIB + b": v",
+        "an emoji among 8 MiB": b"alert: " + b"a" * (8 * MIB - 100) + "\N{FIRE}".encode(),
+        "NUL": b"alert: A\x00B",
+        "NUL in quotes": b'alert: "A\x00B"',
+        "escape sequence": b"alert: \x1b[31mA",
+        "bell": b"alert: \x07",
+        "delete": b"alert: \x7f",
+        "not UTF-8": b"alert: \xff\xfe",
+        "Latin-1": b"alert: caf\xe9",
+        "cut UTF-8": b"alert: \xe2\x82",
+        "a surrogate": b"alert: \xed\xa0\x80",
+        "overlong UTF-8": b"alert: \xc0\xaf",
+        "UTF-16 with its mark": "alert: A".encode("utf-16"),
+        "UTF-16 without": "alert: A".encode("utf-16-le"),
+        "UTF-32": "alert: A".encode("utf-32"),
+        "C1 control": "alert: \u0080A".encode(),
+        "python object": b"!!python/object:__main__.X {}",
+        "python apply": b"!!python/object/apply:os.system ['touch /tmp/pwned']",
+        "python new": b"!!python/object/new:os.system ['touch /tmp/pwned']",
+        "python name": b"a: !!python/name:os.system",
+        "python module": b"a: !!python/module:os",
+        "java": b"a: !!javax.script.ScriptEngineManager []",
+        "set": b"a: !!set {x, y}",
+        "own tag handle": b"%TAG ! tag:example.org,2002:\n---\na: !x y",
+        "tag on a key": b"!!int 1: y",
+        "unknown directive": b"%FOO bar\n---\na: b\n: : :",
+        "an alias before its anchor": b"a: *x\nb: &x 1",
+        "an anchor in itself": b"a: &x [*x]",
+        "an alias of another document": b"a: &x 1\n---\nb: *x",
+        "no end of a document": b"a: [1\n---\nb: 2",
+        "a closing bracket": b"]",
+        "only a colon": b":",
+        "only a dash and a colon": b"- :\n  -",
+        "only an ampersand": b"&",
+        "only an asterisk": b"*",
+        "only an exclamation mark": b"!",
+        "only a percent sign": b"%",
+        "only a pipe": b"|",
+        "only a greater-than": b">",
+        "block with a wrong indicator": b"a: |99\n  x",
+        "carriage returns alone": b"a: 1\rb: 2\ra: 3",
+    }
+
+
+CHECK = """
+import json, resource, sys, time
+from alerting.config import documents, drafts
+from tests.config.test_hostile import hostile
+
+documents.parse(b"a: [1, {b: c}]", "warm.yaml")
+told = {}
+for name, data in hostile().items():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.perf_counter()
+    file = documents.parse(data, "x.yaml")
+    reader = drafts.Reader(30_000)
+    rules = len(list(reader.read(file, "x.yaml")))
+    took = time.perf_counter() - began
+    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    told[name] = (took, peak, rules, [str(each).splitlines()[0][:300] for each in reader.problems[:3]])
+print(json.dumps(told))
+"""
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[str, tuple[float, int, int, list[str]]]:
+    """Read all of them in a process of its own, so that its memory can be told."""
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", CHECK], cwd=root, capture_output=True, text=True, check=True, timeout=120
+    )
+    found: dict[str, tuple[float, int, int, list[str]]] = json.loads(done.stdout)
+    return found
+
+
+def test_there_are_at_least_sixty() -> None:
+    """The number that the fault matrix asks for."""
+    assert len(hostile()) >= 60
+
+
+def test_each_hostile_text_is_refused_with_a_message(results: dict[str, tuple[float, int, int, list[str]]]) -> None:
+    """No rule comes out of any, and each has a problem that names the file."""
+    assert [name for name, (_, _, rules, problems) in results.items() if rules or not problems] == []
+    assert all(problem.startswith("x.yaml") for *_, problems in results.values() for problem in problems)
+
+
+def test_no_hostile_text_takes_more_than_a_second(results: dict[str, tuple[float, int, int, list[str]]]) -> None:
+    """From the bytes to the message."""
+    assert {name: took for name, (took, *_) in results.items() if took > 1} == {}
+
+
+def test_no_hostile_text_takes_more_than_64_mib(results: dict[str, tuple[float, int, int, list[str]]]) -> None:
+    """Peak memory, above what the process had before."""
+    assert {name: peak // MIB for name, (_, peak, *_) in results.items() if peak > 64 * MIB} == {}
+
+
+def test_nothing_in_a_text_runs() -> None:
+    """The tags that would run a command with PyYAML's unsafe loader left no trace."""
+    for name, data in hostile().items():
+        if name.startswith("python"):
+            assert documents.parse(data, "x.yaml").problems
+    assert not Path("/tmp/pwned").exists()

@@ -1,0 +1,216 @@
+"""A stand-in for Sentry's Web API: the four calls that the source makes, as strict as the service and stricter.
+
+It refuses what Sentry refuses (token, organization, a missing trailing slash, a missing dataset or field), and also
+what Sentry silently passes over (unknown parameters), so that a slip shows. It counts calls against a fixed window
+and against concurrency, and tells minutes that are not closed yet as `incomplete`.
+
+In a test::
+
+    with Sentry() as sentry:
+        sentry.errors = 25  # in every minute, unless `minutes` says otherwise for one
+        ... sentry.url, sentry.requests
+
+As a process, `python -m tests.fakes.sentry --port 0`; then `POST /control/set` with a JSON object of the fields below.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import parse_qsl, urlsplit
+
+from tests.fakes.ledger import Fake, Reply, Request, arguments, serve
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+MINUTE = 60_000
+DELAY = 90_000  # Sentry needs so long to take events in
+DATASETS = ("errors", "logs", "profile_functions", "spans", "tracemetrics", "uptime_results")
+SCOPE = ("project", "environment", "start", "end", "statsPeriod")
+PARAMETERS = {
+    "events-timeseries": ("dataset", "yAxis", "interval", "query", *SCOPE),
+    "events": ("dataset", "field", "query", "sort", "per_page", "cursor", *SCOPE),
+    "issues": ("query", "sort", "limit", "cursor", *SCOPE),
+    "sessions": ("field", "interval", "includeSeries", "includeTotals", "groupBy", "query", *SCOPE),
+}
+NEEDED = {"events-timeseries": "org:read", "events": "org:read", "issues": "event:read", "sessions": "org:read"}
+SETTABLE = ("errors", "durations", "transactions", "failure_rate", "crash_free", "sessions", "now_offset", "limit")
+
+
+class Sentry(Fake):
+    """One organization with one project."""
+
+    name: ClassVar[str] = "sentry"
+    token, organization, project, project_id = "sntryu_test", "vivaform", "backend", 4507
+
+    def __init__(self, port: int = 0, ledger: Path | None = None) -> None:
+        super().__init__(port, ledger)
+        self.scopes = {"org:read", "event:read", "project:read"}
+        self.errors = 2  # in every minute
+        self.minutes: dict[int, int] = {}  # start of a minute, ms -> its errors
+        self.durations = {"p50": 85.0, "p75": 120.0, "p90": 180.0, "p95": 240.0, "p99": 610.0}  # ms
+        self.transactions = 1200
+        self.failure_rate: float | None = 0.01
+        self.issues: list[int] = []  # when each was first seen, ms
+        self.sessions = 900
+        self.crash_free: float | None = 0.998
+        self.now_offset = 0  # ms by which Sentry's clock is ahead
+        self.limit, self.window = 40, 10  # calls in so many seconds, per endpoint
+        self.limited = 0  # calls that came while limited
+        self.sees_project = True
+        self._counts: dict[str, tuple[int, int]] = {}
+
+    def now(self) -> int:
+        """Sentry's time, ms."""
+        return time.time_ns() // 1_000_000 + self.now_offset
+
+    def control(self, request: Request) -> Reply:
+        if request.path == "/control/set":
+            values = {name: value for name, value in request.json().items() if name in SETTABLE}
+            vars(self).update(values)
+            return Reply.of(200, values)
+        return super().control(request)
+
+    def judge(self, request: Request) -> Reply:
+        parts = urlsplit(request.path)
+        words = parts.path.split("/")
+        if len(words) != 7 or words[:4] != ["", "api", "0", "organizations"] or words[6] or words[5] not in PARAMETERS:
+            return Reply(404, "<!doctype html><title>Page Not Found | Sentry</title>", {"content-type": "text/html"})
+        what = words[5]
+        if request.headers.get("authorization") != f"Bearer {self.token}":
+            return self._say(401, {"detail": "Invalid token"})
+        if words[4] != self.organization:
+            return self._say(404, {"detail": "The requested resource does not exist"})
+        if NEEDED[what] not in self.scopes:
+            return self._say(403, {"detail": "You do not have permission to perform this action."})
+        limits, over = self._limits(what)
+        if over:
+            self.limited += 1
+            return self._say(429, {"detail": "You are attempting to use this endpoint too frequently."}, limits)
+        query = parse_qsl(parts.query, keep_blank_values=True)
+        wrong = self._wrong(what, query)
+        if wrong:
+            return self._say(400, {"detail": wrong}, limits)
+        if {value for name, value in query if name == "project"} - {"-1", self.project, str(self.project_id)}:
+            return self._say(403, {"detail": "You do not have permission to perform this action."}, limits)
+        document, more = getattr(self, f"_{what.replace('-', '_')}")(query)
+        return self._say(200, document, {**limits, **more})
+
+    def _say(self, status: int, document: Any, headers: Mapping[str, str] | None = None) -> Reply:
+        date = datetime.fromtimestamp(self.now() / 1000, UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
+        reply = Reply.of(status, document, accepted=status == 200)
+        return Reply(reply.status, reply.body, {**reply.headers, "date": date, **(headers or {})}, reply.accepted)
+
+    def _limits(self, what: str) -> tuple[dict[str, str], bool]:
+        now = self.now() // 1000
+        window, count = self._counts.get(what, (0, 0))
+        if now // self.window != window:
+            window, count = now // self.window, 0
+        self._counts[what] = (window, count + 1)
+        left = self.limit - count - 1
+        headers = {
+            "X-Sentry-Rate-Limit-Limit": str(self.limit),
+            "X-Sentry-Rate-Limit-Remaining": str(max(0, left)),
+            "X-Sentry-Rate-Limit-Reset": str((window + 1) * self.window),
+            "X-Sentry-Rate-Limit-ConcurrentLimit": "25",
+            "X-Sentry-Rate-Limit-ConcurrentRemaining": "24",
+        }
+        return headers, left < 0
+
+    def _wrong(self, what: str, query: list[tuple[str, str]]) -> str:
+        """Say what is wrong with the parameters; empty where nothing is."""
+        names = [name for name, _ in query]
+        values = dict(query)
+        unknown = set(names) - set(PARAMETERS[what])
+        if unknown:
+            return f"unknown parameters: {sorted(unknown)}"
+        if what.startswith("events") and values.get("dataset") not in DATASETS:
+            return "dataset: this field is required, one of " + ", ".join(DATASETS)
+        if what in ("events", "sessions") and not 1 <= names.count("field") <= 20:
+            return "field: 1 to 20 are required"
+        if ("start" in names) != ("end" in names):
+            return "start and end are both required"
+        if "start" in names and not _time(values["start"]) < _time(values["end"]):
+            return "start must be before end"
+        if what == "events-timeseries" and not values.get("interval", "60").isdigit():
+            return "interval: a valid integer is required"
+        if what == "sessions" and values.get("interval") not in ("1h", "1d"):
+            return "interval: at least 1h"
+        return ""
+
+    # the calls
+
+    def _events_timeseries(self, query: list[tuple[str, str]]) -> tuple[Any, dict[str, str]]:
+        values = dict(query)
+        if not self.sees_project:
+            return {"timeSeries": []}, {}
+        start, end = _time(values["start"]), _time(values["end"])
+        step = 60_000 if values.get("interval") == "60" else 300_000  # other ones are silently replaced
+        points = [
+            {
+                "timestamp": at,
+                "value": float(self._errors_in(at)),
+                "incomplete": at + step > self.now() - DELAY,
+            }
+            for at in range(start // step * step, end, step)
+        ]
+        series = {
+            "yAxis": values.get("yAxis", "count()"),
+            "values": points,
+            "meta": {"interval": step, "valueType": "integer", "valueUnit": None},
+        }
+        return {"meta": {"dataset": values["dataset"], "start": start, "end": end}, "timeSeries": [series]}, {}
+
+    def _errors_in(self, minute: int) -> int:
+        if minute + MINUTE > self.now() - DELAY:
+            return 0  # still coming in
+        return self.minutes.get(minute, self.errors)
+
+    def _events(self, query: list[tuple[str, str]]) -> tuple[Any, dict[str, str]]:
+        known: dict[str, float | None] = {"count()": self.transactions, "failure_rate()": self.failure_rate}
+        known |= {f"{name}(span.duration)": value for name, value in self.durations.items()}
+        fields = [value for name, value in query if name == "field"]
+        row = {field: known.get(field) for field in fields}
+        meta = {"fields": dict.fromkeys(fields, "number"), "units": dict.fromkeys(fields), "dataset": "spans"}
+        return {"data": [row] if self.transactions else [], "meta": meta}, _link("")
+
+    def _issues(self, query: list[tuple[str, str]]) -> tuple[Any, dict[str, str]]:
+        values = dict(query)
+        minutes = int(values["query"].removeprefix("firstSeen:-").removesuffix("m"))
+        found = sorted((at for at in self.issues if at > self.now() - minutes * MINUTE), reverse=True)
+        begin, size = int(values.get("cursor", "0:0:0").split(":")[1]), int(values.get("limit", "100"))
+        page = found[begin : begin + size]
+        document = [{"id": str(at), "firstSeen": _iso(at), "count": "3", "status": "unresolved"} for at in page]
+        return document, _link(f"0:{begin + size}:0" if found[begin + size :] else "")
+
+    def _sessions(self, query: list[tuple[str, str]]) -> tuple[Any, dict[str, str]]:
+        totals = {"crash_free_rate(session)": self.crash_free, "sum(session)": self.sessions}
+        fields = [value for name, value in query if name == "field"]
+        group = {"by": {}, "totals": {field: totals.get(field) for field in fields}, "series": {}}
+        now = self.now()
+        period = {"start": _iso(now - 3_600_000), "end": _iso(now), "intervals": [_iso(now - 3_600_000)]}
+        return {**period, "query": "", "groups": [group] if self.sessions else []}, {}
+
+
+def _link(cursor: str) -> dict[str, str]:
+    """The header that always names both directions; `results` says whether there is anything."""
+    url = "http://127.0.0.1/"
+    more = "true" if cursor else "false"
+    previous = f'<{url}>; rel="previous"; results="false"; cursor="0:0:1"'
+    return {"link": f'{previous}, <{url}>; rel="next"; results="{more}"; cursor="{cursor or "0:100:0"}"'}
+
+
+def _time(text: str) -> int:
+    return int(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+def _iso(time: int) -> str:
+    return datetime.fromtimestamp(time / 1000, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+if __name__ == "__main__":
+    options = arguments("a stand-in for Sentry's Web API").parse_args()
+    serve(Sentry(options.port, options.ledger))

@@ -1,0 +1,302 @@
+"""What every store promises: one suite over the memory, the file, and the file behind a thread."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from alerting.model import AlertState, DeliveryState, Ended, Labels, Outcome
+from alerting.pool import Pool
+from alerting.ports import Change
+from alerting.store import sqlite
+from alerting.store.memory import MemoryStore
+from tests.store.made import AT, alert, balance, failed, key, notice, owed, parked, sent, transition
+
+KINDS = ("memory", "file", "thread")
+
+
+def build(kind, folder):
+    """A store of that kind."""
+    if kind == "memory":
+        return MemoryStore()
+    return sqlite.build("sqlite:///state.db", folder, blocking=Pool(1) if kind == "thread" else None)
+
+
+@pytest.fixture(params=KINDS)
+def over(request, tmp_path):
+    """Run a coroutine function over an open store, and close it."""
+
+    def run(scenario):
+        async def main():
+            store = build(request.param, tmp_path)
+            await store.open()
+            try:
+                await scenario(store)
+                assert balance((await store.overview()).counts) == 0
+            finally:
+                await store.close()
+
+        asyncio.run(main())
+
+    return run
+
+
+def test_what_is_committed_is_read_back_equal(over) -> None:
+    """Alerts, evaluations, faults, the configuration and what was announced come back as they went in."""
+    odd = alert("odd", value="degr\ud800aded\x00", why="état ≠ 'ok'", labels=Labels({"näme": "a\nb"}))
+    infinite = alert("infinite", AlertState.PENDING, value=float("-inf"), fired_at=None, paused_at=AT, gone_since=AT)
+
+    async def scenario(store):
+        await store.commit(
+            Change(
+                AT,
+                alerts=[odd, infinite, alert()],
+                transitions=[transition(), transition("odd")._replace(ended=Ended.NO_DATA)],
+                notifications=[owed("n1"), owed("n2", "pager", "p")],
+                evaluated={"r1": AT, "r2": AT - 1},
+                faults={"health": "timed out", "half": "\ud800"},
+                good_config="rules: []",
+            )
+        )
+        snapshot = await store.open()
+        assert sorted(snapshot.alerts, key=lambda each: each.key) == sorted(
+            (odd, infinite, alert()), key=lambda each: each.key
+        )
+        assert snapshot.evaluated == {"r1": AT, "r2": AT - 1}
+        assert snapshot.faults["health"] == "timed out"
+        assert snapshot.good_config == "rules: []"
+        assert snapshot.announced == {(key(), "slack"): "k", (key(), "pager"): "p"}
+        assert list(snapshot.notices) == [notice()]
+        overview = await store.overview()
+        assert [each.ended for each in overview.transitions] == [Ended.NO_DATA, None]
+        assert [each.notification for each in overview.deliveries] == [owed("n1"), owed("n2", "pager", "p")]
+        assert overview.written_at == AT
+
+    over(scenario)
+
+
+def test_a_later_commit_replaces_drops_and_forgets(over) -> None:
+    """Put, drop and forget do what they say, and leave the rest."""
+
+    async def scenario(store):
+        await store.commit(Change(AT, alerts=[alert("a"), alert("b")], evaluated={"a": 1, "b": 1}, faults={"s": "x"}))
+        changed = alert("a", AlertState.RESOLVED, version=3)
+        await store.commit(
+            Change(
+                AT + 1, alerts=[changed], dropped=[key("b")], forgotten=["a"], evaluated={"b": 2}, faults={"s": None}
+            )
+        )
+        snapshot = await store.open()
+        assert snapshot.alerts == (changed,)
+        assert snapshot.evaluated == {"b": 2}
+        assert snapshot.faults == {}
+
+    over(scenario)
+
+
+def test_an_empty_change_is_not_written(over) -> None:
+    """A tick that changes nothing leaves no trace, not even of its time."""
+
+    async def scenario(store):
+        await store.commit(Change(AT))
+        assert (await store.overview()).written_at is None
+
+    over(scenario)
+
+
+def test_a_notification_is_owed_once_however_often_it_is_committed(over) -> None:
+    """The id is the idempotency key: a replay adds nothing and undoes nothing."""
+
+    async def scenario(store):
+        await store.commit(Change(AT, notifications=[owed("n1")]))
+        (claimed,) = await store.claim("slack", AT, 1_000, 5)
+        await store.settle(sent(claimed))
+        await store.commit(Change(AT, notifications=[owed("n1")]))
+        assert await store.claim("slack", AT, 1_000, 5) in ([], ())
+        assert (await store.overview()).counts["created"] == 1
+
+    over(scenario)
+
+
+def test_who_was_told_is_remembered_until_they_are_told_of_the_end(over) -> None:
+    """A resolve goes to whoever got the page: the announcement lasts until a resolve is owed or the alert dropped."""
+
+    async def scenario(store):
+        await store.commit(Change(AT, notifications=[owed("n1"), owed("n2", "pager", "p"), owed("n3", name="cpu")]))
+        await store.commit(Change(AT, notifications=[owed("n4", step="resolved")]))
+        assert (await store.open()).announced == {(key(), "pager"): "p", (key("cpu"), "slack"): "k"}
+        await store.commit(Change(AT, dropped=[key("cpu")]))
+        snapshot = await store.open()
+        assert snapshot.announced == {(key(), "pager"): "p"}
+        assert list(snapshot.notices) == [notice()]
+
+    over(scenario)
+
+
+def test_claims_are_oldest_first_and_one_to_a_group_key(over) -> None:
+    """No message overtakes an older one of its key; other keys and receivers do not wait for it."""
+
+    async def scenario(store):
+        names = [("a1", "slack", "a"), ("a2", "slack", "a"), ("b1", "slack", "b"), ("p1", "pager", "a")]
+        await store.commit(Change(AT, notifications=[owed(*name) for name in names]))
+        assert await store.owing() == ["pager", "slack"]
+        first = await store.claim("slack", AT, 1_000, 10)
+        assert [each.notification.id for each in first] == ["a1", "b1"]
+        assert {each.state for each in first} == {DeliveryState.CLAIMED}
+        assert len(await store.claim("slack", AT, 1_000, 10)) == 0
+        await store.settle(sent(first[0]))
+        assert [each.notification.id for each in await store.claim("slack", AT, 1_000, 10)] == ["a2"]
+        assert [each.notification.id for each in await store.claim("pager", AT, 1_000, 10)] == ["p1"]
+
+    over(scenario)
+
+
+def test_a_failed_message_waits_and_holds_up_only_its_own_key(over) -> None:
+    """Until it is due it is not claimed, nor is a newer one of its key; next_due says when."""
+
+    async def scenario(store):
+        await store.commit(Change(AT, notifications=[owed("a1", group_key="a"), owed("a2", group_key="a")]))
+        (claimed,) = await store.claim("slack", AT, 1_000, 1)
+        await store.settle(failed(claimed, AT + 5_000))
+        assert await store.next_due("slack") == AT + 5_000
+        assert len(await store.claim("slack", AT + 4_999, 1_000, 5)) == 0
+        (again,) = await store.claim("slack", AT + 5_000, 1_000, 5)
+        assert (again.notification.id, again.attempts, again.why) == ("a1", 1, "500")
+        await store.settle(parked(again))
+        assert await store.next_due() is not None
+        (then,) = await store.claim("slack", AT + 5_000, 1_000, 5)
+        assert then.notification.id == "a2"
+        await store.settle(sent(then))
+        assert await store.next_due() is None
+        assert await store.owing() == []
+        counts = (await store.overview()).counts
+        assert (counts["created"], counts["sent"], counts["parked"]) == (2, 1, 1)
+
+    over(scenario)
+
+
+def test_a_claim_whose_lease_is_over_counts_as_an_attempt_with_an_unknown_end(over) -> None:
+    """Nobody knows whether it arrived: it is due again, and says so."""
+
+    async def scenario(store):
+        await store.commit(Change(AT, notifications=[owed("n1")]))
+        await store.claim("slack", AT, 1_000, 1)
+        assert await store.next_due("slack") == AT + 1_000
+        assert len(await store.claim("slack", AT + 999, 1_000, 1)) == 0
+        (again,) = await store.claim("slack", AT + 1_000, 1_000, 1)
+        assert (again.attempts, again.outcome) == (1, Outcome.UNKNOWN)
+        assert "may have arrived" in again.why
+
+    over(scenario)
+
+
+def test_a_time_beyond_all_waits_was_set_by_a_clock_that_stepped_back(over) -> None:
+    """What would be due in more than a day is due now: no wait is that long."""
+
+    async def scenario(store):
+        await store.commit(Change(AT, notifications=[owed("n1")]))
+        (claimed,) = await store.claim("slack", AT, 1_000, 1)
+        await store.settle(failed(claimed, AT + 30_000))
+        assert len(await store.claim("slack", AT - 3 * 86_400_000, 1_000, 1)) == 1
+
+    over(scenario)
+
+
+def test_what_is_settled_stays_settled(over) -> None:
+    """Settling twice, or after the end, changes nothing: a retry of `settle` is safe."""
+
+    async def scenario(store):
+        await store.commit(Change(AT, notifications=[owed("n1")]))
+        (claimed,) = await store.claim("slack", AT, 1_000, 1)
+        await store.settle(sent(claimed))
+        await store.settle(failed(claimed, AT + 1))
+        await store.settle(sent(replace(claimed, notification=owed("never heard of"))))
+        (only,) = (await store.overview()).deliveries
+        assert only == replace(sent(claimed), claimed_by="", claimed_until=0)
+
+    over(scenario)
+
+
+def test_the_previous_receipt_is_that_of_the_newest_sent_message_of_the_key(over) -> None:
+    """Whatever failed or was parked since, and whatever other receivers got."""
+
+    async def scenario(store):
+        assert await store.previous_receipt("slack", "k") is None
+        for number in range(3):
+            await store.commit(Change(AT, notifications=[owed(f"n{number}")]))
+            (claimed,) = await store.claim("slack", AT, 1_000, 1)
+            done = parked(claimed) if number == 2 else sent(claimed, receipt={"ts": str(number)})
+            await store.settle(done)
+        assert await store.previous_receipt("slack", "k") == {"ts": "1"}
+        assert await store.previous_receipt("pager", "k") is None
+
+    over(scenario)
+
+
+def test_the_overview_shows_what_is_not_sent_first_and_then_the_newest(over) -> None:
+    """Troubles come first; the limit holds for each list."""
+
+    async def scenario(store):
+        await store.commit(
+            Change(
+                AT, notifications=[owed(f"n{n}", group_key=f"k{n}") for n in range(6)], transitions=[transition()] * 9
+            )
+        )
+        claimed = await store.claim("slack", AT, 1_000, 6)
+        for number in (0, 1, 2):
+            await store.settle(sent(claimed[number], AT + number))
+        overview = await store.overview(limit=5)
+        assert [each.notification.id for each in overview.deliveries] == ["n3", "n4", "n5", "n2", "n1"]
+        assert len(overview.transitions) == 5
+        assert overview.counts == {"created": 6, "pending": 0, "claimed": 3, "sent": 3, "parked": 0}
+
+    over(scenario)
+
+
+STEP = st.one_of(
+    st.tuples(st.just("owe"), st.sampled_from("ab"), st.sampled_from("xyz")),
+    st.tuples(st.just("claim"), st.sampled_from("ab"), st.integers(1, 3)),
+    st.tuples(st.just("settle"), st.sampled_from(("sent", "parked", "failed")), st.integers(0, 5)),
+    st.tuples(st.just("wait"), st.just(""), st.integers(0, 3_000)),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(STEP, max_size=25))
+def test_the_memory_and_the_file_answer_alike(steps, tmp_path_factory) -> None:
+    """F71: over any history both stores give the same claims, times and counts, and the accounts balance."""
+
+    async def history(store):
+        await store.open()
+        seen, now, count, held = [], AT, 0, []
+        for verb, word, number in steps:
+            if verb == "owe":
+                count += 1
+                await store.commit(Change(now, notifications=[owed(f"n{count}", word, number)]))
+            elif verb == "claim":
+                claimed = await store.claim(word, now, 1_000, number)
+                held.extend(claimed)
+                seen.append([(each.notification.id, each.attempts, each.outcome, each.why) for each in claimed])
+            elif verb == "settle" and held:
+                delivery = held.pop(number % len(held))
+                done = (
+                    failed(delivery, now + 1_500)
+                    if word == "failed"
+                    else {"sent": sent, "parked": parked}[word](delivery)
+                )
+                await store.settle(done)
+            elif verb == "wait":
+                now += number
+            due = [None if at is None else max(at, now) for at in (await store.next_due("a"), await store.next_due())]
+            overview = await store.overview()
+            assert balance(overview.counts) == 0
+            seen.append((due, dict(overview.counts), await store.owing()))
+        await store.close()
+        return seen
+
+    file = sqlite.build("sqlite:///s.db", tmp_path_factory.mktemp("law"))
+    assert asyncio.run(history(file)) == asyncio.run(history(MemoryStore()))

@@ -1,0 +1,303 @@
+"""The store under faults of the machine: sudden death, failing syncs, other holders, a full disk, a disk that hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import resource
+import shutil
+import signal
+import sqlite3 as driver
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from alerting.errors import StateMoved, StoreError
+from alerting.pool import Pool
+from alerting.ports import Change
+from alerting.store import schema, sqlite
+from tests.store.made import AT, alert, balance, owed, sent, transition
+
+WRITER = (sys.executable, "-m", "tests.store.writer")
+ROOT = Path(__file__).parents[2]
+
+
+def build(folder, **options):
+    """The store of a folder."""
+    return sqlite.build("sqlite:///state.db", folder, **options)
+
+
+def acknowledged(lines: list[str], word: str) -> set[int]:
+    """The numbers that the writer said `word` of."""
+    return {int(line.split()[1]) for line in lines if line.startswith(f"{word} ")}
+
+
+def held(folder: Path) -> tuple[set[int], dict[str, int]]:
+    """The numbers whose alert, transition and message the file holds (always all three), and the counts."""
+
+    async def main():
+        store = build(folder)
+        snapshot = await store.open()
+        overview = await store.overview(limit=100_000)
+        await store.close()
+        return snapshot, overview
+
+    snapshot, overview = asyncio.run(main())
+    alerts = {int(each.key.rule_id.split("#m")[1]) for each in snapshot.alerts}
+    assert alerts == {int(each.key.rule_id.split("#m")[1]) for each in overview.transitions}
+    assert alerts == {int(each.notification.id[1:]) for each in overview.deliveries}
+    assert balance(overview.counts) == 0
+    return alerts, dict(overview.counts)
+
+
+def entries(folder: Path) -> list[int]:
+    """What the receiver's ledger says, in order."""
+    return [int(line[1:]) for line in (folder / "ledger").read_text().split()]
+
+
+def killed_again_and_again(folder: Path, kills: int, seed: int) -> None:
+    """F9: kill -9 at random moments; nothing acknowledged is lost, nothing is sent twice but what was in flight."""
+    dice = random.Random(seed)  # noqa: S311  repeatable
+    owed_so_far: set[int] = set()
+    for cycle in range(kills):
+        first = cycle * 100_000
+        with subprocess.Popen((*WRITER, folder, str(first), "100000"), cwd=ROOT, stdout=subprocess.PIPE) as writer:
+            assert writer.stdout is not None
+            opening = writer.stdout.readline()
+            assert opening == b"open\n", (opening, f"seed {seed}, cycle {cycle}")
+            time.sleep(dice.random() * 0.05)
+            writer.send_signal(signal.SIGKILL)
+            lines = writer.stdout.read().decode().splitlines()
+        owed_so_far |= acknowledged(lines, "owed")
+    closing = subprocess.run((*WRITER, folder, "99999999", "1"), cwd=ROOT, capture_output=True, check=True)
+    assert b"sent 99999999" in closing.stdout
+    found, counts = held(folder)
+    ledger = entries(folder)
+    assert owed_so_far - found == set(), f"lost from the state, seed {seed}"
+    assert found - set(ledger) == set(), f"owed and never sent, seed {seed}"
+    assert len(ledger) - len(set(ledger)) <= kills, f"more copies than messages in flight, seed {seed}"
+    assert (counts["pending"], counts["claimed"]) == (0, 0)
+    assert len(owed_so_far) > kills  # the test did something
+
+
+def test_sudden_death_loses_nothing_f9(tmp_path) -> None:
+    """A few kills, for the quick suite."""
+    killed_again_and_again(tmp_path, kills=4, seed=random.randrange(10**6))  # noqa: S311
+
+
+@pytest.mark.slow
+def test_fifty_sudden_deaths_lose_nothing_f9(tmp_path) -> None:
+    """The same, fifty times over one file."""
+    killed_again_and_again(tmp_path, kills=50, seed=random.randrange(10**6))  # noqa: S311
+
+
+def with_failing_syncs(folder: Path, when: str) -> list[str]:
+    """Run the writer while the sync calls named by `when` fail with EIO."""
+    folder.mkdir()
+    inject = ("strace", "-f", "-o", "/dev/null", "-e", f"inject=fsync,fdatasync:error=EIO:when={when}")
+    done = subprocess.run((*inject, *WRITER, folder, "0", "6"), cwd=ROOT, capture_output=True, timeout=60, check=False)
+    assert b"Traceback" not in done.stderr, done.stderr.decode()
+    return done.stdout.decode().splitlines()
+
+
+def nothing_acknowledged_is_missing(folder: Path, lines: list[str]) -> None:
+    """What was acknowledged is in the file. What was said to have failed is not, or the writer heard of it.
+
+    It hears with its next commit that works; so nothing can be said of a failure that no commit followed.
+    """
+    found = held(folder)[0] if (folder / "state.db").exists() else set()
+    done, failed, moved = (acknowledged(lines, word) for word in ("owed", "failed", "moved"))
+    assert done - found == set(), lines
+    surprising = found - done
+    assert surprising <= failed, lines
+    heard = {number for number in surprising if any(number < other for other in moved)}
+    assert not any(number < other for number in surprising - heard for other in done), lines
+
+
+strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+
+
+@strace
+@pytest.mark.parametrize("when", ["10", "15", "16", "18", "18+", "16..17", "18..26"])
+def test_a_failed_sync_is_never_a_success_f12(tmp_path, when) -> None:
+    """One call fails, or all from then on."""
+    folder = tmp_path / "x"
+    nothing_acknowledged_is_missing(folder, with_failing_syncs(folder, when))
+
+
+@strace
+@pytest.mark.slow
+def test_every_sync_failing_once_for_a_while_or_for_good_f12(tmp_path) -> None:
+    """The 1st to the 50th call, once, for a while, or from then on: acknowledged and missing 0, hangs 0, tracebacks 0."""
+    failures = 0
+    for number in range(1, 51):
+        for when in (str(number), f"{number}+", f"{number}..{number + 2}", f"{number}..{number + 7}"):
+            folder = tmp_path / when
+            lines = with_failing_syncs(folder, when)
+            nothing_acknowledged_is_missing(folder, lines)
+            failures += any(line.startswith(("failed", "unopened")) for line in lines)
+    assert failures > 50  # the injection did something
+
+
+def test_a_file_held_by_another_process_is_waited_for_in_bounds_f13(tmp_path) -> None:
+    """Held for a moment: the commit waits and succeeds. Held for longer: StoreError after the bound, nothing saved."""
+
+    async def main():
+        store = build(tmp_path, blocking=Pool(1), busy=600)
+        await store.open()
+        other = driver.connect(tmp_path / "state.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.ensure_future(store.commit(Change(AT, alerts=[alert("a")])))
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+        other.execute("COMMIT")
+        await waiting
+        other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        with pytest.raises(StoreError, match="could not be written: database is locked"):
+            await store.commit(Change(AT, alerts=[alert("b")]))
+        assert 0.5 < time.monotonic() - began < 5
+        other.execute("COMMIT")
+        other.close()
+        await store.commit(Change(AT, alerts=[alert("c")]))
+        names = {each.key.rule_id for each in (await store.open()).alerts}
+        await store.close()
+        return names
+
+    assert asyncio.run(main()) == {alert("a").key.rule_id, alert("c").key.rule_id}
+
+
+def test_a_reader_that_stays_open_holds_up_no_commit_f13(tmp_path) -> None:
+    """Its view stays as it was; the writer goes on."""
+
+    async def main():
+        store = build(tmp_path, busy=100)
+        await store.open()
+        await store.commit(Change(AT, alerts=[alert("a")]))
+        reader = driver.connect(tmp_path / "state.db", isolation_level=None)
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM alert").fetchone() == (1,)
+        for number in range(50):
+            await store.commit(Change(AT, alerts=[alert(f"b{number}")]))
+        assert reader.execute("SELECT count(*) FROM alert").fetchone() == (1,)
+        reader.close()
+        assert len((await store.open()).alerts) == 51
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_a_disk_that_hangs_is_given_up_and_what_it_saved_late_is_noticed(tmp_path) -> None:
+    """No answer within the deadline is a StoreError; the next commit waits for the state to be read anew."""
+
+    async def main():
+        store = build(tmp_path, blocking=Pool(1), busy=2_000, deadline=200)
+        await store.open()
+        other = driver.connect(tmp_path / "state.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match=r"gave no answer in 0\.2 s"):
+            await store.commit(Change(AT, alerts=[alert("late")]))
+        other.execute("COMMIT")
+        other.close()
+        await asyncio.sleep(0.1)
+        with pytest.raises(StateMoved):
+            await store.commit(Change(AT, alerts=[alert("next")]))
+        assert [each.key for each in (await store.open()).alerts] == [alert("late").key]
+        await store.commit(Change(AT, alerts=[alert("next")]))
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_a_full_disk_fails_a_commit_whole_and_is_survived_f11(tmp_path) -> None:
+    """Half of a change is never kept; once there is room, the same store goes on."""
+
+    async def main():
+        store = build(tmp_path)
+        await store.open()
+        await store.commit(Change(AT, alerts=[alert("a")]))
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        large = Change(AT, alerts=[alert(f"b{n}") for n in range(2_000)], notifications=[owed("n1")])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))
+        try:
+            with pytest.raises(StoreError, match="could not be written"):
+                await store.commit(large)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert len((await store.open()).alerts) == 1
+        assert (await store.overview()).counts["created"] == 0
+        await store.commit(large)
+        assert len((await store.open()).alerts) == 2_001
+        await store.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_a_file_removed_or_replaced_under_a_live_store_is_noticed(tmp_path, replace) -> None:
+    """Writing on into a file that has no name any more would lose it all in silence."""
+
+    async def main():
+        store = build(tmp_path)
+        await store.open()
+        await store.commit(Change(AT, alerts=[alert("a")]))
+        path = tmp_path / "state.db"
+        copy = path.read_bytes()
+        path.unlink()
+        if replace:
+            path.write_bytes(copy[:5_000])
+            path.chmod(0o600)
+        with pytest.raises(StoreError, match="left as it is"):
+            await store.commit(Change(AT, alerts=[alert("b")]))
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_old_history_goes_in_small_steps_and_nothing_open_with_it_f17(tmp_path) -> None:
+    """Transitions and settled messages older than 30 days; not what is owed, nor what an open alert's end needs."""
+    month = 31 * 86_400_000
+
+    async def main():
+        store = build(tmp_path)
+        await store.open()
+        told = [owed(f"t{n}", group_key=f"t{n}", name=f"t{n}") for n in range(3)]  # still firing
+        over = [owed(f"o{n}", group_key=f"o{n}", step="resolved") for n in range(1_200)]
+        waiting = [owed(f"w{n}", "down", group_key=f"w{n}", step="resolved") for n in range(5)]
+        await store.commit(
+            Change(AT, alerts=[alert("t0")], notifications=told + over + waiting, transitions=[transition()] * 1_200)
+        )
+        for delivery in await store.claim("slack", AT, 1_000, 2_000):
+            await store.settle(sent(delivery, AT))
+        sizes = []
+        for minute in range(4):
+            await store.commit(Change(AT + month + minute * 60_000, evaluated={"r": minute}))
+            overview = await store.overview(limit=10_000)
+            assert balance(overview.counts) == 0
+            assert (overview.counts["created"], overview.counts["sent"], overview.counts["pending"]) == (
+                1_208,
+                1_203,
+                5,
+            )
+            sizes.append((len(overview.deliveries), len(overview.transitions)))
+        assert sizes == [(708, 700), (208, 200), (8, 0), (8, 0)]
+        assert await store.previous_receipt("slack", "t1") == {"ts": "1.2"}
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_an_upgrade_is_whole_or_did_not_happen_f15(tmp_path) -> None:
+    """Script and version number are one transaction: a death in the middle leaves the version before."""
+    connection = driver.connect(tmp_path / "x.db", isolation_level=None)
+    connection.execute("CREATE TABLE fault (x)")  # makes the script fail in its middle
+    with pytest.raises(driver.OperationalError):
+        schema.upgrade(connection, 0)
+    connection.close()
+    connection = driver.connect(tmp_path / "x.db")
+    assert connection.execute("PRAGMA user_version").fetchone() == (0,)
+    assert connection.execute("SELECT name FROM sqlite_schema").fetchall() == [("fault",)]
+    connection.close()
