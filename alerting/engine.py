@@ -19,16 +19,16 @@ begin afresh: what they hold now lies in the future.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.core import builtin
 from alerting.core.book import Book, Reach
-from alerting.core.render import Context, value_text
+from alerting.core.render import Context
 from alerting.core.schedule import Schedule, batches_of, namespaces_of
+from alerting.core.status import RuleStatus
 from alerting.core.turn import Turn
-from alerting.errors import StoreError
+from alerting.errors import AlertingError, StateMoved, StoreError
 from alerting.intake import Intake, Target
-from alerting.model import AlertState
 from alerting.ports import Change
 
 if TYPE_CHECKING:
@@ -38,9 +38,8 @@ if TYPE_CHECKING:
     from alerting.core.digest import StandsFor
     from alerting.core.routing import Withheld
     from alerting.core.schedule import Batch
-    from alerting.core.turn import Track
-    from alerting.model import Alert, Millis, Notification, Redact, Rule, Transition
-    from alerting.ports import Clock, Patterns, SampleStore, Snapshot, Store
+    from alerting.model import Alert, Millis, Notification, Patterns, Redact, Rule, Transition
+    from alerting.ports import Clock, SampleStore, Snapshot, Store
 
 __all__ = ["Engine", "Limits", "RuleStatus", "Setup", "Target", "TickReport"]
 
@@ -70,18 +69,6 @@ class Limits(NamedTuple):
 
 
 DEFAULT_LIMITS = Limits()
-
-
-class RuleStatus(NamedTuple):
-    """How one rule stands: what the tables of `check` and `status` show."""
-
-    rule: Rule
-    state: Literal["ok", "pending", "firing", "unknown"]  # unknown only where nothing is pending or firing
-    value: str  # of the worst alert, as people read it; empty: none
-    why: str
-    unknown: str  # why something could not be judged; empty: all could
-    alerts: Sequence[Alert]  # pending and firing ones, worst first
-    evaluated_at: Millis | None
 
 
 class TickReport(NamedTuple):
@@ -177,11 +164,14 @@ class Engine:
         """
         snapshot = await self._store.open()
         await self._intake.open(snapshot.faults)
+        self._load(snapshot)
+        return snapshot
+
+    def _load(self, snapshot: Snapshot) -> None:
         self._faults_saved = dict(snapshot.faults)
         self._book.load(
             snapshot.installation, snapshot.alerts, snapshot.evaluated, snapshot.announced, snapshot.notices
         )
-        return snapshot
 
     def adopt(self, setup: Setup) -> None:
         """Take over a whole set that loaded without errors; at once, or when the turn that runs is over.
@@ -308,6 +298,9 @@ class Engine:
             faults = dict(self._intake.faults)
             try:
                 await self._store.commit(self._change(turn, telling, faults, good_config))
+            except StateMoved as error:
+                log.trouble = str(error)
+                await self._remember(log)
             except StoreError as error:
                 log.trouble = str(error)
             else:
@@ -323,6 +316,18 @@ class Engine:
                 log.notices.append(f"samples are not kept: {trouble}")
             if self._next_setup is not None:
                 self._adopt(self._next_setup)
+
+    async def _remember(self, log: _Log) -> None:
+        """Take the state from the store anew: it holds a change that memory was told had failed."""
+        try:
+            snapshot = await self._store.open()
+        except AlertingError as error:
+            log.notices.append(str(error))
+            return
+        self._book = Book()
+        self._load(snapshot)
+        self._adopt(self._next_setup or self._setup)
+        self._on_commit(set(self._setup.receivers))  # it may owe something that nobody was woken for
 
     def _see_clocks(self, log: _Log) -> Millis:
         """Give the wall time; when it has stepped against the monotonic clock, take the durations along."""
@@ -379,22 +384,9 @@ class Engine:
 
     def statuses(self) -> Sequence[RuleStatus]:
         """Tell how each alerting rule stands, as of its last evaluation."""
-        return [
-            _status(track, track.rule) for track in self._book.tracks.values() if track.rule and not track.spec.record
-        ]
+        tracks, samples = self._book.tracks.values(), self._intake.samples
+        return [RuleStatus(each, each.rule, samples) for each in tracks if each.rule and not each.spec.record]
 
     def alerts(self) -> Sequence[Alert]:
         """Give all alerts that are kept, those of built-in rules included."""
         return self._book.alerts()
-
-
-def _status(track: Track, rule: Rule) -> RuleStatus:
-    rank = {AlertState.FIRING: 0, AlertState.PENDING: 1}
-    alerts = sorted((each for each in track.alerts.values() if each.state in rank), key=lambda each: rank[each.state])
-    unknown = "; ".join(dict.fromkeys([gap.why for gap in track.gaps] + ([track.overflow] if track.overflow else [])))
-    if alerts:
-        worst = alerts[0]
-        state: Literal["firing", "pending"] = "firing" if worst.state is AlertState.FIRING else "pending"
-        value = value_text(worst.value, rule.condition.unit)
-        return RuleStatus(rule, state, value, worst.why, unknown, alerts, track.previous)
-    return RuleStatus(rule, "unknown" if unknown else "ok", "", unknown, unknown, (), track.previous)

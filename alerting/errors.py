@@ -11,7 +11,7 @@ secret. The tree::
     ├── SecretError       a reference to a secret that cannot be followed now
     ├── StateRefused      the state file is damaged, foreign, or newer than this program
     ├── StoreError        the state could not be read or written now; trying again later may help
-    │   └── StateMoved    what a failed commit wrote turned out to be saved: read the state anew
+    │   └── StateMoved    what a failed commit wrote may be saved after all: read the state anew
     └── LockHeld          another process holds the state
 """
 
@@ -115,7 +115,7 @@ class StoreError(AlertingError):
 
 
 class StateMoved(StoreError):
-    """An earlier commit that had seemed to fail is on disk after all. Call the store's `open` and go on from that."""
+    """An earlier commit that seemed to fail is, or may be, saved. Call the store's `open` and go on from that."""
 
 
 class LockHeld(AlertingError):

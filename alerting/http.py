@@ -85,7 +85,8 @@ class HttpClient:
             kind, message = _named(error)
             if kind is FaultKind.TIMEOUT:
                 message = f"no whole answer within {deadline / 1000:.3g} s ({progress.phase})"
-            raise HttpFailed(kind, message, maybe_taken=progress.sent) from None
+            taken = progress.sent and message is not _UNUSABLE  # what cannot be used was refused before its first byte
+            raise HttpFailed(kind, message, maybe_taken=taken) from None
 
     async def close(self) -> None:
         """Let go of the clients."""
@@ -144,7 +145,8 @@ def _new_client(user_agent: str, tls: _Tls | None) -> httpx.AsyncClient:
 
     import httpx  # noqa: PLC0415  heavy: only processes that speak HTTP pay for it
 
-    logging.getLogger("httpx").disabled = True  # at INFO it writes whole addresses, and ours hold secrets
+    for library in ("httpx", "httpcore"):  # they log whole addresses and headers, and ours hold secrets
+        logging.getLogger(library).propagate = False
     verify, cert = tls or (False, None)
     context: ssl.SSLContext | bool = bool(verify)
     if isinstance(verify, str) or cert:
@@ -309,7 +311,8 @@ class Endpoint:
     ) -> HttpAnswer | Fault:
         """Make one GET of the address, with `path` appended; any status but a redirect is an answer."""
         try:
-            url = revealed(self.url) + path
+            url = revealed(self.url)
+            url = url.rstrip("/") + path if path else url
             headers = {name: revealed(value) for name, value in self._headers.items()}
         except SecretError as error:
             return Fault(FaultKind.SECRET, f"{self.name}: {error}")
@@ -334,7 +337,8 @@ class Endpoint:
 
     def fault(self, kind: FaultKind, text: str, path: str = "", retry: Millis | None = None) -> Fault:
         """Say what happened, and to which source at which address."""
-        return Fault(kind, f"{self.name}: {text} ({shown(self.url)}{path})", retry)
+        where = shown(self.url)
+        return Fault(kind, f"{self.name}: {text} ({where.rstrip('/') + path if path else where})", retry)
 
     def refused(self, answer: HttpAnswer, path: str = "", hints: Mapping[int, str] | None = None) -> Fault:
         """Name the fault that a status outside 200 to 299 stands for; `hints` say what to do about some."""

@@ -19,8 +19,8 @@ from alerting.model import NO_LABELS, Fault, FaultKind, Kind, Reading
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from alerting.model import Labels, Millis, Need, Redact, Sample
-    from alerting.ports import Clock, Patterns, SampleStore, Source
+    from alerting.model import Labels, Millis, Need, Patterns, Redact, Sample
+    from alerting.ports import Clock, SampleStore, Source
 
 
 class Target(NamedTuple):
@@ -61,6 +61,12 @@ class Fetches:
         prompt = [target for target in targets if id(target.source) not in self._hung]
         return prompt or targets
 
+    def adopt(self, targets: Iterable[Target]) -> None:
+        """Forget what is known of all other targets: the identity of one that is gone may be given to another."""
+        known = {id(target.source) for target in targets}
+        self._hung &= known
+        self._labels = {name: labels for name, labels in self._labels.items() if name in known}
+
     async def close(self) -> None:
         """End what is in flight."""
         tasks = list(self._flying.values())
@@ -73,7 +79,8 @@ class Fetches:
             reading = await self._read(target.source, needs, since)
         hung = reading.fault is not None and reading.fault.kind is FaultKind.TIMEOUT
         (self._hung.add if hung else self._hung.discard)(id(target.source))
-        self._labels[id(target.source)] = reading.labels
+        if reading.labels:
+            self._labels[id(target.source)] = reading.labels
         self._take(target, reading)
 
     async def _read(self, source: Source, needs: Sequence[Need], since: Millis | None) -> Reading:
@@ -141,6 +148,7 @@ class Intake:
         """Read these targets from now on, and keep what these needs select."""
         before = Counter(target.source.name for of_space in self._targets.values() for target in of_space)
         seen: Counter[str] = Counter()
+        self._fetches.adopt(targets)
         self._targets, self._needs, self.names = {}, {}, {}
         for target in targets:
             name = target.source.name

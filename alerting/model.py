@@ -233,6 +233,7 @@ class FaultKind(StrEnum):
     REDIRECTED = "redirected"
     TOO_LARGE = "answer too large"
     MALFORMED = "answer not understood"
+    UNREADABLE = "not readable"  # the system refused to tell
     SECRET = "secret not available"  # noqa: S105  the name of a fault, not a value
     INTERNAL = "a fault of alerting itself"
 
@@ -287,6 +288,34 @@ class Verdict(NamedTuple):
     truth: Truth
     value: Value
     why: Why
+
+
+class Pattern(Protocol):
+    """A regular expression that matches in linear time."""
+
+    def fullmatch(self, text: str) -> bool:
+        """Tell whether the whole text fits (Prometheus anchors at both ends)."""
+        ...
+
+    def expand(self, text: str, template: str) -> str | None:
+        """Fill `$1`, `${name}` of the template from a full match; None when the text does not fit."""
+        ...
+
+    def search(self, text: str) -> bool:
+        """Tell whether some part of the text fits."""
+        ...
+
+    def replace_all(self, text: str, template: str, limit: int) -> str:
+        """Replace each part that fits by the filled template. Raises ValueError beyond `limit` characters."""
+        ...
+
+
+class Patterns(Protocol):
+    """Makes patterns; injected into the core, which has no regular expressions of its own."""
+
+    def __call__(self, pattern: str) -> Pattern:
+        """Compile. Raises ValueError with a reason for an author when the pattern is not valid."""
+        ...
 
 
 class Result(Protocol):

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from alerting.ports import Pattern
+    from alerting.model import Pattern
 
 _PATTERN_BYTES = 8 * 1024  # longer ones are no pattern that a person wrote
 

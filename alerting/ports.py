@@ -238,34 +238,6 @@ class SampleStore(Protocol):
         ...
 
 
-class Pattern(Protocol):
-    """A regular expression that matches in linear time."""
-
-    def fullmatch(self, text: str) -> bool:
-        """Tell whether the whole text fits (Prometheus anchors at both ends)."""
-        ...
-
-    def expand(self, text: str, template: str) -> str | None:
-        """Fill `$1`, `${name}` of the template from a full match; None when the text does not fit."""
-        ...
-
-    def search(self, text: str) -> bool:
-        """Tell whether some part of the text fits."""
-        ...
-
-    def replace_all(self, text: str, template: str, limit: int) -> str:
-        """Replace each part that fits by the filled template. Raises ValueError beyond `limit` characters."""
-        ...
-
-
-class Patterns(Protocol):
-    """Makes patterns; injected into the core, which has no regular expressions of its own."""
-
-    def __call__(self, pattern: str) -> Pattern:
-        """Compile. Raises ValueError with a reason for an author when the pattern is not valid."""
-        ...
-
-
 class Overview(NamedTuple):
     """What `status` shows."""
 

@@ -26,7 +26,7 @@ from alerting.model import (
 from alerting.patterns import compile_pattern
 from alerting.store.memory import MemoryStore
 from tests.clock import FakeClock
-from tests.tick import H, M, S, Above, App, Found, House, rule
+from tests.tick import Above, App, Found, H, House, M, S, rule
 
 if TYPE_CHECKING:
     from alerting.ports import Change

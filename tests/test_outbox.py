@@ -97,7 +97,7 @@ class Bench:
             self.store,
             {each.name: each for each in receivers},
             self.clock,
-            random.Random(7).random,  # noqa: S311  repeatable
+            random.Random(7).random,
             on_settled=self.settled.append,
             on_trouble=self.troubles.append,
             **options,
@@ -245,7 +245,7 @@ def test_a_message_never_overtakes_an_older_one_of_its_key_f27() -> None:
     """Fire, resolve and fire again while the receiver fails at random: the last word is the true state."""
 
     async def main(seed):
-        dice = random.Random(seed)  # noqa: S311  repeatable
+        dice = random.Random(seed)
         clock = FakeClock()
         ledger = []
 
@@ -437,6 +437,47 @@ def test_new_settings_let_attempts_in_flight_end_with_the_old_ones() -> None:
     asyncio.run(main())
 
 
+def test_a_receiver_rests_only_after_failures_in_a_row() -> None:
+    """Each second message fails at first: no two in a row, so nothing is slowed down."""
+
+    async def main():
+        clock = FakeClock()
+        seen = set()
+
+        def answer(notification):
+            again = notification.id in seen or int(notification.id.split("-")[1]) % 2
+            seen.add(notification.id)
+            return OK if again else RETRY
+
+        slack = Receiver(clock, otherwise=answer)
+        bench = Bench(slack, clock=clock)
+        await bench.start()
+        await bench.owe(*many(40))
+        await clock.advance(0)
+        assert (await bench.counts())["sent"] == 20
+        await bench.end()
+
+    asyncio.run(main())
+
+
+def test_new_settings_end_the_rest_of_a_receiver() -> None:
+    """Whoever mended the address does not wait for a rest that the old one earned."""
+
+    async def main():
+        clock = FakeClock()
+        bench = Bench(Receiver(clock, otherwise=RETRY), clock=clock)
+        await bench.start()
+        await bench.owe(*many(30))
+        await clock.advance(300_000)
+        mended = Receiver(clock)
+        await bench.outbox.adopt({"slack": mended})
+        await clock.advance(0)
+        assert len(mended.ids) >= 20  # all but those that wait by themselves
+        await bench.end()
+
+    asyncio.run(main())
+
+
 def test_a_result_that_the_store_does_not_take_is_held_and_not_sent_again() -> None:
     """While this process lives a full disk doubles no message: the result is recorded before anything is claimed."""
 
@@ -499,6 +540,26 @@ def test_the_end_waits_for_what_is_in_flight_and_claims_no_more_f25() -> None:
         assert clock.monotonic() - before == 4_000
         counts = await bench.counts()
         assert (counts["sent"], counts["pending"], counts["claimed"]) == (1, 2, 0)
+
+    asyncio.run(main())
+
+
+def test_the_end_still_records_a_result_that_is_held_f25() -> None:
+    """A disk that has room again within the grace: nothing is sent twice by the next run."""
+
+    async def main():
+        clock, store = FakeClock(), Failing()
+        bench = Bench(Receiver(clock), clock=clock, store=store)
+        await bench.start()
+        store.broken = {"settle"}
+        await bench.owe(owed("n1"))
+        await clock.advance(5_000)
+        bench.stop.set()
+        await clock.advance(3_000)
+        assert not bench.task.done()
+        store.broken = set()
+        await bench.end()
+        assert (await bench.counts())["sent"] == 1
 
     asyncio.run(main())
 

@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from alerting.casework.testfile import AlertCheck, Case, ExpressionCheck
     from alerting.core.lang.condition import CompiledCondition
     from alerting.core.lang.names import Names
-    from alerting.model import Alert, Condition, Millis, Notice, Rule, Transition, Value
-    from alerting.ports import Patterns
+    from alerting.model import Alert, Condition, Millis, Notice, Patterns, Rule, Transition, Value
 
 _ALERTS = "ALERTS"  # the series that Prometheus makes of alerts
 _FOREVER = 2**62  # ms; in a test no time counts as not observed
 _SHOWN_SERIES = 8  # per selector, in what led there
+_SHOWN_VALUES = 6  # of a series, the newest ones
 _SHOWN_STEPS = 6  # of an alert's life
 
 
@@ -82,11 +82,8 @@ class _Play:
 
     def outcome(self) -> Outcome:
         case = self.case
-        if self.tracks:
+        if self.tracks or case.alerts:
             self._evaluate_rules()
-        elif case.alerts:
-            for check in case.alerts:
-                self._check_alerts(check, case.start)
         self.timeline.finish()
         for expression in case.expressions:
             self._check_expression(expression)
@@ -242,7 +239,8 @@ class _Play:
         lines: list[str] = []
         try:
             if isinstance(condition, ConditionError):
-                lines += [f"{each.message} (character {each.span.start + 1})" for each in condition.diagnostics]
+                wrong = [each for each in condition.diagnostics if not each.warning]
+                lines += [f"{each.message} (character {each.span.start + 1})" for each in wrong]
             else:
                 found = _series(evaluate_expression(condition, self.samples, now))
                 lines += sample_differences(check.expected, found)
@@ -261,22 +259,24 @@ class _Play:
         if track.rule is not None:
             yield from self._seen(track.rule.condition, now - track.spec.query_offset)
         for each in self.life.get(track.spec.id, [])[-_SHOWN_STEPS:]:
-            yield f"{self._at(each.at):>7} {each.before} -> {each.after} {each.labels}: {each.why}"
+            change = f"{each.before} -> {each.after} {each.labels}".rstrip()
+            yield f"{self._at(each.at):<11} {change}: {each.why}"
 
     def _rule_lines(self, track: Track) -> Iterator[str]:
         origin = track.spec.origin
         yield f"the rule    {' '.join(track.spec.condition.split())} ({origin.file}:{origin.line})"
 
     def _seen(self, condition: Condition, now: Millis) -> Iterator[str]:
-        """Give the samples that the condition's selectors saw, newest first in each."""
+        """Give the newest samples of the series that the condition looks at."""
         for need in dict.fromkeys(condition.needs):
             selection = self.samples.selection(need.namespace, need.name, need.matchers, self.plan.patterns)
             for series in selection.series[:_SHOWN_SERIES]:
                 low, high = series.bounds(now - max(need.window, self.samples.lookback), now)
-                values = [written(value) for value in series.values[low:high][-_SHOWN_SERIES:]]
+                points = list(zip(series.times[low:high], series.values[low:high], strict=True))[-_SHOWN_VALUES:]
+                values = [f"{self._at(at)}={written(value)}" for at, value in points]
                 name = f"{series.namespace}.{series.name}" if series.namespace != SHARED else series.name
                 shown = series_text(series.labels.with_(__name__=name))
-                yield f"            {shown} was {' '.join(values) or 'not there'}"
+                yield f"            {shown} {'  '.join(values) or 'has no sample'}"
             if not selection.series:
                 yield f"            {need.name or 'the selector'} finds no series"
 

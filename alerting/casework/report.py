@@ -77,7 +77,7 @@ class Report:
                     lines += [f"    {line}" for line in failure.lines]
         code = self.exit_code
         lines.append(f"{green if code == 0 else red}{self._summary()}{plain}")
-        return "\n".join(lines) + "\n"
+        return "\n".join(lines)
 
     def _summary(self) -> str:
         outcomes = self.outcomes()
@@ -109,7 +109,7 @@ class Report:
             "failed": sum(len(outcome.failures) for outcome in outcomes),
             "files": [_file_json(file) for file in self.files],
         }
-        return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+        return json.dumps(value, indent=2, ensure_ascii=False)
 
     def junit(self) -> str:
         """Write for build servers: a suite for each file, a case for each test."""
@@ -127,7 +127,7 @@ class Report:
                 lines += _case_lines(file, outcome)
             lines.append("  </testsuite>")
         lines.append("</testsuites>")
-        return "\n".join(lines) + "\n"
+        return "\n".join(lines)
 
 
 def _case_lines(file: FileOutcome, outcome: Outcome) -> Iterator[str]:

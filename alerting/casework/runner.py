@@ -14,7 +14,7 @@ from alerting.config.files import TEST_SUFFIXES
 from alerting.config.rules import RuleSet, compiled, load_rules
 from alerting.config.settings import Settings
 from alerting.config.vocabulary import open_names
-from alerting.errors import ConfigError
+from alerting.errors import ConfigError, Problem
 from alerting.patterns import compile_pattern
 
 if TYPE_CHECKING:
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 
     from alerting.casework.testfile import CaseFile
     from alerting.core.lang.names import Names
-    from alerting.errors import Problem
-    from alerting.model import Origin, Rule
-    from alerting.ports import Patterns
+    from alerting.model import Origin, Patterns, Rule
 
 
 def run(
@@ -38,9 +36,12 @@ def run(
     """Run test files, or of them the tests whose names hold what `pattern` (a regular expression) fits.
 
     `settings` give names their sources and units; without them one source of each kind is taken to be there.
-    Raises ValueError where the pattern is not valid; all else that is wrong stands in the report.
+    Raises ConfigError where the pattern is not valid; all else that is wrong stands in the report.
     """
-    selects = patterns(pattern).search if pattern is not None else None
+    try:
+        selects = patterns(pattern).search if pattern is not None else None
+    except ValueError as error:
+        raise ConfigError([Problem(f"{pattern!r} is no regular expression for names of tests: {error}")]) from None
     known = settings or Settings(path=None, root=Path.cwd())
     files = []
     for path in paths:
@@ -59,7 +60,7 @@ def _run_file(
     if not rules.good:
         raise ConfigError([each for each in rules.problems if not each.warning])
     names = open_names(settings, rules.recorded)
-    ordered = [_stepped(rule, file, names, patterns, settings) for rule in _ordered(rules.rules, file)]
+    ordered = [_stepped(rule, file, names, patterns) for rule in _ordered(rules.rules, file)]
     plan = Plan(ordered, names, _dialect(rules.rules, file), file.interval, patterns)
     outcomes = tuple(play(case, plan) for case in file.cases if selects is None or selects(case.name))
     return FileOutcome(file.name, outcomes)
@@ -98,11 +99,11 @@ def _ordered(rules: Sequence[Rule], file: CaseFile) -> list[Rule]:
     return sorted(enabled, key=lambda rule: place.get(rule.spec.group, len(place)))
 
 
-def _stepped(rule: Rule, file: CaseFile, names: Names, patterns: Patterns, settings: Settings) -> Rule:
+def _stepped(rule: Rule, file: CaseFile, names: Names, patterns: Patterns) -> Rule:
     """Have subqueries without a step take the test's interval of evaluation, as promtool does."""
     if ":]" not in rule.spec.condition.replace(" ", ""):
         return rule
-    again, _ = compiled(replace(rule.spec, interval=file.interval), names, patterns, settings.lookback)
+    again, _ = compiled(replace(rule.spec, interval=file.interval), names, patterns)
     return again
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MINUTE = 60_000
 MOST_EVALUATIONS = 1_000_000  # of one test: two years by the minute
+_RULE_KEYS = frozenset(("alert", "rules", "groups"))
 _NUMBERS = re.compile(r"[+-]?(?:\.?inf|\.?nan|infinity)", re.IGNORECASE)
 
 
@@ -128,6 +129,9 @@ def read_cases(path: Path, name: str) -> CaseFile:
     if len(file.documents) > 1:
         reader.wrong("a test file is one document", file.documents[1].at)
     value = file.documents[0].value
+    if isinstance(value, dict) and "tests" not in value and _RULE_KEYS & set(value):
+        reader.wrong("holds rules, not tests", file.documents[0].at, hint="`alerting validate` checks rules")
+        raise ConfigError(reader.problems)
     if not schema.fits("tests")(value):
         from alerting.config.complaints import complaints  # noqa: PLC0415  jsonschema is for files that do not fit
 
@@ -147,6 +151,7 @@ class _Reader:
     def __init__(self, file: documents.File) -> None:
         self.file = file
         self.problems: list[Problem] = []
+        self.has_rules = False
 
     def wrong(self, message: str, at: documents.At, *, hint: str = "", width: int = 1) -> None:
         self.problems.append(self.file.problem(message, at, hint=hint, width=width))
@@ -161,6 +166,7 @@ class _Reader:
             self.wrong("a group is named twice", value.value_at("group_eval_order"))
         names = value.get("rule_files") or documents.Seq()
         rule_files = []
+        self.has_rules = bool(names)
         for index, name in enumerate(names):
             if name.endswith(TEST_SUFFIXES):
                 self.wrong("this names tests, not rules", names.marks[index])
@@ -183,7 +189,7 @@ class _Reader:
             external_url=value.get("external_url", ""),
             origin=self.origin(at),
         )
-        if case.alerts and case.length // evaluation_interval > MOST_EVALUATIONS:
+        if self.has_rules and case.length // evaluation_interval > MOST_EVALUATIONS:
             self.wrong(f"more than {MOST_EVALUATIONS:,} evaluations", at, hint="test a shorter time")
         if case.outages is not None and case.length // case.interval > MOST_EVALUATIONS:
             self.wrong(f"more than {MOST_EVALUATIONS:,} readings", at, hint="test a shorter time")
@@ -271,7 +277,9 @@ class _Reader:
         if value.get("labels", "").strip():
             name, labels = self.parsed(value, "labels", parse_series, ("", NO_LABELS))
             labels = labels.with_(__name__=name) if name else labels
-        written = value["value"]
+        if "value" not in value:
+            self.wrong("key 'value' is missing", value.at)
+        written = value.get("value", 0)
         if isinstance(written, str) and _NUMBERS.fullmatch(written):
             written = float(written.replace(".", ""))
         return ExpectedSample(labels, written if isinstance(written, str) else float(written))

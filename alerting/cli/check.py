@@ -37,9 +37,9 @@ async def _check(arguments: Namespace) -> int:
     started = program.clock.monotonic()
     snapshot = await program.open()
     try:
-        warn(*map(str, loaded.problems if not quiet or not loaded.good else ()))
         gap = 2 * arguments.every if arguments.every else DEFAULT_GAP
         whole = await adopt(program, loaded, snapshot, max_gap=gap)
+        warn(*map(str, loaded.problems if not quiet or not loaded.good else ()))
         report = await program.engine.tick(only=_chosen(program, arguments.only, whole=whole))
         left = max(_LEAST_FOR_SENDING, arguments.deadline - (program.clock.monotonic() - started))
         sent = [] if arguments.dry_run else await program.outbox.drain(left)

@@ -10,7 +10,6 @@ from alerting.config.cache import Cache
 from alerting.config.rules import RuleSet, load_rules
 from alerting.config.settings import Settings, find_settings, load_settings
 from alerting.config.snapshot import dump_good, load_good
-from alerting.config.vocabulary import names_of
 from alerting.errors import ConfigError, Problem
 from alerting.patterns import compile_pattern
 
@@ -63,14 +62,14 @@ async def adopt(program: Program, loaded: Loaded, snapshot: Snapshot | None, *, 
     Raises ConfigError where the files are broken and there is no good set to fall back on.
     """
     if loaded.good:
-        text = dump_good(loaded.settings, loaded.rules)
+        text = dump_good(loaded.rules)
         saved = snapshot is not None and snapshot.good_config == text
         program.engine.report_config(None)
         await program.adopt(loaded.settings, loaded.rules, max_gap=max_gap, good=None if saved else text)
         return True
     if snapshot is None or snapshot.good_config is None:
         raise ConfigError([each for each in loaded.problems if not each.warning])
-    good = load_good(snapshot.good_config, names_of(loaded.settings), compile_pattern)
+    good = load_good(snapshot.good_config, loaded.settings, compile_pattern)
     program.engine.report_config(broken(loaded.problems))
     await program.adopt(loaded.settings, good, max_gap=max_gap)
     return good.good

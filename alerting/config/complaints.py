@@ -8,7 +8,8 @@ under a key that the schema calls `writeOnly`, and none where a mapping or a lis
 from __future__ import annotations
 
 import re
-from functools import reduce
+from functools import cache, reduce
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jsonschema import Draft202012Validator
@@ -32,6 +33,7 @@ _WORDED = {
     "null": "nothing",
 }
 _TRUTHS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+_MOST = 200  # errors that are put into words; whoever has more mends these first
 _SHOWN = 60  # characters of a value in a message
 
 
@@ -47,14 +49,18 @@ class Complaint(NamedTuple):
 
 def complaints(value: Any, name: str, pointer: str = "") -> list[Complaint]:
     """Say all that is wrong with a value by the schema `name` (or its part); empty when it fits."""
+    validator = _validator(name, pointer)
+    found = [each for error in islice(validator.iter_errors(value), _MOST) for each in _said(error)]
+    mistyped = {(each.path[:-1], word) for each in found for word in each.hint.rstrip("?").split() if each.at_key}
+    return [each for each in dict.fromkeys(found) if not any((each.path, key) in mistyped for key in each.lacks)]
+
+
+@cache
+def _validator(name: str, pointer: str) -> Draft202012Validator:
     registry: Registry[Any] = Registry().with_resources(
         [(schemas.load(each)["$id"], Resource.from_contents(schemas.load(each))) for each in schemas.NAMES]
     )
-    reference = f"{schemas.load(name)['$id']}#{pointer}"
-    validator = Draft202012Validator({"$ref": reference}, registry=registry)
-    found = [each for error in validator.iter_errors(value) for each in _said(error)]
-    mistyped = {(each.path[:-1], word) for each in found for word in each.hint.rstrip("?").split() if each.at_key}
-    return [each for each in dict.fromkeys(found) if not any((each.path, key) in mistyped for key in each.lacks)]
+    return Draft202012Validator({"$ref": f"{schemas.load(name)['$id']}#{pointer}"}, registry=registry)
 
 
 def _said(error: ValidationError) -> Iterator[Complaint]:

@@ -12,8 +12,8 @@ both from 0 (see `place`).
 
 from __future__ import annotations
 
-import gc
 import re
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -28,7 +28,10 @@ from yaml.events import (
     SequenceStartEvent,
 )
 
+from alerting.config.collector import paused
+from alerting.config.encoding import refused
 from alerting.config.files import MOST_BYTES, too_large
+from alerting.config.scalars import TYPED_START, typed
 from alerting.config.syntax import explained
 from alerting.errors import Problem
 
@@ -44,19 +47,16 @@ MOST_PROBLEMS = 200  # in one file; whoever has more mends these first
 
 _COLUMN_BITS = 20
 _COLUMN_MASK = (1 << _COLUMN_BITS) - 1
+_MOST_ANCHORS = 10_000  # in one document
+_BLOCK = 4096  # bytes between counts of lines
+_LONGEST_TEXT = 64 * 1024  # characters of one scalar; conditions are limited to that too
 _LONGEST_SHOWN = 200  # characters of a line that is shown with a problem
 _STR_TAG = "tag:yaml.org,2002:str"
-_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x84\x86-\x9f]")
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _WORD = re.compile(r"[^\s,\[\]{}#]*")
-_WORDS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-_NULLS = frozenset(("", "~", "null", "Null", "NULL"))
-_TYPED_START = frozenset("0123456789-tTfFnN~")  # first characters of all that may be more than text
 _TOO_MANY = f"holds more than {MOST_NODES} values up to here, aliases counted as what they expand to"
 _NODE_EVENTS = frozenset(
     (ScalarEvent, AliasEvent, MappingStartEvent, MappingEndEvent, SequenceStartEvent, SequenceEndEvent)
 )
-_MOST_DIGITS = 400  # of a number; longer ones stay text and no schema takes them
 
 
 class Map(dict[str, Value]):
@@ -101,20 +101,34 @@ class File:
     data: bytes
     documents: tuple[Document, ...] = ()
     problems: tuple[Problem, ...] = ()
-    _lines: list[bytes] = field(default_factory=list)
+    _ends: list[int] = field(default_factory=list)  # lines that end before the end of each block of the data
 
     def line(self, number: int) -> str:
         """Give one line, counted from 0, without its end."""
-        if not self._lines:
-            self._lines.extend(self.data.split(b"\n"))
-        raw = self._lines[number] if 0 <= number < len(self._lines) else b""
+        start = self._start(number)
+        end = self.data.find(b"\n", start)
+        raw = self.data[start : len(self.data) if end < 0 else end]
         return raw[:_COLUMN_MASK].rstrip(b"\r").decode("utf-8", "replace")
 
     def lines_from(self, number: int) -> Iterator[str]:
         """Give the lines from `number` on."""
-        self.line(0)
-        for index in range(number, len(self._lines)):
+        for index in range(number, self.data.count(b"\n") + 1):
             yield self.line(index)
+
+    def _start(self, number: int) -> int:
+        """Give the index at which a line begins; found by counts per block, so that nothing is cut up."""
+        if not self._ends:
+            total = 0
+            for block in range(0, len(self.data), _BLOCK):
+                total += self.data.count(b"\n", block, block + _BLOCK)
+                self._ends.append(total)
+        block = bisect_left(self._ends, number)
+        if block == len(self._ends):
+            return len(self.data)
+        at = block * _BLOCK - 1
+        for _ in range(number - (self._ends[block - 1] if block else 0)):
+            at = self.data.find(b"\n", at + 1)
+        return at + 1
 
     def problem(self, message: str, at: At, *, hint: str = "", width: int = 1, warning: bool = False) -> Problem:
         """Make a problem of this file, with the line that it stands in."""
@@ -145,44 +159,29 @@ def position(line: int, column: int) -> At:
 def parse(data: bytes, name: str) -> File:
     """Read all documents of a text. What is wrong stands in `problems`; nothing is raised."""
     data = data.removeprefix(b"\xef\xbb\xbf")
-    unreadable = _unreadable(data, name)
+    unreadable = _unreadable(File(name, data))
     if unreadable:
         return File(name, data, problems=(unreadable,))
     builder = _Builder(File(name, data))
-    collecting = gc.isenabled()
-    gc.disable()  # hundreds of thousands of small values, none of them garbage: collecting costs as much as reading
     try:
-        builder.run(_events(data))
+        with paused():
+            builder.run(_events(data))
     except yaml.YAMLError as error:
         builder.problems.append(_syntax(builder.file, error))
     except _Stop as error:
         builder.problems.append(error.problem)
-    finally:
-        if collecting:
-            gc.enable()
     documents = builder.documents()
     if not documents and not builder.problems:
         builder.problems.append(Problem("holds nothing", name, hint="write a rule or settings, or remove the file"))
     return File(name, data, documents, tuple(builder.problems))
 
 
-def _unreadable(data: bytes, name: str) -> Problem | None:
+def _unreadable(file: File) -> Problem | None:
     """Find what makes a text no text, before the parser sees it."""
-    if len(data) > MOST_BYTES:
-        return too_large(name)
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return Problem("is UTF-16 or UTF-32", name, hint="save it as UTF-8")
-    file = File(name, data)
-    control = _CONTROL.search(data)
-    if control:
-        at = _byte_at(data, control.start())
-        code = control[0][-1]  # in two bytes (U+0080 to U+009F) the last is the code
-        return file.problem(f"a control character (U+{code:04X}) stands here", at, hint="remove it")
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return file.problem("is not UTF-8 from here on", _byte_at(data, error.start), hint="save the file as UTF-8")
-    return None
+    if len(file.data) > MOST_BYTES:
+        return too_large(file.name)
+    found = refused(file.data)
+    return found and file.problem(found.message, _byte_at(file.data, found.offset), hint=found.hint)
 
 
 def _byte_at(data: bytes, index: int) -> At:
@@ -243,7 +242,7 @@ def written(file: File, value: Value, at: At) -> str:
         return value
     line, column = place(at)
     word = _WORD.match(file.line(line - 1), column - 1)
-    if word and _typed(word[0]) == value:
+    if word and typed(word[0]) == value:
         return word[0] if value is not None else ""
     return "" if value is None else str(value).lower()  # it stands elsewhere: an alias
 
@@ -295,21 +294,21 @@ class _Builder:
             at = mark.line << _COLUMN_BITS | mark.column
             if kind is ScalarEvent:
                 value: Value = event.value
+                if len(value) > _LONGEST_TEXT:
+                    raise _Stop(self.file.problem(f"a text longer than {_LONGEST_TEXT} characters begins here", at))
                 if event.anchor is not None or event.tag is not None:
                     value = self._decorated(event, at)
                 elif (
-                    (not value or value[0] in _TYPED_START)
-                    and event.implicit[0]
-                    and not (in_map and not len(items) & 1)
+                    (not value or value[0] in TYPED_START) and event.implicit[0] and not (in_map and not len(items) & 1)
                 ):
-                    value = _typed(value)
+                    value = typed(value)
             elif kind is MappingEndEvent or kind is SequenceEndEvent:
                 value = self._mapping(items, marks) if in_map else Seq(items)
                 value.marks = marks
                 items, marks, in_map, value.at, before, anchor = stack.pop()
                 at = value.at
                 if anchor is not None:
-                    self.anchors[anchor] = (value, nodes - before)
+                    self._anchor(anchor, value, nodes - before, at)
             elif kind is AliasEvent:
                 value, weight = self._alias(event.anchor, at)
                 nodes += weight
@@ -379,12 +378,17 @@ class _Builder:
         """Read a scalar that has an anchor or a tag."""
         value: Value = event.value
         if event.tag is None:
-            value = _typed(value) if event.implicit[0] else value
+            value = typed(value) if event.implicit[0] else value
         elif event.tag not in ("!", _STR_TAG):
             self._tag(event.tag, at)
         if event.anchor is not None:
-            self.anchors[event.anchor] = (value, 1)
+            self._anchor(event.anchor, value, 1, at)
         return value
+
+    def _anchor(self, name: str, value: Value, weight: int, at: At) -> None:
+        if len(self.anchors) == _MOST_ANCHORS:
+            raise _Stop(self.file.problem(f"has more than {_MOST_ANCHORS} anchors", at))
+        self.anchors[name] = (value, weight)
 
     def _alias(self, name: str, at: At) -> tuple[Value, int]:
         if name not in self.anchors:
@@ -399,21 +403,6 @@ class _Builder:
         self.problems.append(self.file.problem(message, at, hint=hint, width=width))
         if len(self.problems) >= MOST_PROBLEMS:
             raise _Stop(self.file.problem("has more problems than are listed", at))
-
-
-def _typed(text: str) -> Value:
-    """Read a plain scalar: true, false, null, numbers as JSON writes them; anything else is text."""
-    if text in _NULLS:
-        return None
-    if text in _WORDS:
-        return _WORDS[text]
-    match = _NUMBER.fullmatch(text)
-    if match is None or len(text) > _MOST_DIGITS:
-        return text
-    if match[1] is None and match[2] is None:
-        return int(text)
-    number = float(text)
-    return number if number - number == 0 else text  # 1e999 is no number that JSON has
 
 
 def _syntax(file: File, error: yaml.YAMLError) -> Problem:

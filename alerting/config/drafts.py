@@ -18,6 +18,7 @@ from alerting.model import OnMissing, Origin, RuleSpec
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from alerting.config.complaints import Complaint
     from alerting.config.documents import At, Document, File, Map
     from alerting.config.sections import Steps
     from alerting.errors import Problem
@@ -85,8 +86,6 @@ class Reader:
             width = len(str(steps[-1])) if steps and each.at_key else 1
             hint = each.hint or documents.comment_hint(file, document, steps)
             self.problems.append(file.problem(each.message, at, hint=hint, width=width))
-            if steps[:1] == ("groups",) and len(steps) in (2, 3):  # the group itself, or one of its keys
-                bad = {*bad - {()}, steps[:2]} if () in bad and len(bad) > 0 else {*bad, steps[:2]}
         return frozenset(bad)
 
     def _of_document(self, file: File, path: str, value: Any, bad: frozenset[Steps]) -> Iterator[Draft]:
@@ -187,17 +186,27 @@ def _repeated(file: File, group: Map) -> Problem:
     return file.problem(f"group {group['name']!r} stands here again", group.value_at("name"), hint=hint)
 
 
-def _owner(path: Steps, value: Any) -> Steps:
-    """Give the path of the rule, group or document that a path leads into."""
+def _parts(value: Any) -> Iterator[tuple[Steps, Any, str]]:
+    """Cut a document into what can be good or bad by itself: path, value, and the part of the schema it must fit.
+
+    What holds others is given without them, so that one bad rule spoils no other, and finding what is wrong costs
+    no more than the parts that are.
+    """
     if isinstance(value, list):
-        return path[:1]
-    if not isinstance(value, dict):
-        return ()
-    if "rules" in value and "groups" not in value:
-        return path[:2] if len(path) > 1 else ()
-    if path[:1] == ("groups",) and len(path) > 1:
-        return path[:4] if path[2:3] == ("rules",) and len(path) > 3 else path[:2]  # noqa: PLR2004  groups, N, rules, N
-    return ()
+        yield from (((index,), rule, "/$defs/rule") for index, rule in enumerate(value))
+    elif isinstance(value, dict) and isinstance(value.get("groups"), list):
+        yield (), {**value, "groups": []}, ""
+        for index, group in enumerate(value["groups"]):
+            rules = group.get("rules") if isinstance(group, dict) else None
+            if isinstance(rules, list):
+                yield from ((("groups", index, "rules", at), rule, "/$defs/groupRule") for at, rule in enumerate(rules))
+                group = {**group, "rules": []}  # noqa: PLW2901  the same group, without what was given already
+            yield ("groups", index), group, "/$defs/group"
+    elif isinstance(value, dict) and isinstance(value.get("rules"), list):
+        yield (), {**value, "rules": []}, ""
+        yield from ((("rules", index), rule, "/$defs/rule") for index, rule in enumerate(value["rules"]))
+    else:
+        yield (), value, ""
 
 
 def _templates(rule: Map, labels: Mapping[str, str], annotations: Mapping[str, str]) -> tuple[Written, ...]:

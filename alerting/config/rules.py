@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alerting.config.cache import NOTHING, Cache, digest, program
+from alerting.config.collector import paused
 from alerting.config.files import expand, read_bytes, shown
-from alerting.config.settings import DEFAULT_RULES, Settings, known
+from alerting.config.settings import DEFAULT_RULES, LOOKBACK, Settings, known
 from alerting.config.specs import problem_rows, problems_of, rows_of, specs_of
 from alerting.config.vocabulary import names_of, open_names
 from alerting.core.lang.condition import compile_condition
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
     from alerting.config.drafts import Draft, Written
     from alerting.core.lang.names import Names
-    from alerting.ports import Patterns
+    from alerting.errors import Diagnostic
+    from alerting.model import Millis, Patterns
 
 
 class RuleSet(NamedTuple):
@@ -71,15 +73,15 @@ def load_rules(
     are not looked up.
     """
     found = read_sheets(settings, files)
-    kept = cache.get(found.place, found.key) if names is None and not found.problems else None
-    if kept is not None:
-        again = _from_cache(kept, settings, patterns, files)
-        if again is not None:
+    with paused():
+        kept = cache.get(found.place, found.key) if names is None and not found.problems else None
+        again = kept and _from_cache(kept, settings, patterns, files)
+        if again:
             return again
-    made = _Loading(settings, names, patterns, files).run(found)
-    if names is None and made.good:
-        specs = rows_of(rule.spec for rule in made.rules)
-        cache.put(found.place, found.key, {"specs": specs, "warnings": problem_rows(made.problems)})
+        made = _Loading(settings, names, patterns, files).run(found)
+        if names is None and made.good:
+            specs = rows_of(rule.spec for rule in made.rules)
+            cache.put(found.place, found.key, {"specs": specs, "warnings": problem_rows(made.problems)})
     return made
 
 
@@ -132,16 +134,18 @@ def _from_cache(kept: Any, settings: Settings, patterns: Patterns, files: Sequen
         specs, warnings = specs_of(kept["specs"]), problems_of(kept["warnings"])
         recorded = recorded_by(specs)
         names = vocabulary(settings, files, recorded)
-        rules = tuple(compiled(spec, names, patterns)[0] for spec in specs)
+        rules = tuple(compiled(spec, names, patterns, settings.lookback)[0] for spec in specs)
     except (ConditionError, TypeError, KeyError, ValueError):
         return None
     return RuleSet(rules, tuple(warnings), recorded)
 
 
-def compiled(spec: RuleSpec, names: Names, patterns: Patterns) -> tuple[Rule, Sequence[Any]]:
-    """Compile a rule's condition; warnings beside it. Raises ConditionError."""
+def compiled(
+    spec: RuleSpec, names: Names, patterns: Patterns, lookback: Millis = LOOKBACK
+) -> tuple[Rule, Sequence[Diagnostic]]:
+    """Compile a rule's condition; its warnings beside it. Raises ConditionError."""
     condition, warnings = compile_condition(
-        spec.condition, names, patterns, dialect=spec.dialect, interval=spec.interval
+        spec.condition, names, patterns, dialect=spec.dialect, interval=spec.interval, lookback=lookback
     )
     return Rule(spec, condition), warnings
 
@@ -187,14 +191,14 @@ class _Loading:
         for text in draft.templates:
             self._look_at_template(draft, text)
         try:
-            rule, diagnostics = compiled(draft.spec, names, self.patterns)
+            rule, diagnostics = compiled(draft.spec, names, self.patterns, self.settings.lookback)
         except ConditionError as error:
             rule, diagnostics = None, error.diagnostics
         if diagnostics:
             self._report(draft, draft.condition, diagnostics)
         return rule
 
-    def _report(self, draft: Draft, text: Written, diagnostics: Iterable[Any]) -> None:
+    def _report(self, draft: Draft, text: Written, diagnostics: Iterable[Diagnostic]) -> None:
         from alerting.config.spots import problem_of  # noqa: PLC0415  only where something is wrong
 
         self.problems += [problem_of(draft.file, text.at, text.text, each) for each in diagnostics]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -104,10 +104,14 @@ def _ref(reference: str, _schema: Mapping[str, Any], home: str) -> Check:
 
 
 def _type(wanted: str | list[str], _schema: Mapping[str, Any], _home: str) -> Check:
-    tests = [_TYPES[each] for each in ([wanted] if isinstance(wanted, str) else wanted)]
-    if len(tests) == 1:
-        return tests[0]
-    return lambda value: any(test(value) for test in tests)
+    names = [wanted] if isinstance(wanted, str) else wanted
+    if "integer" in names:  # takes 1.0 as well: no matter of the class alone
+        tests = [_TYPES[each] for each in names]
+        return lambda value: any(test(value) for test in tests)
+    classes = tuple(kind for each in names for kind in _CLASSES[each])
+    if "number" in names and "boolean" not in names:
+        return lambda value: isinstance(value, classes) and not isinstance(value, bool)
+    return lambda value: isinstance(value, classes)
 
 
 def _enum(allowed: list[Any], _schema: Mapping[str, Any], _home: str) -> Check:
@@ -138,17 +142,22 @@ def _bound(limit: float, *, least: bool) -> Check:
 
 
 def _required(keys: list[str], _schema: Mapping[str, Any], _home: str) -> Check:
-    return lambda value: not isinstance(value, dict) or all(key in value for key in keys)
+    wanted = frozenset(keys)
+    return lambda value: not isinstance(value, dict) or value.keys() >= wanted
 
 
-def _items(part: Schema, _schema: Mapping[str, Any], home: str) -> Check:
-    check = _compiled(part, home)
-    return lambda value: not isinstance(value, list) or all(check(item) for item in value)
+def _each(part: Schema, kind: type[dict[str, Any] | list[Any]], home: str) -> Check:
+    """Check each item of a list, or each key of a mapping."""
+    fits_part = _compiled(part, home)
 
+    def check(value: Any) -> bool:
+        if isinstance(value, kind):
+            for each in value:
+                if not fits_part(each):
+                    return False
+        return True
 
-def _property_names(part: Schema, _schema: Mapping[str, Any], home: str) -> Check:
-    check = _compiled(part, home)
-    return lambda value: not isinstance(value, dict) or all(check(key) for key in value)
+    return check
 
 
 def _all_of(parts: list[Schema], _schema: Mapping[str, Any], home: str) -> Check:
@@ -181,12 +190,21 @@ def _dependent(parts: Mapping[str, Schema], _schema: Mapping[str, Any], home: st
     return lambda value: not isinstance(value, dict) or all(key not in value or check(value) for key, check in checks)
 
 
+def _instance(classes: tuple[type, ...], value: Any) -> bool:
+    return isinstance(value, classes)
+
+
+_CLASSES: Mapping[str, tuple[type, ...]] = {
+    "string": (str,),
+    "boolean": (bool,),
+    "null": (type(None),),
+    "object": (dict,),
+    "array": (list,),
+    "number": (int, float),
+}
+
 _TYPES: Mapping[str, Check] = {
-    "string": lambda value: isinstance(value, str),
-    "boolean": lambda value: isinstance(value, bool),
-    "null": lambda value: value is None,
-    "object": lambda value: isinstance(value, dict),
-    "array": lambda value: isinstance(value, list),
+    **{name: partial(_instance, classes) for name, classes in _CLASSES.items()},
     "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
     "integer": lambda value: (
         (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and value.is_integer())
@@ -208,8 +226,8 @@ _KEYWORDS: Mapping[str, Callable[[Any, Mapping[str, Any], str], Check]] = {
     "minimum": lambda limit, _schema, _home: _bound(limit, least=True),
     "maximum": lambda limit, _schema, _home: _bound(limit, least=False),
     "required": _required,
-    "items": _items,
-    "propertyNames": _property_names,
+    "items": lambda part, _schema, home: _each(part, list, home),
+    "propertyNames": lambda part, _schema, home: _each(part, dict, home),
     "allOf": _all_of,
     "anyOf": _any_of,
     "oneOf": _one_of,

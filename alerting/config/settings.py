@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 FILE_NAME = "alerting.yaml"
 VARIABLE = "ALERTING_CONFIG"
 DEFAULT_RULES = ("rules/*.yaml",)
+LOOKBACK: Millis = 300_000
 _SECRET_LENGTH = 16  # shorter literals under a secret key are hardly keys or tokens
 
 _SECTIONS = {"sources": "sources", "receivers": "notifiers"}  # key of the settings -> schema of its entries
@@ -50,7 +51,7 @@ class Settings:
     external_labels: Mapping[str, str] = field(default_factory=dict)
     unknown_after: Millis = 300_000
     max_gap: Millis | None = None
-    lookback: Millis = 300_000
+    lookback: Millis = LOOKBACK
     warnings: tuple[Problem, ...] = ()
     digest: str = ""  # of the file's bytes and of the variables that stand in for its keys
 

@@ -3,39 +3,61 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from alerting.config.rules import RuleSet, compiled, recorded_by
+from alerting.config.identity import keep_ids
+from alerting.config.rules import RuleSet, compiled, recorded_by, vocabulary
 from alerting.config.specs import rows_of, specs_of
 from alerting.errors import ConditionError, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from alerting.config.settings import Settings
-    from alerting.core.lang.names import Names
-    from alerting.ports import Patterns
+    from alerting.model import Patterns, RuleSpec
 
 _FORM = 1
 
 
-def dump_good(settings: Settings, ruleset: RuleSet) -> str:
-    """Give a good set as text. Rules only: settings may hold secrets, and what is there now names the store."""
-    rows = rows_of(rule.spec for rule in ruleset.rules)
-    return json.dumps({"form": _FORM, "rules": rows}, separators=(",", ":"))
+def dump_good(ruleset: RuleSet) -> str:
+    """Give a good set as text. Rules only: settings may hold secrets, and the store is found by those of now."""
+    return json.dumps({"form": _FORM, "rules": rows_of(rule.spec for rule in ruleset.rules)}, separators=(",", ":"))
 
 
-def load_good(text: str, names: Names, patterns: Patterns) -> RuleSet:
-    """Compile a set again that `dump_good` gave. A rule that does not go with `names` any more is a problem."""
+def specs_in(text: str) -> list[RuleSpec]:
+    """Give the rules of a set that `dump_good` gave. Raises ValueError when it is of another release or damaged."""
     try:
         kept = json.loads(text)
-        if kept["form"] != _FORM:
-            return RuleSet(problems=(Problem("the last good set of rules was kept by another release"),))
-        specs = specs_of(kept["rules"])
+        if kept["form"] == _FORM:
+            return specs_of(kept["rules"])
     except (TypeError, KeyError, ValueError):
-        return RuleSet(problems=(Problem("the last good set of rules cannot be read"),))
+        pass
+    raise ValueError("the last good set of rules was kept by another release, or is damaged")
+
+
+def load_good(text: str, settings: Settings, patterns: Patterns) -> RuleSet:
+    """Compile a set that `dump_good` gave under the settings of now. A rule that does not go with them is a problem."""
+    try:
+        specs = specs_in(text)
+    except ValueError as error:
+        return RuleSet(problems=(Problem(str(error)),))
+    names = vocabulary(settings, None, recorded_by(specs))
     rules, problems = [], []
     for spec in specs:
         try:
-            rules.append(compiled(spec, names, patterns)[0])
+            rules.append(compiled(spec, names, patterns, settings.lookback)[0])
         except ConditionError as error:
             problems.append(Problem(f"{spec.name}: {error}", spec.origin.file, spec.origin.line, spec.origin.column))
     return RuleSet(tuple(rules), tuple(problems), recorded_by(specs))
+
+
+def with_kept_ids(ruleset: RuleSet, previous: Iterable[RuleSpec]) -> RuleSet:
+    """Give rules that only moved to another file the ids that they had in the previous set."""
+    before = [rule.spec for rule in ruleset.rules]
+    after = keep_ids(before, previous)
+    if after is before:
+        return ruleset
+    return ruleset._replace(
+        rules=tuple(replace(rule, spec=spec) for rule, spec in zip(ruleset.rules, after, strict=True))
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from alerting.errors import Problem
@@ -18,12 +19,18 @@ def _default(field: Any) -> Any:
     return field.default_factory() if field.default_factory is not MISSING else None
 
 
-_DEFAULTS = tuple((field.name, _default(field)) for field in fields(RuleSpec))
+_NAMES = tuple(field.name for field in fields(RuleSpec))
+_DEFAULTS = tuple(_default(field) for field in fields(RuleSpec))
+_values_of = attrgetter(*_NAMES)
 
 
 def rows_of(specs: Iterable[RuleSpec]) -> list[dict[str, Any]]:
     """Give each spec as what JSON can hold: the fields that are not as by default."""
-    return [{name: value for name, default in _DEFAULTS if (value := getattr(spec, name)) != default} for spec in specs]
+    rows = []
+    for spec in specs:
+        both = zip(_NAMES, _values_of(spec), _DEFAULTS, strict=True)
+        rows.append({name: value for name, value, default in both if value != default})
+    return rows
 
 
 def specs_of(rows: Iterable[Mapping[str, Any]]) -> list[RuleSpec]:

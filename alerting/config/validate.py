@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from alerting.ports import Patterns
+    from alerting.model import Patterns
 
 
 def validate(

@@ -55,7 +55,9 @@ def blind_verdict(rule_id: str, labels: Labels, why: str) -> Verdict:
     """Judge a rule by why it could not be judged; empty: it could."""
     if not why:
         return Verdict(rule_id, labels, Truth.FALSE, "judged", lambda: f"{labels.get('rule')} can be judged again")
-    return Verdict(rule_id, labels, Truth.TRUE, "unknown", lambda: f"{labels.get('rule')} cannot be judged in full: {why}")
+    return Verdict(
+        rule_id, labels, Truth.TRUE, "unknown", lambda: f"{labels.get('rule')} cannot be judged in full: {why}"
+    )
 
 
 def config_verdict(problem: str) -> Verdict:

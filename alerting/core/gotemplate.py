@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from alerting.core.gotemplate_functions import Query
     from alerting.core.gotemplate_parse import Command, Nodes, Operand, Pipe
-    from alerting.ports import Patterns
+    from alerting.model import Patterns
 
 MAX_STEPS: Final = 20_000  # pieces and calls of one rendering
 MAX_NESTING: Final = 50  # templates that include templates

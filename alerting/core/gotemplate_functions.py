@@ -28,7 +28,7 @@ from alerting.errors import TemplateError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from alerting.ports import Patterns
+    from alerting.model import Patterns
 
 Query: TypeAlias = "Callable[[str], Iterable[tuple[Mapping[str, str], float | str]]]"
 

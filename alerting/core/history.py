@@ -160,7 +160,7 @@ class Target:
         if not self.fetches or at > self.fetches[-1]:
             self.fetches.append(at)
         if len(self.fetches) > _ROOM and self.fetches[len(self.fetches) // 2] <= horizon:
-            del self.fetches[: bisect_right(self.fetches, horizon)]
+            del self.fetches[: min(bisect_right(self.fetches, horizon), len(self.fetches) - 2)]
 
     def fetched(self, start: Millis, end: Millis) -> int:
         """Count the good answers in `(start, end]`."""

@@ -23,8 +23,7 @@ from alerting.model import SHARED, Kind
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from alerting.model import Gap, Labels, Matcher, Metric, Millis, Need, Reading, Sample
-    from alerting.ports import Patterns
+    from alerting.model import Gap, Labels, Matcher, Metric, Millis, Need, Patterns, Reading, Sample
 
 _UNWANTED = 100_000  # label sets that are remembered as wanted by nobody; labels that never repeat must not fill memory
 
@@ -66,10 +65,11 @@ class Samples:
         for key, window in windows.items():
             found = self._selections.get(key)
             if found is None:
-                self._select(key)
+                found = self._select(key)
             else:
                 self._attach(found)
-            self._selections[key].window = window
+            found.window = window
+            found.space.window = max(found.space.window, window)
         for namespace, name in buckets:
             self._record(self._space(namespace), name).kind = Kind.COUNT
         self._sift()
@@ -116,15 +116,13 @@ class Samples:
                     if not takers and not self.promql:
                         self._drop(space, series)
                         continue
-                    self._join(space, series, takers)
+                    self._join(series, takers)
                     series.forget_carried()
                 if not record.by_pair and not record.others and not self.promql:
                     del space.names[name]
 
-    def _join(self, space: Space, series: Series, takers: Sequence[Selection]) -> None:
-        window = max((taker.window for taker in takers), default=0)
-        series.window = FOREVER if self.promql else window + self.lookback if window else 0
-        space.window = max(space.window, window + self.lookback)
+    def _join(self, series: Series, takers: Sequence[Selection]) -> None:
+        series.window = FOREVER if self.promql else max((taker.window for taker in takers), default=0)
         for taker in takers:
             taker.series.append(series)
 
@@ -209,7 +207,7 @@ class Samples:
             record.unwanted.add(sample.labels)
             return None
         series = record.series[sample.labels] = Series(space.name, sample.name, sample.labels, record.kind)
-        self._join(space, series, takers)
+        self._join(series, takers)
         return series
 
     def _declare(self, space: Space, kinds: Sequence[Metric]) -> None:

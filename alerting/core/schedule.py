@@ -60,21 +60,15 @@ class Schedule:
 
     def __init__(self, batches: Iterable[Batch] = (), start: Millis = 0) -> None:
         self.missed = 0  # rule evaluations that were due and passed over
-        self._phase: dict[str, Millis] = {}  # batch name -> some time at which it was or will be due
         self._heap: list[tuple[Millis, int, Batch]] = []
         self.replace(batches, start)
 
     def replace(self, batches: Iterable[Batch], now: Millis) -> None:
-        """Take other batches. Those that were there before keep their pace; new ones begin from `now` on."""
+        """Take other batches. Those that were there before keep their pace; new ones join those that read the same."""
         batches = tuple(batches)
         known = {batch.name: at for at, _, batch in self._heap}
-        phases: dict[str, Millis] = {}
-        self._heap = []
-        for order, (batch, phase) in enumerate(zip(batches, _phases(batches, now, self._phase), strict=True)):
-            phases[batch.name] = phase
-            first = known.get(batch.name)
-            self._heap.append((_next(phase, batch.interval, now) if first is None else first, order, batch))
-        self._phase = phases
+        first = _first(batches, now, known)
+        self._heap = [(at, order, batch) for order, (batch, at) in enumerate(zip(batches, first, strict=True))]
         heapq.heapify(self._heap)
 
     def due(self, now: Millis) -> tuple[Batch, ...]:
@@ -82,9 +76,9 @@ class Schedule:
         found = []
         while self._heap and self._heap[0][0] <= now:
             at, order, batch = self._heap[0]
-            following = _next(self._phase[batch.name], batch.interval, now + 1)
-            self.missed += len(batch.rules) * ((following - at) // batch.interval - 1)
-            heapq.heapreplace(self._heap, (following, order, batch))
+            passed_over = (now - at) // batch.interval
+            self.missed += len(batch.rules) * passed_over
+            heapq.heapreplace(self._heap, (at + (passed_over + 1) * batch.interval, order, batch))
             found.append(batch)
         return tuple(found)
 
@@ -93,21 +87,19 @@ class Schedule:
         return self._heap[0][0] if self._heap else None
 
 
-def _next(phase: Millis, interval: Millis, now: Millis) -> Millis:
-    """Give the first time that is not before `now` and a whole number of intervals away from `phase`."""
-    return phase if phase >= now else phase + -(-(now - phase) // interval) * interval
-
-
-def _phases(batches: Sequence[Batch], now: Millis, before: dict[str, Millis]) -> list[Millis]:
-    """Give each batch the phase of the cluster of namespaces that it belongs to; old phases are kept."""
+def _first(batches: Sequence[Batch], now: Millis, known: dict[str, Millis]) -> list[Millis]:
+    """Say when each batch is due first: those that are known when they were; new ones with their cluster."""
     cluster = _clusters(batches)
     names = [cluster[min(batch.namespaces, default="")] for batch in batches]
-    old = {name: before[batch.name] for name, batch in zip(names, batches, strict=True) if batch.name in before}
-    fresh = sorted(set(names) - set(old))
+    pace: dict[str, Millis] = {}  # cluster -> when the next of its known batches is due
+    for name, batch in zip(names, batches, strict=True):
+        if batch.name in known:
+            pace[name] = min(known[batch.name], pace.get(name, known[batch.name]))
+    fresh = sorted(set(names) - set(pace))
     shortest = min((batch.interval for batch in batches), default=0)
     step = min(SPREAD, shortest // max(1, len(fresh)))
-    new = {name: now + step * slot for slot, name in enumerate(fresh)}
-    return [old.get(name, new.get(name, now)) for name in names]
+    pace.update((name, now + step * slot) for slot, name in enumerate(fresh))
+    return [known.get(batch.name, max(now, pace[name])) for name, batch in zip(names, batches, strict=True)]
 
 
 def _clusters(batches: Sequence[Batch]) -> dict[str, str]:

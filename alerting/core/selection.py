@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
     from alerting.core.history import Series, Target
     from alerting.core.samples import Samples
-    from alerting.model import Labels, Matcher, Millis
-    from alerting.ports import Patterns
+    from alerting.model import Labels, Matcher, Millis, Patterns
 
 NAME: Final = "__name__"
 

@@ -78,16 +78,28 @@ class Points:
         return bisect_right(times, start, 0, high), high
 
     def falls(self, low: int, high: int) -> Sequence[int]:
-        """Give the positions within the window whose value is lower than the one before it in the window."""
+        """Give the places within the window whose value is lower than the one before it in the window."""
         if self._falls is None:
             self._falls = _positions(self, _falls)
-        return _within(self._falls, self.base, low, high)
+        falls = self._falls
+        if not falls or falls[-1] <= self.base + low:
+            return ()
+        first, end = _within(falls, self.base, low, high)
+        return [position - self.base for position in falls[first:end]]
 
-    def turns(self, low: int, high: int) -> int:
+    def fall_count(self, low: int, high: int) -> int:
+        """Count the falls of value within the window."""
+        if self._falls is None:
+            self._falls = _positions(self, _falls)
+        first, end = _within(self._falls, self.base, low, high)
+        return max(0, end - first)
+
+    def turn_count(self, low: int, high: int) -> int:
         """Count the changes of value within the window. NaN after NaN is none."""
         if self._turns is None:
             self._turns = _positions(self, _turns)
-        return len(_within(self._turns, self.base, low, high))
+        first, end = _within(self._turns, self.base, low, high)
+        return max(0, end - first)
 
     def total(self, low: int, high: int, window: Millis) -> float:
         """Sum the window. Raises TypeError when a value is a text."""
@@ -203,12 +215,9 @@ def _positions(points: Points, differs: Callable[[Value, Value], bool]) -> list[
     return [base + i for i in range(1, len(values)) if differs(values[i - 1], values[i])]
 
 
-def _within(positions: list[int], base: int, low: int, high: int) -> Sequence[int]:
-    """Give those after the window's first sample, as places in the lists."""
-    if not positions or positions[-1] <= base + low:
-        return ()
-    first = bisect_right(positions, base + low)
-    return [position - base for position in positions[first : bisect_left(positions, base + high)]]
+def _within(positions: list[int], base: int, low: int, high: int) -> tuple[int, int]:
+    """Find those after the window's first sample: which of the positions they are."""
+    return bisect_right(positions, base + low), bisect_left(positions, base + high)
 
 
 def total(values: Iterable[Value]) -> float:

@@ -1,6 +1,7 @@
 """pdpyras, and the only file that knows it: an Events session with its transport exchanged for a Wire.
 
-Left as it is it would repeat a request for minutes (429 for ever), sleep in between, and follow redirects.
+Left as it is it would repeat a request for minutes (429 for ever), sleep in between, and follow redirects (which
+the Wire refuses, as it does every second request).
 """
 
 from __future__ import annotations
@@ -34,7 +35,6 @@ def send(wire: Wire, base_url: str, routing_key: str, event: Mapping[str, Any]) 
     session.url = base_url.rstrip("/")
     session.log = _SILENT
     session.trust_env = False
-    session.max_redirects = 0
     session.max_network_attempts = 0
     session.max_http_attempts = -1  # with the next line: a status that pdpyras would retry is given back at once
     session.retry = {429: 1, 500: 1, 502: 1, 503: 1, 504: 1}

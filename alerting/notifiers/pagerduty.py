@@ -112,10 +112,10 @@ def trigger(notification: Notification, instance: str, default: str, client_url:
     pairs = {**notification.external_labels, **notice.labels}
     payload: dict[str, Any] = {
         "summary": text.cut(text.line(notification.title).strip(), _SUMMARY) or "alert",
-        "source": _first(pairs, _SOURCE) or text.cut(text.line(instance), _FIELD) or "alerting",
+        "source": _first(notice.labels, _SOURCE) or _first(pairs, _SOURCE) or _field(instance) or "alerting",
         "severity": _SEVERITIES.get(notice.severity.strip().lower(), default),
         "timestamp": text.utc(notice.fired_at).replace(" ", "T"),
-        "class": text.cut(text.line(notice.name), _FIELD) or "alert",
+        "class": _field(notice.name) or "alert",
         "component": _first(pairs, _COMPONENT),
         "group": _first(pairs, _GROUP),
         "custom_details": _details(notification, notice),
@@ -151,11 +151,15 @@ def _details(notification: Notification, notice: Notice) -> dict[str, Any]:
 def _shown(value: str | dict[str, str]) -> str | dict[str, str]:
     if isinstance(value, str):
         return text.cut(text.lines(value), _DETAIL)
-    return {text.cut(text.line(name), _FIELD): text.cut(text.lines(each), _DETAIL) for name, each in value.items()}
+    return {_field(name): text.cut(text.lines(each), _DETAIL) for name, each in value.items()}
 
 
 def _first(pairs: Mapping[str, str], names: Iterable[str]) -> str:
-    return next((text.cut(text.line(pairs[name]), _FIELD) for name in names if pairs.get(name)), "")
+    return next((_field(pairs[name]) for name in names if pairs.get(name)), "")
+
+
+def _field(value: str) -> str:
+    return text.cut(text.line(value).strip(), _FIELD)
 
 
 def _document(answer: HttpAnswer) -> Mapping[str, Any]:

@@ -16,7 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from alerting.model import NO_LABELS, Fault, FaultKind, Labels, Reading, Sample
+from alerting.errors import SecretError
+from alerting.model import NO_LABELS, Fault, FaultKind, Labels, Reading, Sample, Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -36,6 +37,7 @@ SINCE_LAST = frozenset({"cpu_usage", "process_cpu_usage"})  # shares of the time
 
 _FIRST: Millis = 200  # the shortest time over which processor time is a share of anything
 _LAST = 0.2  # s for a killed child to go
+_COUNTS = 6  # that a child prints
 _CHILD = (
     "import os,sys; v=os.statvfs(sys.argv[1]); print(v.f_frsize,v.f_blocks,v.f_bfree,v.f_bavail,v.f_files,v.f_ffree)"
 )
@@ -54,7 +56,7 @@ class Host:
         self._clock = tools.clock
         self._blocking = tools.blocking(1)
         self._timeout: Millis = section.values["timeout"]
-        self._mounts = tuple(section.values.get("mounts") or ())
+        self._mounts: Sequence[str | Secret] = section.values.get("mounts") or ()
         self._before: _Usage | None = None
         self._children: dict[str, asyncio.subprocess.Process] = {}
 
@@ -72,9 +74,11 @@ class Host:
         except TimeoutError:
             text = f"{self.name}: the system did not answer within {self._timeout / 1000:g} s; is a disk hanging?"
             fault = Fault(FaultKind.TIMEOUT, text)
+        except SecretError as error:
+            fault = Fault(FaultKind.SECRET, f"{self.name}: {error}")
         except OSError as error:
             text = f"{self.name}: cannot read {error.filename or 'the system'}: {error.strerror}"
-            fault = Fault(FaultKind.INTERNAL, text)
+            fault = Fault(FaultKind.UNREADABLE, text)
         except Exception as error:  # noqa: BLE001  psutil has errors of its own; a source never raises
             fault = Fault(FaultKind.INTERNAL, f"{self.name}: {type(error).__name__} while the system was read")
         up = Sample("up", NO_LABELS, 0.0 if fault else 1.0, at)
@@ -94,7 +98,8 @@ class Host:
                 await self._clock.sleep(wait)
         disks: list[_Disk] = []
         if names & DISKS:
-            local, remote = await self._blocking(lambda: _disks(self._mounts), self._timeout)
+            chosen = [mount.reveal() if isinstance(mount, Secret) else mount for mount in self._mounts]
+            local, remote = await self._blocking(lambda: _disks(chosen), self._timeout)
             disks = [*local, *await self._ask_children(remote)]
         found = await self._blocking(lambda: list(self._found(names, wanted)), self._timeout)
         return [*_of_disks(disks, names), *found]
@@ -136,7 +141,12 @@ class Host:
         if held is not None and held.returncode is None:
             return None
         pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-        child = await asyncio.create_subprocess_exec(*self._command(mount), stdin=nothing, stdout=pipe, stderr=nothing)
+        try:
+            child = await asyncio.create_subprocess_exec(
+                *self._command(mount), stdin=nothing, stdout=pipe, stderr=nothing
+            )
+        except OSError:  # no process, no file handle to be had: no series
+            return None
         self._children[mount] = child
         output = b""
         try:
@@ -148,7 +158,8 @@ class Host:
             await _end(child)
         if child.returncode is not None:
             del self._children[mount]
-        return _disk(mount, [int(count) for count in output.split()]) if child.returncode == 0 else None
+        counts = [int(count) for count in output.split()]
+        return _disk(mount, counts) if len(counts) == _COUNTS else None
 
     def _command(self, mount: str) -> Sequence[str]:
         return (sys.executable, "-I", "-S", "-c", _CHILD, mount)
@@ -363,7 +374,7 @@ def shown(mounts: Iterable[Mount], chosen: Sequence[str] = ()) -> list[Mount]:
 def _of_disks(disks: Iterable[_Disk], names: frozenset[str]) -> Iterator[_Found]:
     for disk in disks:
         labels = Labels({"mount": _text(disk.mount)})
-        users = disk.used + disk.free  # what is reserved for root is neither, as in df
+        users = disk.size  # what is reserved for root is neither, as in df
         if "disk_usage" in names and users > 0:
             yield "disk_usage", labels, 100 * disk.used / users
         if "disk_free" in names and disk.size > 0:

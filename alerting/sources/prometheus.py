@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from alerting.errors import SecretError
 from alerting.http import Endpoint, revealed
-from alerting.model import SHARED, Fault, FaultKind, Kind, Labels, Metric, Reading, Sample
+from alerting.model import SHARED, Fault, FaultKind, Kind, Labels, Metric, Reading, Sample, Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -50,7 +50,7 @@ class Prometheus:
             headers={"accept": _ACCEPT, **(values.get("headers") or {})},
             deadline=values["timeout"],
         )
-        self._labels = Labels({"job": values.get("job") or section.name, "instance": self._instance()})
+        self._labels = Labels({"job": self._job(values.get("job")), "instance": self._instance()})
         self._reader = PageReader(self._labels, values["series_limit"])
 
     async def fetch(self, needs: Sequence[Need], since: Millis | None) -> Reading:  # noqa: ARG002  one page holds all
@@ -67,6 +67,12 @@ class Prometheus:
 
     async def close(self) -> None:
         """Nothing of its own to let go of."""
+
+    def _job(self, job: str | Secret | None) -> str:
+        try:
+            return revealed(job or self.name)
+        except SecretError:  # not worth losing the page
+            return self.name
 
     def _instance(self) -> str:
         """Give `host:port` of the address, with the scheme's own port where none is written, as Prometheus does."""
@@ -303,10 +309,11 @@ def _number(text: str) -> float:
 
 
 def _stamp(text: str, *, seconds: bool) -> Millis:
+    """Read a time stamp; one before 1970 counts as 1970."""
     if len(text) > 20 or not (_STAMP_SECONDS if seconds else _STAMP).fullmatch(text):  # noqa: PLR2004  longer is no time
         raise UnreadableError(f"{text[:30]!r} is not a time stamp")
     try:
-        return round(float(text) * 1000) if seconds else int(text)
+        return max(0, round(float(text) * 1000) if seconds else int(text))
     except OverflowError:
         raise UnreadableError(f"{text!r} is not a time stamp") from None
 

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
+from alerting.errors import SecretError
 from alerting.http import Endpoint, retry_at, revealed
 from alerting.model import NO_LABELS, Fault, FaultKind, Reading, Sample, Secret
 
@@ -34,6 +36,9 @@ _BACK = 60  # so many times D are caught up after a pause
 _PAGES, _PAGE = 10, 100
 _WAIT: Millis = 60_000  # where a limit names no end
 _LONGEST_WAIT: Millis = 3_600_000
+
+SAAS = "https://sentry.io"
+_INGEST = re.compile(r"o(?P<organization>\d+)\.ingest\.(?P<region>[a-z0-9-]+\.)?sentry\.io", re.ASCII)
 
 DURATIONS = {f"http_request_duration_p{p}": f"p{p}(span.duration)" for p in (50, 75, 90, 95, 99)}
 TABLE = {**DURATIONS, "failure_rate": "failure_rate()"}
@@ -52,12 +57,22 @@ def build(section: Section, tools: Tools) -> Sequence[Sentry]:
     return (Sentry(section, tools),)
 
 
+class _Scope(NamedTuple):
+    """Whose events are read. `url` is where Sentry is."""
+
+    url: str
+    organization: str
+    project: str
+    environment: str = ""
+
+
 class _Ask(NamedTuple):
     """What one fetch asks for."""
 
     at: Millis
     until: Millis  # on the monotonic clock: the deadline of all calls together
     names: frozenset[str]
+    scope: _Scope
     first: Millis  # start of the oldest minute that is wanted
     end: Millis  # end of the newest minute that may be closed
 
@@ -71,7 +86,7 @@ class _FailedError(Exception):
 
 
 class Sentry:
-    """Reads one project, or all that the token sees, in one environment or all."""
+    """Reads one project in one environment, or in all."""
 
     def __init__(self, section: Section, tools: Tools) -> None:
         values = section.values
@@ -80,16 +95,15 @@ class Sentry:
         self._timeout: Millis = values["timeout"]
         self._window: Millis = values["window"]
         self._minimum: int = values["minimum_count"]
-        self._organization = values.get("organization") or ""
-        self._scope = [("project", values.get("project") or "-1"), ("environment", values.get("environment") or "")]
+        self._written = {name: values.get(name) or "" for name in ("url", "organization", "project", "environment")}
+        self._dsn: str | Secret = values.get("dsn") or ""
         token = values["token"]
         label = token.label if isinstance(token, Secret) else "the token"
-        url = values.get("url") or "https://sentry.io"
         self._endpoint = Endpoint(
             tools.http,
             tools.clock,
             section.name,
-            url if isinstance(url, Secret) else url.rstrip("/"),
+            self._written["url"] or (Secret(lambda: self._scope().url, "the server of the DSN") if self._dsn else SAAS),
             headers={"authorization": Secret(lambda: f"Bearer {revealed(token)}", label)},
         )
         self._not_before: dict[str, Millis] = {}  # by endpoint, on the monotonic clock
@@ -100,15 +114,17 @@ class Sentry:
         One call that fails fails the reading: half an answer would pass for a whole one.
         """
         at, began = self._clock.now(), self._clock.monotonic()
-        ask = self._ask(needs, since, at, began)
         samples: list[Sample] = []
         fault = None
         try:
+            ask = self._ask(needs, since, at, began)
             for part, names in self._parts():
                 if ask.names & names:
                     samples += await part(ask)
         except _FailedError as error:
             samples, fault = [], error.fault
+        except SecretError as error:
+            fault = Fault(FaultKind.SECRET, f"{self.name}: {error}")
         up = Sample("up", NO_LABELS, 0.0 if fault else 1.0, at)
         took = self._clock.monotonic() - began
         return Reading(self.name, self.namespace, at, (up, *samples), fault=fault, took=took)
@@ -134,7 +150,21 @@ class Sentry:
         longest = max((need.bucket for need in needs), default=0)
         together = max(1, -(-longest // MINUTE)) * MINUTE  # the minutes that one `N per D` adds up
         first = end - together if since is None else max(since // MINUTE * MINUTE, end - _BACK * together)
-        return _Ask(at, began + self._timeout, names, max(first, end - _BUCKETS * MINUTE), end)
+        return _Ask(at, began + self._timeout, names, self._scope(), max(first, end - _BUCKETS * MINUTE), end)
+
+    def _scope(self) -> _Scope:
+        """Take what the settings say, and the rest from the DSN. Raises SecretError, _FailedError."""
+        url, organization, project, environment = (revealed(value) for value in map(_text, self._written.values()))
+        if self._dsn and not (url and organization and project):
+            try:
+                told = read_dsn(revealed(self._dsn))
+            except ValueError as error:
+                raise _FailedError(Fault(FaultKind.MALFORMED, f"{self.name}: {error}")) from None
+            url, organization, project = url or told.url, organization or told.organization, project or told.project
+        if not organization:
+            text = f"{self.name}: `organization` is not set, and the DSN of a server of your own does not tell it"
+            raise _FailedError(Fault(FaultKind.MALFORMED, text))
+        return _Scope(url or SAAS, organization, project, environment)
 
     # the four questions
 
@@ -149,11 +179,11 @@ class Sentry:
             if "meta" not in document:
                 text = "Sentry knows no such project, or the token may not see it; check `project` and the token"
                 raise _FailedError(self._endpoint.fault(FaultKind.NOT_FOUND, text))
-            (series,) = document["timeSeries"]
+            (series,) = _items(document["timeSeries"])
             if series["meta"]["interval"] != MINUTE:
                 raise ValueError
             end = min(ask.end, _closed_by(answer, ask.end))
-            return list(_closed(series["values"], ask.first, end))
+            return list(_closed(_items(series["values"]), ask.first, end))
 
     async def _table(self, ask: _Ask) -> list[Sample]:
         """Percentiles (ms) and the failure rate (0 to 1) of transactions over the window."""
@@ -163,7 +193,7 @@ class Sentry:
         params += [("query", "is_transaction:true"), ("start", _iso(end - self._window)), ("end", _iso(end))]
         _, document = await self._call(ask, "events", [*params, ("per_page", "1")])
         with _Shape(self._endpoint):
-            row = document["data"][0] if document["data"] else {"count()": 0}
+            row = next(iter(_items(document["data"])), {"count()": 0})
             if _number(row["count()"] or 0) < self._minimum:
                 return []
             return [_gauge(name, row[field], ask.at) for name, field in fields.items() if row[field] is not None]
@@ -182,7 +212,7 @@ class Sentry:
             answer, document = await self._call(ask, "issues", [*params, *more])
             end = min(end, _closed_by(answer, ask.end))
             with _Shape(self._endpoint):
-                for issue in document:
+                for issue in _items(document):
                     minute = _millis(issue["firstSeen"]) // MINUTE * MINUTE
                     if minute in counts:
                         counts[minute] += 1
@@ -204,7 +234,7 @@ class Sentry:
         params = [("field", rate), ("field", count), ("statsPeriod", "1h"), ("interval", "1h"), ("includeSeries", "0")]
         _, document = await self._call(ask, "sessions", params)
         with _Shape(self._endpoint):
-            totals = document["groups"][0]["totals"] if document["groups"] else {count: 0}
+            totals = next(iter(_items(document["groups"])), {"totals": {count: 0}})["totals"]
             if _number(totals[count] or 0) < self._minimum or totals[rate] is None:
                 return []
             return [Sample("crash_free_sessions", NO_LABELS, 100 * _number(totals[rate]), ask.at)]
@@ -213,17 +243,15 @@ class Sentry:
 
     async def _call(self, ask: _Ask, what: str, params: list[tuple[str, str]]) -> tuple[HttpAnswer, Any]:
         """Make one call within the fetch's deadline, unless Sentry asked to wait. Raises _FailedError."""
-        path = f"/api/0/organizations/{quote(self._organization, safe='')}/{what}/"
-        if not self._organization:
-            text = "`organization` is not set, and SENTRY_DSN does not tell it"
-            raise _FailedError(self._endpoint.fault(FaultKind.MALFORMED, text))
+        path = f"/api/0/organizations/{quote(ask.scope.organization, safe='')}/{what}/"
         moment = self._clock.monotonic()
         if (wait := self._not_before.get(what, 0) - moment) > 0:
             raise _FailedError(self._limited(path, wait))
         if ask.until <= moment:
             text = f"no whole answer within {self._timeout / 1000:g} s, all calls together"
             raise _FailedError(self._endpoint.fault(FaultKind.TIMEOUT, text, path))
-        scope = [(name, str(value)) for name, value in self._scope if value]
+        scope = [("project", ask.scope.project), ("environment", ask.scope.environment)]
+        scope = [(name, value) for name, value in scope if value]
         answer = await self._endpoint.get(path, [*params, *scope], deadline=ask.until - moment)
         if isinstance(answer, Fault):
             raise _FailedError(answer)
@@ -265,6 +293,29 @@ class Sentry:
             404: "no such organization for this token; or a server of your own that is too old for this call",
         }
         return self._endpoint.refused(answer, path, hints)
+
+
+def _text(value: Any) -> str | Secret:
+    return value if isinstance(value, Secret) else str(value)  # a project may be written as a number
+
+
+def read_dsn(dsn: str) -> _Scope:
+    """Read where an app reports to: `https://KEY@o1.ingest.de.sentry.io/2` tells server, organization and project.
+
+    The DSN of a server of one's own tells no organization. Raises ValueError; its text holds nothing of the DSN.
+    """
+    try:
+        parts = urlsplit(dsn)
+    except ValueError:
+        parts = urlsplit("")
+    path, _, project = parts.path.rpartition("/")
+    if parts.scheme not in ("http", "https") or not parts.hostname or not (project.isascii() and project.isdigit()):
+        raise ValueError("the DSN cannot be read; it looks like https://KEY@o1.ingest.sentry.io/2")
+    ours = _INGEST.fullmatch(parts.hostname)
+    if ours:
+        return _Scope(f"https://{ours['region'] or ''}sentry.io", ours["organization"], project)
+    _, _, host = parts.netloc.rpartition("@")
+    return _Scope(f"{parts.scheme}://{host}{path}", "", project)
 
 
 # ------------------------------------------------------------------------------------------- reading answers
@@ -325,6 +376,12 @@ def _next_cursor(answer: HttpAnswer) -> str:
 
 def _gauge(name: str, value: Any, at: Millis) -> Sample:
     return Sample(name, NO_LABELS, _number(value), at)
+
+
+def _items(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError
+    return value
 
 
 def _number(value: Any) -> float:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from alerting.errors import StateRefused, StoreError
 from alerting.store.lock import Lock, Mark
-from alerting.store.schema import BUSY, check, connect, create, inspect_file, is_passing, refused, upgrade
+from alerting.store.schema import AFRESH, BUSY, check, connect, create, inspect_file, is_passing, refused, upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +47,9 @@ class Handle:
         if self._connection is not None:
             return
         if not self.may_write:
-            self._open_to_read()
+            if not Path(self.path).exists():
+                raise StateRefused(f"there is no state at {self.path} yet: `alerting check` or `alerting run` makes it")
+            self._connect()
             return
         mark = self._lock.take()
         try:
@@ -131,7 +134,7 @@ class Handle:
         self._identity = identity(self.path)
         connection = None
         try:
-            connection = connect(self.path, "rw", self._busy)
+            connection = connect(self.path, "rw" if self.may_write else "ro", self._busy)
             self._prepare(connection)
         except BaseException as error:
             if connection is not None:
@@ -145,13 +148,15 @@ class Handle:
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        upgrade(connection, check(connection, self.path))
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA journal_size_limit = 16777216")
-        if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
-            raise refused(self.path, "is on a file system without shared memory", "keep it on a local disk")
-        if self._doubt and connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-            raise StoreError(f"the state {self.path} is busy: what became of the last commit is not known yet")
+        version = check(connection, self.path)
+        if self.may_write:
+            upgrade(connection, version)
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA journal_size_limit = 16777216")
+            if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+                raise refused(self.path, "is on a file system without shared memory", "keep it on a local disk")
+            if self._doubt and connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                raise StoreError(f"the state {self.path} is busy: what became of the last commit is not known yet")
         row = connection.execute("SELECT installation, commits FROM meta").fetchone()
         if row is None:
             raise refused(self.path, "is damaged: it does not say whose it is")
@@ -174,10 +179,8 @@ class Handle:
         """Let go of the handle; what was not committed is rolled back."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            try:
+            with suppress(sqlite3.Error):  # it is closed all the same, and the next one is checked
                 connection.close()
-            except sqlite3.Error:  # it is closed all the same, and the next one is checked
-                return
 
     def _failure(self, verb: str, error: sqlite3.Error) -> StoreError:
         return StoreError(f"the state {self.path} could not be {verb}: {error}")
@@ -189,9 +192,9 @@ class Handle:
         if os.path.lexists(self.path):
             return
         if mark.installation:
-            raise refused(self.path, f"is gone: there was one (installation {mark.installation})")
+            raise refused(self.path, f"is gone: there was one (installation {mark.installation})", self._afresh())
         if os.path.lexists(f"{self.path}-wal"):
-            raise refused(self.path, "is gone, but its -wal file is there")
+            raise refused(self.path, "is gone, but its -wal file is there", self._afresh())
         try:
             create(self.path, os.urandom(8).hex())
         except OSError as error:
@@ -199,6 +202,9 @@ class Handle:
             raise StoreError(f"the state {self.path} could not be made: {reason}") from None
         except sqlite3.Error as error:
             raise self._failure("made", error) from None
+
+    def _afresh(self) -> str:
+        return f"put it back, or remove {self.path}-wal and {self._lock.path} to start afresh ({AFRESH})"
 
     def _compare(self, mark: Mark) -> None:
         """Refuse a file that is not the newest of this installation."""
@@ -210,23 +216,6 @@ class Handle:
             lost = mark.commits - self._commits
             what = f"lacks the last {lost} commits: it is an old copy, or its -wal file is gone"
             raise refused(self.path, what, remedy)
-
-    def _open_to_read(self) -> None:
-        if not Path(self.path).exists():
-            raise StateRefused(f"there is no state at {self.path} yet: `alerting check` or `alerting run` makes it")
-        inspect_file(self.path)
-        self._identity = identity(self.path)
-        try:
-            self._connection = connect(self.path, "ro", self._busy)
-            check(self._connection, self.path)
-        except sqlite3.Error as error:
-            self._drop()
-            if is_passing(error):
-                raise self._failure("read", error) from None
-            raise refused(self.path, f"is damaged ({error})") from None
-        except BaseException:
-            self._drop()
-            raise
 
 
 def identity(path: str) -> tuple[int, int] | None:

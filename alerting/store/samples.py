@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from alerting.model import Kind, Labels, Sample
-from alerting.store.records import dump, printable
+from alerting.store.records import UNREADABLE, dump, printable
 from alerting.store.schema import COMPANIONS, connect, is_passing
 from alerting.store.sqlite import file_of
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Sequence
 
     from alerting.model import Millis, Value
@@ -56,6 +56,7 @@ class FileSamples:
 
     def __init__(self, path: str, blocking: Blocking | None = None, deadline: Millis = DEADLINE) -> None:
         self.trouble = ""
+        self._lost = ""  # said once more with the next write that works, so that somebody hears it
         self._path = path
         self._blocking = blocking
         self._deadline = deadline
@@ -81,7 +82,7 @@ class FileSamples:
         try:
             return await self._blocking(work, self._deadline)
         except TimeoutError:
-            self.trouble = f"samples are not kept: {self._path} gave no answer in {self._deadline / 1000:g} s"
+            self.trouble = f"{self._path} gave no answer in {self._deadline / 1000:g} s"
             return None
 
     def _guarded(self, work: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
@@ -90,21 +91,17 @@ class FileSamples:
             result = work(self._connection or self._connect())
         except sqlite3.Error as error:
             self._drop()
-            self.trouble = f"samples are not kept: {self._path}: {error}"
+            self.trouble = f"{self._path}: {error}"
             if not is_passing(error):
                 self._put_aside(str(error))
-        except (
-            ValueError,
-            TypeError,
-            OverflowError,
-            OSError,
-        ) as error:  # rows that are not what was written; no room for a file
+        except OSError as error:
             self._drop()
-            self.trouble = f"samples are not kept: {self._path}: {type(error).__name__}"
-            if not isinstance(error, OSError):
-                self._put_aside("rows that cannot be read")
+            self.trouble = f"{self._path}: {os.strerror(error.errno or 0)}"
+        except (*UNREADABLE, OverflowError):
+            self._drop()
+            self._put_aside("it holds rows that cannot be read")
         else:
-            self.trouble = ""
+            self.trouble, self._lost = self._lost, ""
             return result
         return otherwise
 
@@ -171,7 +168,7 @@ class FileSamples:
 
     def _put_aside(self, why: str) -> None:
         """Let a file that cannot be used make room for a new one, made with the next write."""
-        self.trouble = f"the samples kept so far are lost: {self._path} was unusable ({why}) and is begun anew"
+        self.trouble = self._lost = f"{self._path} was unusable ({why}): what it held is lost, it is begun anew"
         with suppress(OSError):
             Path(self._path).replace(f"{self._path}.damaged")
             for end in COMPANIONS:

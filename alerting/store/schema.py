@@ -101,6 +101,8 @@ CREATE INDEX delivery_before ON delivery (receiver, group_key, seq) WHERE settle
 CREATE INDEX delivery_sent ON delivery (receiver, group_key, seq) WHERE state = 'sent';
 CREATE INDEX delivery_state ON delivery (state, settled_at);
 """
+AFRESH = "alerts that are open would then be announced again"
+
 UPGRADES = (TABLES,)  # UPGRADES[n] leads from version n to n + 1
 VERSION = len(UPGRADES)
 
@@ -108,10 +110,10 @@ VERSION = len(UPGRADES)
 def refused(path: str, what: str, remedy: str = "") -> StateRefused:
     """Say that a state file cannot be used, and what to do."""
     otherwise = (
-        "put a good copy in its place, or move it away together with its -wal, -shm and .lock files to start afresh "
-        "(alerts that are open would then be announced again)"
+        "it is left as it is: put a good copy in its place, or move it away together with its -wal, -shm and .lock "
+        f"files to start afresh ({AFRESH})"
     )
-    return StateRefused(f"the state {path} {what}; it is left as it is: {remedy or otherwise}")
+    return StateRefused(f"the state {path} {what}; {remedy or otherwise}")
 
 
 def connect(path: str, mode: str, busy: Millis = BUSY) -> sqlite3.Connection:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 HISTORY: Millis = 30 * 86_400_000  # how long transitions and settled messages are kept
-_PRUNE_EVERY: Millis = 60_000
 DEADLINE: Millis = 30_000  # of one operation in the thread; longer means that the disk hangs
+_PRUNE_EVERY: Millis = 60_000
 
 
 def build(
@@ -134,7 +134,7 @@ class SqliteStore:
     def _commit(self, change: Change) -> None:
         self._handle.ready()
         if self._handle.moved:
-            raise StateMoved("what an earlier commit wrote is on disk, though it had seemed to fail")
+            raise StateMoved("an earlier commit that seemed to fail may be saved: the state is read anew before the next")
         prune = self._pruned_at is None or abs(change.at - self._pruned_at) >= _PRUNE_EVERY
 
         def write(rows: sqlite3.Connection) -> None:

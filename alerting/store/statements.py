@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
-    from alerting.model import Millis, Notice, Receipt
+    from alerting.model import Alert, Millis, Notice, Receipt
     from alerting.ports import Change
 
 DAMAGED = "(this record of the state is damaged)"
@@ -214,50 +214,57 @@ def snapshot(rows: sqlite3.Connection, path: str) -> Snapshot:
     announced: dict[tuple[AlertKey, str], str] = {}
     notices: dict[AlertKey, Notice] = {}
     try:
-        alerts = tuple(read_alert(*row) for row in rows.execute("SELECT * FROM alert"))
-        for rule_id, fingerprint, receiver, group_key, _, record in rows.execute("SELECT * FROM announced ORDER BY at"):
-            notice = read_notice(record)
+        for rule_id, fingerprint, receiver, group_key, _, text in rows.execute("SELECT * FROM announced ORDER BY at"):
+            notice = read_notice(text)
             announced[AlertKey(rule_id, fingerprint), receiver] = group_key
             notices.pop(notice.key, None)  # so that the newest stands last
             notices[notice.key] = notice
     except UNREADABLE:
-        raise refused(path, "is damaged: an alert in it cannot be read") from None
+        raise refused(path, "is damaged: what was announced cannot be read") from None
     kept = rows.execute("SELECT value FROM kept WHERE name = 'good_config'").fetchone()
     return Snapshot(
         rows.execute("SELECT installation FROM meta").fetchone()[0],
-        alerts,
+        _alerts(rows, path),
         dict(rows.execute("SELECT rule_id, at FROM evaluated")),
         announced,
         kept[0] if kept else None,
-        dict(rows.execute("SELECT source, why FROM fault")),
+        _faults(rows),
         tuple(notices.values()),
     )
 
 
 def overview(rows: sqlite3.Connection, path: str, limit: int) -> Overview:
     """Read what `status` shows."""
-    held = snapshot(rows, path)
-    written_at, *totals = rows.execute("SELECT written_at, created, gone_sent, gone_parked FROM meta").fetchone()
-    counts = {"created": totals[0], **{state.value: 0 for state in DeliveryState}}
+    meta = "SELECT installation, written_at, created, gone_sent, gone_parked FROM meta"
+    installation, written_at, created, gone_sent, gone_parked = rows.execute(meta).fetchone()
+    counts = {"created": created, **{state.value: 0 for state in DeliveryState}}
     counts.update(rows.execute("SELECT state, count(*) FROM delivery GROUP BY state"))
-    counts["sent"] += totals[1]
-    counts["parked"] += totals[2]
+    counts["sent"] += gone_sent
+    counts["parked"] += gone_parked
     unsent = rows.execute(f"{_DELIVERY} WHERE state <> 'sent' ORDER BY seq LIMIT ?", (limit,)).fetchall()
-    sent = rows.execute(
-        f"{_DELIVERY} WHERE state = 'sent' ORDER BY settled_at DESC, seq DESC LIMIT ?", (limit - len(unsent),)
-    )
-    transitions = rows.execute(
-        "SELECT rule_id, fingerprint, at, record FROM transition ORDER BY seq DESC LIMIT ?", (limit,)
-    )
+    newest = f"{_DELIVERY} WHERE state = 'sent' ORDER BY settled_at DESC, seq DESC LIMIT ?"
+    sent = rows.execute(newest, (limit - len(unsent),))
+    moves = "SELECT rule_id, fingerprint, at, record FROM transition ORDER BY seq DESC LIMIT ?"
     return Overview(
-        held.installation,
-        held.alerts,
+        installation,
+        _alerts(rows, path),
         tuple(read_delivery(row) for row in (*unsent, *sent)),
-        tuple(_read_transition(row) for row in transitions),
+        tuple(_read_transition(row) for row in rows.execute(moves, (limit,))),
         counts,
-        held.faults,
+        _faults(rows),
         written_at,
     )
+
+
+def _alerts(rows: sqlite3.Connection, path: str) -> tuple[Alert, ...]:
+    try:
+        return tuple(read_alert(*row) for row in rows.execute("SELECT rule_id, fingerprint, record FROM alert"))
+    except UNREADABLE:
+        raise refused(path, "is damaged: an alert in it cannot be read") from None
+
+
+def _faults(rows: sqlite3.Connection) -> dict[str, str]:
+    return dict(rows.execute("SELECT source, why FROM fault"))
 
 
 def read_delivery(row: Any) -> Delivery:

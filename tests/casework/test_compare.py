@@ -42,7 +42,16 @@ def test_two_values_are_the_same_within_a_millionth(one, other, same):
     assert (same_value(one, other), same_value(other, one)) == (same, same)
 
 
-WRITTEN = [(1.0, "1"), (-3.0, "-3"), (0.1, "0.1"), (1e20, "1e+20"), (math.inf, "Inf"), (-math.inf, "-Inf"), (math.nan, "NaN"), ("ok", "'ok'")]  # fmt: skip
+WRITTEN = [
+    (1.0, "1"),
+    (-3.0, "-3"),
+    (0.1, "0.1"),
+    (1e20, "1e+20"),
+    (math.inf, "Inf"),
+    (-math.inf, "-Inf"),
+    (math.nan, "NaN"),
+    ("ok", "'ok'"),
+]
 
 
 @pytest.mark.parametrize(("value", "text"), WRITTEN)

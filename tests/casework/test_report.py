@@ -42,7 +42,7 @@ def test_people_read_what_failed_and_one_line_for_all():
         "  a.test.yaml:3:5: Down at 5m\n"
         "    missing     {}\n"
         "    the rule    up == 0 \x00\n"
-        "1 of 5 checks failed, 2 tests in 1 file\n"
+        "1 of 5 checks failed, 2 tests in 1 file"
     )
 
 

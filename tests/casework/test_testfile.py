@@ -80,34 +80,74 @@ def test_a_file_is_read_whole(tmp_path):
 BAD = [
     ("unknown key", "tests: []\nrule_file: [a]\n", "2:1: unknown key 'rule_file', did you mean rule_files?"),
     ("no tests", "rule_files: [a.yaml]\n", "1:1: key 'tests' is missing"),
-    ("a list", "- tests: []\n", "1:1: must be a mapping, not a list"),
+    ("a list", "- tests: []\n", "1:1: what stands here must be a mapping"),
     ("empty", "# nothing\n", ": holds nothing"),
     ("two documents", "tests: []\n---\ntests: []\n", "3:1: a test file is one document"),
     ("not YAML", "tests: [\n", "2:1: is not YAML"),
     ("unknown key in a test", "tests:\n- intervall: 1m\n", "2:3: unknown key 'intervall', did you mean interval?"),
-    ("histograms", "tests:\n- promql_expr_test:\n  - expr: x\n    eval_time: 1m\n    exp_samples: [{histogram: '{{}}'}]\n", "5:20: unknown key 'histogram'"),
+    (
+        "histograms",
+        "tests:\n- promql_expr_test:\n  - expr: x\n    eval_time: 1m\n    exp_samples: [{histogram: '{{}}'}]\n",
+        "5:20: key 'histogram' is a native histogram: only numbers are compared, so write the classic buckets",
+    ),
     ("bad eval_time", "tests:\n- alert_rule_test: [{eval_time: soon, alertname: A}]\n", "2:33: 'soon' is no duration"),
     ("eval_time without unit", "tests:\n- alert_rule_test: [{eval_time: 5, alertname: A}]\n", "2:33: 5 has no unit"),
     ("no alertname", "tests:\n- alert_rule_test: [{eval_time: 5m}]\n", "2:21: key 'alertname' is missing"),
     ("interval of nothing", "tests:\n- interval: 0s\n", "2:13: interval must be longer than nothing"),
-    ("evaluation of nothing", "evaluation_interval: 0\ntests: []\n", "1:22: evaluation_interval must be longer than nothing"),
+    (
+        "evaluation of nothing",
+        "evaluation_interval: 0\ntests: []\n",
+        "1:22: evaluation_interval must be longer than nothing",
+    ),
     ("bad series", "tests:\n- input_series: [{series: 'up{job=~\"a\"}', values: '1'}]\n", "2:35: '=' was expected"),
     ("no name", "tests:\n- input_series: [{series: '{a=\"b\"}', values: '1'}]\n", "2:27: a series needs a name"),
-    ("bad values", "tests:\n- input_series: [{series: up, values: 1 2 x3}]\n", "2:43: a number, `_`, `stale` or a text in quotes was expected"),
-    ("bad values in a fold", "tests:\n- input_series:\n  - series: up\n    values: >-\n      1\n      2 y\n", "4:13: a number, `_`, `stale` or a text in quotes was expected (character 5 of the text)"),
-    ("series twice", "tests:\n- input_series: [{series: up, values: 1}, {series: 'up{}', values: 1}]\n", "2:52: this series stands here twice"),
+    (
+        "bad values",
+        "tests:\n- input_series: [{series: up, values: 1 2 x3}]\n",
+        "2:43: a number, `_`, `stale` or a text in quotes was expected",
+    ),
+    (
+        "bad values in a fold",
+        "tests:\n- input_series:\n  - series: up\n    values: >-\n      1\n      2 y\n",
+        "4:13: a number, `_`, `stale` or a text in quotes was expected (character 5 of the text)",
+    ),
+    (
+        "series twice",
+        "tests:\n- input_series: [{series: up, values: 1}, {series: 'up{}', values: 1}]\n",
+        "2:52: this series stands here twice",
+    ),
     ("no values", "tests:\n- input_series: [{series: up}]\n", "2:18: key 'values' is missing"),
     ("group twice", "group_eval_order: [a, a]\ntests: []\n", "1:19: a group is named twice"),
     ("tests as rules", "rule_files: [a.test.yaml]\ntests: []\n", "1:14: this names tests, not rules"),
     ("bad start", "tests:\n- start_timestamp: yesterday\n", "2:20: 'yesterday' is no time"),
-    ("unknown without faults", "tests:\n- alert_rule_test: [{eval_time: 1m, alertname: A, exp_unknown: x}]\n", "2:51: nothing is unknown in a test without `faults`"),
+    (
+        "unknown without faults",
+        "tests:\n- alert_rule_test: [{eval_time: 1m, alertname: A, exp_unknown: x}]\n",
+        "2:51: nothing is unknown in a test without `faults`",
+    ),
     ("fault of nothing", "tests:\n- faults: [{from: 1m}]\n", "2:12: either 'source' or 'series' must be given"),
-    ("fault of a metric", "tests:\n- faults: [{series: 'up{}'}]\n", "2:21: only labels stand here: a page fails as a whole"),
+    (
+        "fault of a metric",
+        "tests:\n- faults: [{series: 'up{}'}]\n",
+        "2:21: only labels stand here: a page fails as a whole",
+    ),
     ("fault backwards", "tests:\n- faults: [{source: a, from: 2m, to: 1m}]\n", "2:38: `to` must be later than `from`"),
-    ("bad labels", "tests:\n- promql_expr_test: [{expr: x, eval_time: 1m, exp_samples: [{labels: 'a b', value: 1}]}]\n", "2:73: the end of the series was expected here"),
-    ("too long", "evaluation_interval: 1ms\ntests:\n- alert_rule_test: [{eval_time: 1d, alertname: A}]\n", "3:3: more than 1,000,000 evaluations"),
-    ("too many readings", "tests:\n- interval: 1ms\n  faults: []\n  alert_rule_test: [{eval_time: 1d, alertname: A}]\n", "2:3: more than 1,000,000 readings"),
-]  # fmt: skip
+    (
+        "bad labels",
+        "tests:\n- promql_expr_test: [{expr: x, eval_time: 1m, exp_samples: [{labels: 'a b', value: 1}]}]\n",
+        "2:73: the end of the series was expected here",
+    ),
+    (
+        "too long",
+        "rule_files: [a]\nevaluation_interval: 1ms\ntests:\n- promql_expr_test: [{eval_time: 1d, expr: a}]\n",
+        "4:3: more than 1,000,000 evaluations",
+    ),
+    (
+        "too many readings",
+        "tests:\n- interval: 1ms\n  faults: []\n  alert_rule_test: [{eval_time: 1d, alertname: A}]\n",
+        "2:3: more than 1,000,000 readings",
+    ),
+]
 
 
 @pytest.mark.parametrize(("text", "message"), [each[1:] for each in BAD], ids=[each[0] for each in BAD])

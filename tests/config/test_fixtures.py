@@ -18,6 +18,7 @@ SETTINGS = sorted((FIXTURES / "settings").glob("*.yaml"))
 
 
 def by_name(path: Path) -> str:
+    """Name a case by its file."""
     return path.name
 
 
@@ -27,7 +28,7 @@ def test_each_rule_file_has_the_problems_that_its_first_comments_say(path: Path)
     began = perf_counter()
     found = rule_problems(path)
     assert perf_counter() - began < 1
-    assert found == ([] if path.name.endswith(".good.yaml") else expected(path))
+    assert_said(found, [] if path.name.endswith(".good.yaml") else expected(path))
 
 
 @pytest.mark.parametrize("path", SETTINGS, ids=by_name)
@@ -40,7 +41,13 @@ def test_each_settings_file_has_the_problems_that_its_first_comments_say(path: P
     if path.name == "as-printed.good.yaml":
         said = [each for each in found if "is not set" in each]  # its four variables; nothing else
         assert len(said) == 4
-    assert found == said
+    assert_said(found, said)
+
+
+def assert_said(found: list[str], said: list[str]) -> None:
+    """Each problem begins as its comment says (those of conditions are given in part), and there are no others."""
+    assert len(found) == len(said), found
+    assert [each[: len(begin)] for each, begin in zip(found, said, strict=True)] == said
 
 
 def test_every_bad_fixture_expects_something() -> None:

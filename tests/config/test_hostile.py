@@ -96,21 +96,33 @@ def hostile() -> dict[str, bytes]:
 
 
 CHECK = """
-import json, resource, sys, time
-from alerting.config import documents, drafts
+import json, os, resource, time
+from alerting.config import complaints, documents, drafts
 from tests.config.test_hostile import hostile
 
 documents.parse(b"a: [1, {b: c}]", "warm.yaml")
-told = {}
-for name, data in hostile().items():
+
+def check(data):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    began = time.perf_counter()
     file = documents.parse(data, "x.yaml")
     reader = drafts.Reader(30_000)
     rules = len(list(reader.read(file, "x.yaml")))
-    took = time.perf_counter() - began
     peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
-    told[name] = (took, peak, rules, [str(each).splitlines()[0][:300] for each in reader.problems[:3]])
+    return time.process_time(), peak, rules, [str(each).splitlines()[0][:300] for each in reader.problems[:3]]
+
+documents.parse(b"a: [1, {b: c}]", "warm.yaml")
+complaints.complaints({}, "rules")
+told = {}
+for name, data in hostile().items():  # each in a process of its own, so that its memory can be told
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(theirs, json.dumps(check(data)).encode())
+        os._exit(0)
+    os.close(theirs)
+    with open(ours, "rb") as answer:
+        told[name] = json.loads(answer.read())
+    os.waitpid(child, 0)
 print(json.dumps(told))
 """
 
@@ -138,7 +150,7 @@ def test_each_hostile_text_is_refused_with_a_message(results: dict[str, tuple[fl
 
 
 def test_no_hostile_text_takes_more_than_a_second(results: dict[str, tuple[float, int, int, list[str]]]) -> None:
-    """From the bytes to the message."""
+    """From the bytes to the message, in processor time: other tests may run beside."""
     assert {name: took for name, (took, *_) in results.items() if took > 1} == {}
 
 

@@ -95,10 +95,13 @@ SAME = [
         "0s 1s 1m 0s 1h 0m 0s",
     ),
     (
-        '{{ humanizeDuration 86423.5 }} {{ humanizeDuration -1 }} {{ humanizeDuration .1 }} {{ "43200" | humanizeDuration }}',
-        "1d 0h 0m 23s -1s 100ms 12h 0m 0s",
+        '{{ humanizeDuration 86423.5 }} {{ humanizeDuration -1 }} {{ "43200" | humanizeDuration }}',
+        "1d 0h 0m 23s -1s 12h 0m 0s",
     ),
-    ("{{ humanizeDuration 12.3456 }} {{ humanizeDuration -3700 }}", "12.35s -1h 1m 40s"),
+    (
+        "{{ humanizeDuration 12.3456 }} {{ humanizeDuration .1 }} {{ humanizeDuration -3700 }}",
+        "12.35s 100ms -1h 1m 40s",
+    ),
     ("{{ humanizePercentage 0.1234567 }} {{ humanizePercentage -0.22 }}", "12.35% -22%"),
     (
         '{{ humanizeTimestamp 1435065584.128 }} {{ humanizeTimestamp 0 }} {{ humanizeTimestamp "1435065584.1" }}',
@@ -274,7 +277,10 @@ FAILING = [
     ("{{ .Nope }}", "there is no .Nope; a template has .Labels, .ExternalLabels, .ExternalURL, .Value, .Why"),
     ("{{ $labels.instance.x }}", "a string has no field x"),
     ("{{ $labels.instance.__class__ }}", "a string has no field __class__"),
-    ("{{ .__class__.__mro__ }}", "there is no .__class__; a template has .Labels, .ExternalLabels, .ExternalURL, .Value, .Why"),
+    (
+        "{{ .__class__.__mro__ }}",
+        "there is no .__class__; a template has .Labels, .ExternalLabels, .ExternalURL, .Value, .Why",
+    ),
     ("{{ $value.real }}", "a float64 has no field real"),
     ('{{ (query "m" | first).labels }}', "a template.sample has no field labels"),
     ('{{ (query "m").append }}', "a template.queryResult has no field append"),
@@ -306,14 +312,20 @@ FAILING = [
     ('{{ printf "%.99999999f" 1.0 }}', "printf: a width or precision over 1,000"),
     ('{{ printf "%*d" 99999999 1 }}', "printf: a width or precision over 1,000"),
     ('{{ $x := "aaaaaaaaaaaaaaaa" }}' + "{{ $x = print $x $x }}" * 20, "print: the text grows over 65,536 characters"),
-    ('{{ $x := "aaaaaaaaaaaaaaaa" }}' + '{{ $x = printf "%s%s" $x $x }}' * 20, "printf: the text grows over 65,536 characters"),
+    (
+        '{{ $x := "aaaaaaaaaaaaaaaa" }}' + '{{ $x = printf "%s%s" $x $x }}' * 20,
+        "printf: the text grows over 65,536 characters",
+    ),
     (
         '{{ $x := "aaaaaaaaaaaaaaaa" }}' + '{{ $x = reReplaceAll "a" "aa" $x }}' * 20,
         "reReplaceAll: the text grows over 65,536 characters",
     ),
-    ('{{ define "x" }}{{ template "x" }}{{ end }}{{ template "x" }}', "templates include each other deeper than 50 levels"),
+    (
+        '{{ define "x" }}{{ template "x" }}{{ end }}{{ template "x" }}',
+        "templates include each other deeper than 50 levels",
+    ),
     ('{{ match "(" "x" }}', "match: missing ): (?s:(?-s:())"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("text", "message"), FAILING, ids=[text[:40] for text, _ in FAILING])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TOKEN = "xoxb-fake-bot-token"
 HOOK = "/services/T00000000/B00000000/fake-webhook-secret"
-CHANNELS = {"#ops": "C0000OPS", "ops": "C0000OPS", "#other": "C000OTHER"}
+CHANNELS = {"#ops": "C00000OPS", "ops": "C00000OPS", "#other": "C000OTHER"}
 _COLOUR = re.compile(r"good|warning|danger|#[0-9a-fA-F]{6}")
 _MENTION = re.compile(r"<[^<>]*>")
 

@@ -54,7 +54,7 @@ def anything(rng: random.Random, longest: int = 4000) -> str:
 
 def generated(seed: int) -> Notification:
     """A message about one to 300 alerts whose texts may be anything."""
-    rng = random.Random(seed)  # noqa: S311  the seed is the point
+    rng = random.Random(seed)
     count = rng.choice((1, 1, 1, 2, 5, 20, 50, 300))
     longest = 4000 if count < 5 else 60
 
@@ -106,7 +106,7 @@ def check_pagerduty(notification: Notification, seed: int) -> None:
     event = {"event_action": "resolve", "dedup_key": key, "routing_key": fake_pagerduty.ROUTING_KEY}
     if notification.firing:
         event |= {"event_action": "trigger", **pagerduty.trigger(notification, "web-1", "error", "")}
-        assert event["payload"]["summary"].startswith(f"Rule{seed} "[:1024]) or notification.resolved
+        assert event["payload"]["summary"].startswith(f"Rule{seed} ")
         assert event["links"][0]["href"].startswith("https://runbooks.example.org/")
     body = json.dumps(event).encode()
     json.dumps(event, ensure_ascii=False).encode()

@@ -235,7 +235,7 @@ DAMAGES = 100
 
 def damaged() -> list[bytes]:
     """Whole answers of an app, each cut or changed somewhere (seeded)."""
-    chance = random.Random(45)  # noqa: S311  a fixed sequence
+    chance = random.Random(45)
     body = b'{"status":"ok","database":{"status":"ok","latency":4},"list":[{"name":"a","v":1}]}'
     answers = []
     for number in range(DAMAGES):

@@ -132,7 +132,7 @@ def test_what_is_not_the_newest_state_is_refused_f14_f16(folder, damage, words) 
     message = str(refusal.value)
     assert words in message
     assert str(path) in message
-    assert "left as it is: " in message
+    assert message.partition("; ")[2], "it does not say what to do"
     with pytest.raises(StateRefused):  # the first refusal mended nothing in silence
         opened(folder)
 
@@ -190,7 +190,7 @@ def test_no_mutation_of_a_real_file_is_taken_for_a_fresh_start_f14(real, tmp_pat
     for seed in range(block * 100, block * 100 + 100):
         folder = tmp_path / str(seed)
         shutil.copytree(real[0], folder)
-        harm = mutate(random.Random(seed), folder)  # noqa: S311  a seed, to repeat it
+        harm = mutate(random.Random(seed), folder)
         snapshot, message = None, ""
         try:
             snapshot = opened(folder)

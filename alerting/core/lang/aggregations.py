@@ -85,7 +85,7 @@ def simple(op: str, of: VectorOf, param: ScalarOf | None, grouping: Grouping) ->
         if param and m.unknown(mark):
             return []
         vector = of(m, t)
-        m.spend(len(vector))
+        m.spend(4 * len(vector))
         groups = grouping.groups(vector)
         if len(m.gaps) > mark:
             grouping.hide(m, mark, groups)
@@ -156,7 +156,7 @@ def count_values(label: str, of: VectorOf, labels: Sequence[str], *, without: bo
                 marked.append((series, value, text, False))
             else:
                 marked.append((series.merged({label: text}), value, name, dropped))
-        m.spend(len(marked))
+        m.spend(16 * len(marked))
         groups = grouping.groups(marked)
         if len(m.gaps) > mark:
             m.gaps[mark:] = [gap._replace(labels=gap.labels.without((label,))) for gap in m.gaps[mark:]]

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     from alerting.core.lang.tree import Binary
     from alerting.core.lang.values import Entry, Moment, ScalarOf, Vector, VectorOf
-    from alerting.model import Millis, Value
-    from alerting.ports import Patterns
+    from alerting.model import Millis, Patterns, Value
 
     Test = Callable[[Value], bool]
     Operate = Callable[[float, float], float]

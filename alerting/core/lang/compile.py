@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from alerting.core.lang.values import Moment, RangesOf, ScalarOf, Stretch, Vector, VectorOf
-    from alerting.model import Millis
-    from alerting.ports import Patterns
+    from alerting.model import Millis, Patterns
 
 
 class Compiled(NamedTuple):
@@ -181,7 +180,7 @@ class Compiler:
 
 def over(function: over_time.OverTime, ranges: RangesOf, params: list[ScalarOf], name: str) -> VectorOf:
     """Make a function of stretches of time. Where it has no answer because we fetched too seldom: a gap."""
-    compute, least, keeps = function
+    compute, least, keeps, dear = function
     subject = "buckets" if name == "peak" else "samples"
 
     def run(m: Moment, t: Millis) -> Vector:
@@ -191,6 +190,9 @@ def over(function: over_time.OverTime, ranges: RangesOf, params: list[ScalarOf],
             return []
         stretches, start, end, shortage = ranges(m, t)
         span = over_time.Span(start, end, t, numbers, m.since)
+        m.spend(8 * len(stretches))
+        if dear:
+            m.spend(int(dear * sum([stretch.high - stretch.low for stretch in stretches])))
         found: Vector = []
         for stretch in stretches:
             try:

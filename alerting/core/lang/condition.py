@@ -35,12 +35,12 @@ if TYPE_CHECKING:
     from alerting.core.samples import Samples
     from alerting.core.selection import Selection
     from alerting.errors import Diagnostic
-    from alerting.model import Labels, Millis, Need, Value, Why
-    from alerting.ports import Patterns
+    from alerting.model import Labels, Millis, Need, Patterns, Value, Why
 
 Outcome: TypeAlias = "float | str | Sequence[tuple[Labels, Value]]"
 
 _INTERVAL = 30_000
+_LOOKBACK = 300_000
 
 
 class Found:
@@ -231,21 +231,25 @@ def compile_condition(
     *,
     dialect: Dialect = "native",
     interval: Millis = _INTERVAL,
+    lookback: Millis = _LOOKBACK,
 ) -> tuple[CompiledCondition, tuple[Diagnostic, ...]]:
     """Compile a condition; the warnings ride along. Raises ConditionError with everything that is wrong.
 
-    `interval` is the rule's own: the step of a subquery that names none.
+    `interval` is the rule's own: the step of a subquery that names none. `lookback` is for how long a sample
+    holds; what looks back needs samples that are older by it.
     """
     settled = settle(parse(text, dialect=dialect), names, dialect=dialect, text=text, patterns=patterns)
     node = settled.node
     origin = (names, patterns, dialect, interval)
     shape = _shape(node)
     if shape is not None:
-        threshold = Threshold(text, origin, _shared(settled.needs), settled.unit, shape)
-        return threshold, settled.diagnostics
+        return Threshold(text, origin, _shared(settled.needs), settled.unit, shape), settled.diagnostics
     run = Compiler(patterns, interval).compile(node)
-    needs = _shared(tuple(dict.fromkeys((*settled.needs, *needs_of(with_buckets(node))))))
-    return CompiledCondition(text, origin, needs, settled.unit, run), settled.diagnostics
+    needs = tuple(
+        need._replace(window=need.window + lookback) if need.window else need
+        for need in dict.fromkeys((*settled.needs, *needs_of(with_buckets(node))))
+    )
+    return CompiledCondition(text, origin, _shared(needs), settled.unit, run), settled.diagnostics
 
 
 def evaluate_expression(condition: CompiledCondition, samples: Samples, now: Millis) -> Outcome:

@@ -42,7 +42,7 @@ class Facts(NamedTuple):
 
 SCALAR = Facts("scalar", value=NUMBERS, may=_NO_LABELS)
 STRING = Facts("string", value=TEXTS)
-UNKNOWN = Facts("vector")
+UNKNOWN = Facts("vector")  # of what was already refused: one mistake is not reported twice
 
 
 def of_metric(metric: Metric, selector: Selector, names: Names) -> Facts:

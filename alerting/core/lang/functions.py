@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from alerting.core.lang.values import Entry, Moment, ScalarOf, Vector, VectorOf
-    from alerting.model import Millis
-    from alerting.ports import Pattern
+    from alerting.model import Millis, Pattern
 
     OfNumber = Callable[..., float]
 
@@ -196,7 +195,7 @@ def label_replace(of: VectorOf, target: str, template: str, source: str, pattern
         mark = len(m.gaps)
         found = []
         entries = of(m, t)
-        m.spend(len(entries))
+        m.spend(16 * len(entries))
         for entry in entries:
             value = pattern.expand(label_of(entry, source), template)
             found.append(entry if value is None else _with_label(entry, target, value))
@@ -213,7 +212,7 @@ def label_join(of: VectorOf, target: str, separator: str, sources: Sequence[str]
     def run(m: Moment, t: Millis) -> Vector:
         mark = len(m.gaps)
         entries = of(m, t)
-        m.spend(len(entries))
+        m.spend(16 * len(entries))
         found = [
             _with_label(entry, target, separator.join(label_of(entry, source) for source in sources))
             for entry in entries

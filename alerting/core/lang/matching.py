@@ -53,6 +53,7 @@ def and_(left: VectorOf, right: VectorOf, keys: Keys) -> VectorOf:
         if not ours and middle == mark:
             return ours
         theirs = right(m, t)
+        m.spend(2 * (len(ours) + len(theirs)))
         there = {keys.of(entry) for entry in theirs}
         found = [entry for entry in ours if keys.of(entry) in there] if there else []
         if len(m.gaps) > mark:
@@ -84,6 +85,7 @@ def or_(left: VectorOf, right: VectorOf, keys: Keys) -> VectorOf:
         ours, theirs = left(m, t), right(m, t)
         if not ours or not theirs:
             return ours or theirs
+        m.spend(2 * (len(ours) + len(theirs)))
         there = {keys.of(entry) for entry in ours}
         return [*ours, *(entry for entry in theirs if keys.of(entry) not in there)]
 
@@ -99,6 +101,7 @@ def unless(left: VectorOf, right: VectorOf, keys: Keys) -> VectorOf:
         if not ours:
             return ours
         theirs = [] if m.wide else right(m, t)  # judging: what the left looks at is what counts
+        m.spend(2 * (len(ours) + len(theirs)))
         there = {keys.of(entry) for entry in theirs}
         found = [entry for entry in ours if keys.of(entry) not in there] if there else ours
         if len(m.gaps) > middle:
@@ -139,14 +142,20 @@ def paired(
             m.gaps[mark:] = [_hidden(gap, keys, group, include) for gap in m.gaps[mark:]]
         if not lefts or not rights:
             return []
+        m.spend(4 * (len(lefts) + len(rights)))
         many, ones = (rights, lefts) if group == "right" else (lefts, rights)
         partners = _partners(ones, keys, "left" if group == "right" else "right")
         found: Vector = []
         seen: set[object] = set()
         for entry in many:
-            partner = partners.get(keys.of(entry))
+            key = keys.of(entry)
+            partner = partners.get(key)
             if partner is None:
                 continue
+            if not group:  # an error even where the comparison would have filtered one of the two
+                if key in seen:
+                    raise EvaluationError(_TWICE)
+                seen.add(key)
             first, second = (partner, entry) if group == "right" else (entry, partner)
             try:
                 value = operate(first[1], second[1])
@@ -160,10 +169,10 @@ def paired(
                     continue
                 value = first[1]
             labels, name = result(entry, partner)
-            identity = (labels, name) if group else keys.of(entry)
-            if identity in seen:
-                raise EvaluationError(_TWICE_GROUPED if group else _TWICE)
-            seen.add(identity)
+            if group:
+                if (labels, name) in seen:
+                    raise EvaluationError(_TWICE_GROUPED)
+                seen.add((labels, name))
             found.append((labels, value, name, drops or entry[3]))
         return found
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from alerting.core.lang.facts import UNKNOWN
 from alerting.core.lang.tree import Number, Paren, Unary
 from alerting.core.lang.units import SHARE, SIZE, TIME, convert, dimension, format_literal
 from alerting.model import SHARED
@@ -62,7 +63,7 @@ def measured(checker: Checker, node: Node, against: Facts, other: Node) -> Node:
 def _default(checker: Checker, node: Number, against: Facts, other: Node) -> str:
     """Choose a unit where none is known; note an error and give "" where that would be a guess."""
     written = dimension(node.unit)
-    if written == TIME or (checker.names.open and against.type == "vector"):
+    if written == TIME or against is UNKNOWN or (checker.names.open and against.type == "vector"):
         return _BASES[written]
     metric = against.metric
     if metric is None or not metric.name:

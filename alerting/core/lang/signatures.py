@@ -55,6 +55,7 @@ FUNCTIONS: dict[str, Signature] = {
     "label_replace": Signature(("vector", "string", "string", "string", "string"), unit=KEEPS, texts=True),
     "label_join": Signature(("vector", "string", "string", "string"), optional=-1, unit=KEEPS, texts=True),
     "histogram_quantile": Signature(("scalar", "vector"), unit=BUCKET),
+    "histogram_fraction": Signature(("scalar", "scalar", "vector")),
     **_each(
         "days_in_month day_of_month day_of_week day_of_year hour minute month year", Signature(("vector",), optional=1)
     ),
@@ -116,7 +117,7 @@ def _refused(names: str, why: str) -> dict[str, str]:
 
 
 REFUSED: dict[str, str] = {
-    **_refused("histogram_avg histogram_count histogram_sum histogram_fraction", _NATIVE_HISTOGRAM),
+    **_refused("histogram_avg histogram_count histogram_sum", _NATIVE_HISTOGRAM),
     **_refused("histogram_stddev histogram_stdvar", _NATIVE_HISTOGRAM),
     **_refused("histogram_quantiles double_exponential_smoothing first_over_time info integral", _EXPERIMENTAL),
     **_refused("mad_over_time range start end step sort_by_label sort_by_label_desc", _EXPERIMENTAL),

@@ -102,6 +102,8 @@ def format_value(value: float | str, unit: str = "") -> str:
     if known is None:
         return _digits(value)
     base = convert(value, unit, {TIME: "s", SIZE: "bytes", SHARE: "percent"}[known.dimension])
+    if not isfinite(base):  # only the unit made it too large
+        return f"{_digits(value)} {unit}"
     if known.dimension == SHARE:
         return f"{_digits(base)}%"
     text = _duration(base) if known.dimension == TIME else _size(base)
@@ -137,6 +139,8 @@ def _duration(seconds: float) -> str:
     if size < 1:
         return f"{_digits(seconds * 1000)} ms"
     if size < 120:  # noqa: PLR2004  90 s reads better than 1 m 30 s
+        return f"{_digits(seconds)} s"
+    if size >= 1e12:  # noqa: PLR2004  30,000 years: no duration at all
         return f"{_digits(seconds)} s"
     rest = round(size)
     parts: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
+from math import isnan
 from typing import Any
 
 from hypothesis import strategies as st
@@ -36,10 +37,8 @@ def _matchers(draw: Any) -> str:
 @st.composite
 def _selectors(draw: Any) -> str:
     name = draw(st.sampled_from([*NAMES, *PATHS]))
-    text = draw(
-        st.sampled_from([name, name + draw(_matchers()), '{"odd.name", job="x"}', '{job=~"a.+"}', '{__name__="on"}'])
-    )
-    return text
+    bare = ['{"odd.name", job="x"}', '{job=~"a.+"}', '{__name__="on"}']
+    return str(draw(st.sampled_from([name, name + draw(_matchers()), *bare])))
 
 
 @st.composite
@@ -108,4 +107,4 @@ def without_places(node: Any) -> Any:
         return type(node).__name__, *parts
     if isinstance(node, tuple):
         return tuple(without_places(each) for each in node)
-    return "NaN" if node != node else node
+    return "NaN" if isinstance(node, float) and isnan(node) else node

@@ -17,12 +17,21 @@ HEALTH = SourceNames(
     "health",
     closed=False,
     metrics=metrics(
-        "health_check", ("up", "gauge", ""), ("status_code", "gauge", ""), ("response_time", "gauge", "s"), ("mode", "state", "")
+        "health_check",
+        ("up", "gauge", ""),
+        ("status_code", "gauge", ""),
+        ("response_time", "gauge", "s"),
+        ("mode", "state", ""),
     ),
     units={"database.latency": "ms", "memory.used": "MiB"},
 )
 PAGE = SourceNames(
-    "metrics", SHARED, "prometheus", closed=False, metrics=metrics(SHARED, ("up", "gauge", "", "job", "instance")), units={"lag_p50": "ms"}
+    "metrics",
+    SHARED,
+    "prometheus",
+    closed=False,
+    metrics=metrics(SHARED, ("up", "gauge", "", "job", "instance")),
+    units={"lag_p50": "ms"},
 )
 SENTRY = SourceNames(
     "sentry",

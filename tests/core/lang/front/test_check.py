@@ -94,8 +94,8 @@ def test_the_four_rules_of_the_mission(text: str, printed: str, unit: str, needs
         ("a_seconds * on (x) group_left b_info > 500ms", 0.5, "s"),
         ("rate(x_seconds_sum[5m]) / rate(x_seconds_count[5m]) > 500ms", 0.5, ""),
         ("scalar(x_bytes) > bool 1KiB", 1024, ""),
-        ("x_bytes or y_bytes > 1KiB" if False else "(x_bytes or y_bytes) > 1KiB", 1024, "bytes"),
-        ("x_bytes[1h:] > 0" if False else "max_over_time(x_bytes[1h:]) > 1KiB", 1024, "bytes"),
+        ("(x_bytes or y_bytes) > 1KiB", 1024, "bytes"),
+        ("max_over_time(x_bytes[1h:]) > 1KiB", 1024, "bytes"),
     ],
 )
 def test_literals_go_into_the_unit_that_they_stand_against(text: str, value: float, unit: str) -> None:
@@ -130,7 +130,7 @@ ERRORS = [  # text with the place marked by » «, words of the message, words o
     ("vector(»2MB«) > 1", "nothing that 2MB could be measured against", ""),
     ("quantile(»95%«, foo) > 1", "95% as a parameter", "write 0.95"),
     ("a_seconds »>« b_bytes", "a_seconds is in s, b_bytes in bytes", "different things"),
-    ("http_request_duration_p95 »> on ()« a_seconds".replace("> on ()«", ">« on ()"), "in ms, a_seconds in s", "a_seconds * 1000"),
+    ("http_request_duration_p95 »>« on () a_seconds", "in ms, a_seconds in s", "a_seconds * 1000"),
     ("a_seconds »+« on () http_request_duration_p95", "in s, http_request_duration_p95 in ms", "/ 1000"),
     # rates in words
     ("»cpu_usage« > 5 per minute", "cpu_usage is a gauge", "cpu_usage > 5"),
@@ -174,7 +174,7 @@ ERRORS = [  # text with the place marked by » «, words of the message, words o
     ("»foo[5m]« > 1", "is a range of time", "avg_over_time(foo[5m])"),
     ("sum(»foo[5m]«) > 1", "sum takes a vector", ""),
     ("rate(»foo«) > 1", "rate takes a range", "rate(foo[5m])"),
-    ("rate(»sum(foo)«) > 1", "rate takes a range", "rate(sum(foo)[5m])" if False else "[5m"),
+    ("rate(»sum(foo)«) > 1", "rate takes a range", "[5m"),
     ("abs(»foo[5m]«) > 1", "abs takes series", ""),
     ("abs(»1«) > 1", "abs takes series", "vector(1)"),
     ("»abs()« > 1", "abs takes 1 argument, this has 0", ""),
@@ -184,7 +184,7 @@ ERRORS = [  # text with the place marked by » «, words of the message, words o
     ("topk(»foo«, foo) > 1", "the parameter of topk is a scalar", ""),
     ("count_values(»1«, foo) > 1", "the parameter of count_values is a string", ""),
     ("»time()«[5m:] > 1", "not a vector", ""),
-    ("-»'a'«  > 1".replace("»'a'«  >", "'a' >") if False else "»-'a'« > foo", "a sign goes before numbers", ""),
+    ("»-'a'« > foo", "a sign goes before numbers", ""),
     ("»foo[5m]«", "the whole is a range", ""),
     ("»'ok'«", "the whole is a text", ""),
     ("»rat(foo[5m])« > 1", "no function rat", "rate"),
@@ -194,7 +194,11 @@ ERRORS = [  # text with the place marked by » «, words of the message, words o
     ("»peak(foo[5m], 60)« > 1", "no function peak", ""),
     # sides that never pair
     ("disk_usage > 85% »and« error_count > 10 per minute", "always has the label mount", "and on()"),
-    ("cpu_usage > 5 »and« disk_usage > 5", "disk_usage > 5 always has the label mount, cpu_usage > 5 never", "and on()"),
+    (
+        "cpu_usage > 5 »and« disk_usage > 5",
+        "disk_usage > 5 always has the label mount, cpu_usage > 5 never",
+        "and on()",
+    ),
     ("disk_usage > 5 »and« on (mount) cpu_usage > 5", "label mount", ""),
     ("sum by (job) (foo) > 1 »and« sum(bar) > 1", "always has the label job", ""),
     ("disk_usage »*« cpu_usage > 5", "always has the label mount", "* on(…)"),
@@ -419,7 +423,13 @@ def test_what_the_value_is_for_decides_what_it_may_be() -> None:
 def test_files_checked_by_themselves() -> None:
     """Where names are open nothing is declared: a share is percent, a size bytes, a count a counter."""
     names = Names.anything()
-    for text in ("disk_usage > 85%", "foo > 2KiB", "error_count > 10 per minute", "errors > 10 per minute", "a.b == 'x'"):
+    for text in (
+        "disk_usage > 85%",
+        "foo > 2KiB",
+        "error_count > 10 per minute",
+        "errors > 10 per minute",
+        "a.b == 'x'",
+    ):
         assert problems(text, names) == ()
     assert show(check("errors > 10 per minute", names).node) == "increase(errors[1m]) > 10"
     known = Names.anything([SENTRY, HOST])

@@ -118,7 +118,9 @@ def test_a_closed_vocabulary_goes_before_the_pages_with_a_notice() -> None:
         ("size_p90", "size_bucket", 0.9, ""),
     ],
 )
-def test_quantile_names_are_those_of_a_histogram_of_the_pages(text: str, bucket: str, quantile: float, unit: str) -> None:
+def test_quantile_names_are_those_of_a_histogram_of_the_pages(
+    text: str, bucket: str, quantile: float, unit: str
+) -> None:
     """With a warning that says so, because nobody declared them; the name's unit, the settings' or seconds."""
     page = PAGE._replace(metrics=(*PAGE.metrics, Metric("size_bucket", SHARED)), units={"queue": "MB"})
     found = resolve(Names([page, HOST]), text)
@@ -175,10 +177,20 @@ def test_several_pages_are_one_namespace() -> None:
 def test_anything_goes_where_files_are_checked_by_themselves() -> None:
     """Names are open there; what is given besides is known."""
     names = Names.anything()
-    for text, namespace, name in (("foo", SHARED, "foo"), ("a.b.c", "a", "b.c"), ("x_p95", SHARED, "x_p95"), ("up", SHARED, "up")):
+    for text, namespace, name in (
+        ("foo", SHARED, "foo"),
+        ("a.b.c", "a", "b.c"),
+        ("x_p95", SHARED, "x_p95"),
+        ("up", SHARED, "up"),
+    ):
         found = resolve(names, text)
         assert found.metric is not None
-        assert (found.metric.namespace, found.metric.name, found.quantile, found.diagnostics) == (namespace, name, None, ())
+        assert (found.metric.namespace, found.metric.name, found.quantile, found.diagnostics) == (
+            namespace,
+            name,
+            None,
+            (),
+        )
     assert resolve(Names.anything([SENTRY]), "error_count").metric == SENTRY.metrics[0]
 
 

@@ -171,6 +171,7 @@ def test_a_percent_sign_before_an_operand_is_modulo(text: str, percent: bool) ->
 
 
 def walk(node: Any) -> list[Any]:
+    """Give a node and all below it."""
     below = [getattr(node, name) for name in getattr(node, "__slots__", ()) if not name.startswith("_")]
     flat = [item for each in below for item in (each if isinstance(each, tuple) else (each,))]
     return [node, *(found for each in flat if hasattr(each, "span") for found in walk(each))]
@@ -323,6 +324,7 @@ def test_truth_words_texts_and_comments() -> None:
 
 
 def error(text: str, dialect: Any = "native") -> Diagnostic:
+    """Give the first thing that the parser has against a text."""
     with pytest.raises(ConditionError) as raised:
         parse(text, dialect=dialect)
     return raised.value.diagnostics[0]

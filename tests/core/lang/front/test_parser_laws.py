@@ -11,26 +11,29 @@ from hypothesis import strategies as st
 from alerting.core.lang.parser import Dialect, parse
 from alerting.core.lang.printer import show
 from alerting.core.lang.tokens import MAX_TEXT
-from alerting.errors import ConditionError
+from alerting.errors import ConditionError, Diagnostic
 from tests.core.lang.front.conditions import conditions, without_places
 
 DIALECTS = get_args(Dialect)
 PIECES = st.sampled_from(
     """( ) { } [ ] , . : @ + - * / % ^ == != > < >= <= = =~ !~ and or unless bool on ignoring group_left offset by
     without sum topk rate x y.z "a" 'b' `c` "\\q" 5 5m 1h30m 85% 2GiB 1000ms 10 per minute true false inf NaN 0x1f 010
-    start() end() # \n""".split(" ")
+    start() end() # \n""".split(" ")  # noqa: SIM905  a list of words
 )
 
 
 def read(text: str, dialect: Dialect) -> Any:
+    """Parse; None where the text has errors, which have words and a place within it."""
+    problems: tuple[Diagnostic, ...] = ()
     try:
         return parse(text, dialect=dialect)
     except ConditionError as error:
-        assert error.diagnostics
-        for each in error.diagnostics:
-            assert each.message
-            assert 0 <= each.span.start <= each.span.end <= max(len(text), 1)
-        return None
+        problems = error.diagnostics
+    assert problems
+    for each in problems:
+        assert each.message
+        assert 0 <= each.span.start <= each.span.end <= max(len(text), 1)
+    return None
 
 
 @given(st.text(), st.sampled_from(DIALECTS))

@@ -1,0 +1,62 @@
+"""What a condition looks at while it holds for nothing: the series nearest to holding, for the tables of people.
+
+It looks again, slowly, with the comparisons open; evaluating does not pay for it.
+"""
+
+from __future__ import annotations
+
+from math import isnan
+from typing import TYPE_CHECKING, NamedTuple
+
+from alerting.core.lang.condition import CompiledCondition
+from alerting.core.lang.explain import inside
+from alerting.core.lang.tree import Binary, Number
+from alerting.core.lang.values import Moment
+from alerting.errors import EvaluationError
+
+if TYPE_CHECKING:
+    from alerting.core.lang.tree import Node
+    from alerting.core.samples import Samples
+    from alerting.model import Condition, Millis, Value
+
+_UPWARD = {">": 1, ">=": 1, "<": -1, "<=": -1}  # which values come nearer to holding
+
+
+class Nearest(NamedTuple):
+    """The value of one series and why the condition does not hold for it."""
+
+    value: Value
+    why: str
+
+
+def nearest(condition: Condition, samples: Samples, now: Millis, since: Millis | None) -> Nearest | None:
+    """Give the series that is nearest to holding; None when nothing is seen, or nothing can be compared."""
+    if not isinstance(condition, CompiledCondition):
+        return None
+    try:
+        node = inside(condition.tree())
+        run = condition.compiler().compile(node)
+        if run.vector is None:
+            return None
+        seen = run.vector(Moment(samples, now, since, wide=True), now)
+        if not seen:
+            return None
+        way = _way(node)
+        labels, value, *_ = max(seen, key=lambda entry: _rank(entry[1], way))
+        return Nearest(value, condition.evaluate(samples, now, since).judge(labels)[1]())
+    except EvaluationError:
+        return None
+
+
+def _way(node: Node) -> int:
+    """Tell whether larger (1) or smaller (-1) values come nearer to holding; 0: neither."""
+    while isinstance(node, Binary):
+        way = _UPWARD.get(node.op, 0)
+        if way:
+            return -way if isinstance(inside(node.left), Number) else way
+        node = inside(node.left)
+    return 0
+
+
+def _rank(value: Value, way: int) -> float:
+    return float("-inf") if isinstance(value, str) or isnan(value) else way * value

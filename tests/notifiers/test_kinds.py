@@ -1,0 +1,94 @@
+"""A kind of receiver is one file and one schema entry: every example of the schema builds and delivers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import alerting
+from alerting import registry
+from alerting.model import Outcome, Secret, Section
+from tests.fakes.ledger import Fake, Reply, Request
+from tests.notifiers.desk import new_tools, telling
+
+SCHEMA = json.loads((Path(alerting.__file__).parents[1] / "schemas" / "notifiers.schema.json").read_text())
+KINDS = SCHEMA["properties"]["type"]["enum"]
+EXAMPLES = [(kind, number) for kind in KINDS for number in range(len(SCHEMA["$defs"][kind]["examples"]))]
+
+
+class Recorder(Fake):
+    """Accepts whatever any service accepts."""
+
+    name = "recorder"
+
+    def judge(self, request: Request) -> Reply:
+        """Say yes in the caller's own language."""
+        if request.path.startswith("/v2/enqueue"):
+            return Reply.of(202, {"status": "success", "dedup_key": request.json()["dedup_key"]}, accepted=True)
+        if "chat." in request.path:
+            return Reply.of(200, {"ok": True, "channel": "C1", "ts": "1.2"}, accepted=True)
+        return Reply(200, "ok", accepted=True)
+
+
+def settings(kind: str, number: int, address: str) -> dict[str, Any]:
+    """An example of the schema with its defaults, every address led to the recorder, texts in `${}` as Secrets."""
+    properties = SCHEMA["$defs"][kind]["properties"]
+    values = {name: each["default"] for name, each in properties.items() if "default" in each}
+    values |= SCHEMA["$defs"][kind]["examples"][number]
+    if "timeout" in values:
+        values["timeout"] = 5000  # the reader of settings gives durations in milliseconds
+    for name in ("webhook_url", "url", "base_url"):
+        if name in values:
+            values[name] = f"{address}/{name}"
+    if "base_url" in values:
+        values["base_url"] = f"{address}/"
+    secret = {name for name, each in properties.items() if each.get("writeOnly")}
+    return {name: Secret.literal(value) if name in secret else value for name, value in values.items()}
+
+
+def test_files_and_schema_list_the_same_kinds() -> None:
+    """Neither a file without an entry, nor an entry without a file."""
+    assert sorted(KINDS) == list(registry.kinds("notifiers"))
+
+
+@pytest.mark.parametrize(("kind", "number"), EXAMPLES)
+def test_every_example_of_the_schema_builds_and_delivers(kind: str, number: int) -> None:
+    """By one request, or by a printed block."""
+    printed: list[str] = []
+
+    async def run(section: Section) -> Outcome:
+        tools = new_tools(printed.append)
+        notifier = registry.build_notifier(section, tools)
+        assert notifier.name == "ops"
+        assert notifier.stands_for in ("alert", "group")
+        try:
+            return (await notifier.deliver(telling(), None)).outcome
+        finally:
+            await notifier.close()
+            await tools.http.close()
+
+    with Recorder() as recorder:
+        outcome = asyncio.run(run(Section("ops", kind, settings(kind, number, recorder.url))))
+    assert outcome == Outcome.SENT
+    assert len(recorder.accepted) + len(printed) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_building_a_receiver_loads_no_sdk(kind: str) -> None:
+    """What is configured but has nothing to say costs no start-up time; `check` is short-lived."""
+    values = settings(kind, 0, "http://127.0.0.1:9")
+    plain = {name: value.reveal() if isinstance(value, Secret) else value for name, value in values.items()}
+    program = (
+        "import asyncio, sys; from alerting import registry; from alerting.model import Section;"
+        "from tests.notifiers.desk import new_tools;"
+        f"registry.build_notifier(Section('ops', {kind!r}, {plain!r}), new_tools());"
+        "print(*{'slack_sdk', 'pdpyras', 'requests', 'httpx', 'aiohttp'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == ""

@@ -1,0 +1,81 @@
+"""The webhook speaks Alertmanager's version 4, so that what takes its messages takes ours."""
+
+from __future__ import annotations
+
+from alerting.model import Outcome, Secret
+from alerting.notifiers.webhook import payload
+from tests.fakes.sink import Sink
+from tests.notifiers.desk import AT, attempt, notice, over, telling
+
+
+def test_the_payload_is_alertmanagers() -> None:
+    """Names, times and the way to write an unset time are those of its documentation."""
+    assert payload(telling()) == {
+        "version": "4",
+        "groupKey": "alerting-5f2c",
+        "truncatedAlerts": 0,
+        "status": "firing",
+        "receiver": "ops",
+        "groupLabels": {"alertname": "DiskSpaceLow"},
+        "commonLabels": {"alertname": "DiskSpaceLow", "instance": "web-1", "mount": "/", "severity": "critical"},
+        "commonAnnotations": {
+            "runbook_url": "https://runbooks.example.org/disk",
+            "summary": "The disk fills",
+            "value": "91.2%",
+            "why": 'disk_usage{mount="/"} = 91.2% > 85%',
+        },
+        "externalURL": "",
+        "alerts": [
+            {
+                "status": "firing",
+                "labels": {"alertname": "DiskSpaceLow", "instance": "web-1", "mount": "/", "severity": "critical"},
+                "annotations": {
+                    "runbook_url": "https://runbooks.example.org/disk",
+                    "summary": "The disk fills",
+                    "value": "91.2%",
+                    "why": 'disk_usage{mount="/"} = 91.2% > 85%',
+                },
+                "startsAt": "2025-11-24T15:55:00.000Z",
+                "endsAt": "0001-01-01T00:00:00Z",
+                "generatorURL": "",
+                "fingerprint": "0123456789abcdef0123456789abcdef",
+            }
+        ],
+    }
+
+
+def test_an_end_has_its_time_and_its_way() -> None:
+    """`ended` tells a recovery from a series that is only no longer reported."""
+    [alert] = payload(over())["alerts"]
+    assert (alert["status"], alert["endsAt"]) == ("resolved", "2025-11-24T16:00:00.000Z")
+    assert alert["annotations"]["ended"] == "recovered"
+    assert payload(over())["status"] == "resolved"
+
+
+def test_what_all_alerts_share_is_common_and_nothing_else() -> None:
+    """One alert of two being over leaves the group firing."""
+    gone = notice(labels={"mount": "/data"}, resolved_at=AT, ended="recovered", annotations={"x": "1"})
+    document = payload(telling(notice(labels={"mount": "/", "empty": ""}), gone))
+    assert document["status"] == "firing"
+    assert [alert["status"] for alert in document["alerts"]] == ["firing", "resolved"]
+    assert "mount" not in document["commonLabels"]
+    assert document["commonLabels"]["instance"] == "web-1"
+    assert "summary" not in document["commonAnnotations"]
+    assert "empty" not in document["alerts"][0]["labels"]
+
+
+def test_the_headers_of_the_settings_go_with_each_request() -> None:
+    """Their values are secrets, and an end of line that came with one is dropped."""
+    headers = {"Authorization": Secret.literal("Bearer abc\n"), "X-Team": "ops"}
+    with Sink() as sink:
+        answer = attempt("webhook", sink, headers=headers)
+    assert answer.outcome == Outcome.SENT
+    assert (sink.requests[0].headers["authorization"], sink.requests[0].headers["x-team"]) == ("Bearer abc", "ops")
+
+
+def test_headers_that_http_cannot_carry_are_no_crash() -> None:
+    """A secret store may hold anything."""
+    for value in ("\u20ac", "a\r\nX-Evil: 1", "\x00"):
+        with Sink() as sink:
+            answer = attempt("webhook", sink, headers={"Authorization": Secret.literal(value)})
+        assert (answer.outcome, len(sink.accepted)) == (Outcome.RETRY, 0), answer

@@ -1,0 +1,90 @@
+"""A kind of source is one file and one schema entry: every example of the schema builds and reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import alerting
+from alerting import registry
+from alerting.config import sections
+from alerting.model import NOWHERE, SHARED, Need, Secret, Section
+from tests.fakes.app import App
+from tests.fakes.sentry import Sentry
+from tests.sources.reading import run, source
+
+SCHEMA = json.loads((Path(alerting.__file__).parents[1] / "schemas" / "sources.schema.json").read_text())
+KINDS: list[str] = SCHEMA["properties"]["type"]["enum"]
+EXAMPLES = [(kind, number) for kind in KINDS for number in range(len(SCHEMA["$defs"][kind]["examples"]))]
+SENTRY = {"organization": Sentry.organization, "project": Sentry.project, "token": Secret.literal(Sentry.token)}
+SOMETIMES = {"tls_expires_in", "swap_usage", "inode_usage"}  # https only; hosts and disks that have them
+
+
+def settings(kind: str, number: int) -> Section:
+    """An example as the reader of settings gives it: defaults filled in, durations in ms, references as Secrets."""
+    troubles: list[object] = []
+    entry = SCHEMA["$defs"][kind]["examples"][number]
+    made = sections.section(kind, entry, "sources", NOWHERE, lambda *trouble: troubles.append(trouble))
+    assert troubles == []
+    return made
+
+
+def led(section: Section, app: App, sentry: Sentry) -> dict[str, Any]:
+    """Its values, with every address led to a local server and every reference to a value."""
+    values = dict(section.values)
+    values |= {
+        "health": {"url": app.health_url},
+        "prometheus": {"url": app.metrics_url},
+        "sentry": {"url": sentry.url, **SENTRY},
+        "host": {},
+    }[section.kind]
+    if "headers" in values:
+        values["headers"] = dict.fromkeys(values["headers"], Secret.literal("Bearer t0ken"))
+    return values
+
+
+def test_files_and_schema_list_the_same_kinds() -> None:
+    """Neither a file without an entry, nor an entry without a file."""
+    assert sorted(KINDS) == list(registry.kinds("sources"))
+
+
+@pytest.mark.parametrize(("kind", "number"), EXAMPLES)
+def test_every_example_of_the_schema_builds_and_reads(kind: str, number: int) -> None:
+    """From a real server or this host: no fault, `up` = 1, and only declared names where names are closed."""
+    part = SCHEMA["$defs"][kind]
+    declared = {metric["name"]: metric for metric in part["x-metrics"]}
+
+    async def work() -> None:
+        with App() as app, Sentry() as sentry:
+            values = led(settings(kind, number), app, sentry)
+            asked = [Need(kind, name) for name in declared]
+            async with source(kind, **values) as built:
+                await built.fetch(asked, None)
+                reading = await built.fetch(asked, None)
+            assert reading.fault is None
+            assert reading.namespace == built.namespace == (SHARED if kind == "prometheus" else kind)
+            found = {sample.name: sample for sample in reading.samples}
+            assert found["up"].value == 1
+            assert set(declared) - set(found) <= SOMETIMES
+            if part["x-names"] == "closed":
+                assert set(found) <= set(declared)
+            for name, sample in found.items():
+                if name in declared:
+                    assert {label for label, _ in sample.labels} == set(declared[name]["labels"]), name
+
+    run(work())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_closing_twice_and_before_reading_is_no_fault(kind: str) -> None:
+    """Sources are closed at reload, whatever they had to do until then."""
+
+    async def work() -> None:
+        with App() as app, Sentry() as sentry:
+            async with source(kind, **led(settings(kind, 0), app, sentry)) as built:
+                await built.close()
+
+    run(work())

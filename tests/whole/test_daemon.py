@@ -1,0 +1,177 @@
+"""`alerting run`: evaluates without end, survives anything, reloads, drains."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.fakes.ledger import Step
+from tests.fakes.pagerduty import incidents_of
+from tests.whole.scene import FOUR_RULES, Scene, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DATABASE_DOWN = "alert: DatabaseDown\ncondition: health_check.database.status != 'ok'\nnotify: pagerduty, slack\n"
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    """The guide's deployment, ten evaluations a second."""
+    with Scene(tmp_path, interval="100ms") as made:
+        made.rules(DATABASE_DOWN)
+        yield made
+
+
+def test_it_pages_and_resolves_without_being_asked(scene: Scene) -> None:
+    """Down: an incident and a message. Up: both end."""
+    with scene.daemon() as daemon:
+        daemon.ready()
+        scene.app.break_database()
+        eventually(lambda: scene.pagerduty.incidents.open, "an incident")
+        eventually(lambda: len(scene.slack.accepted) == 1, "a Slack message")
+        scene.app.mend_database()
+        eventually(lambda: not scene.pagerduty.incidents.open, "the incident's end")
+        eventually(lambda: len(scene.slack.accepted) == 2, "a second Slack message")
+        assert daemon.end() == 0
+    assert scene.pagerduty.incidents.total == 1
+
+
+def test_a_second_daemon_leaves_with_its_own_code(scene: Scene) -> None:
+    """And so does a check."""
+    with scene.daemon() as daemon:
+        daemon.ready()
+        scene.run("run", code=4)
+        scene.run("check", code=4)
+        assert "no alert is pending or firing" in scene.run("status", code=0).stdout
+
+
+def test_sigterm_finishes_what_is_being_sent(scene: Scene) -> None:
+    """The answer is slow; the stop waits for it, and nothing is sent again by the next start."""
+    scene.pagerduty.script(Step(delay=1.5))
+    with scene.daemon() as daemon:
+        daemon.ready()
+        scene.app.break_database()
+        eventually(lambda: scene.pagerduty.requests, "a request")
+        began = time.monotonic()
+        assert daemon.end() == 0
+        assert time.monotonic() - began < 10
+    requests = len(scene.pagerduty.requests)
+    scene.check(code=1)
+    assert len(scene.pagerduty.requests) == requests
+
+
+def test_a_second_signal_ends_at_once(scene: Scene) -> None:
+    """Whoever asks twice does not want to wait; the message stays owed."""
+    scene.pagerduty.script(Step(delay=6))
+    with scene.daemon() as daemon:
+        daemon.ready()
+        scene.app.break_database()
+        eventually(lambda: scene.pagerduty.requests, "a request")
+        daemon.signal(signal.SIGTERM)
+        eventually(lambda: '"action": "stopping"' in daemon.log, "that it is stopping")
+        began = time.monotonic()
+        assert daemon.end() == 128 + signal.SIGTERM
+        assert time.monotonic() - began < 3
+    scene.pagerduty.clear()
+    scene.check(code=1)
+    assert len(scene.pagerduty.incidents.open) == 1
+
+
+def test_sighup_takes_good_rules_and_refuses_bad_ones(scene: Scene) -> None:
+    """Bad: the old rules stay, the log says where, ConfigBroken is told. Good: the new ones work, ConfigBroken ends."""
+    with scene.daemon() as daemon:
+        daemon.ready()
+        scene.rules(DATABASE_DOWN + "for: 5\n")
+        daemon.signal(signal.SIGHUP)
+        eventually(lambda: '"action": "reload_refused"' in daemon.log, "a refusal")
+        assert "rules/all.yaml:4" in daemon.log
+        eventually(
+            lambda: any("ConfigBroken" in key for key in map(json.dumps, scene.pagerduty.accepted)), "ConfigBroken"
+        )
+        scene.app.break_database()
+        eventually(
+            lambda: any("DatabaseDown" in key for key in map(json.dumps, scene.pagerduty.accepted)), "the old rule"
+        )
+        scene.rules(FOUR_RULES)
+        daemon.signal(signal.SIGHUP)
+        eventually(lambda: '"action": "reloaded"' in daemon.log, "the new rules")
+        eventually(lambda: len(scene.pagerduty.incidents.open) == 1, "the end of ConfigBroken alone")
+        assert daemon.end() == 0
+
+
+def test_a_hanging_source_delays_only_its_own_rules(scene: Scene) -> None:
+    """The host's rule goes on while the health endpoint says nothing."""
+    scene.rules(DATABASE_DOWN + "---\nalert: Disk\ncondition: disk_usage >= 0%\nnotify: slack\n")
+    scene.app.hang(60)
+    with scene.daemon() as daemon:
+        daemon.ready()
+        eventually(lambda: len(scene.slack.accepted) == 1, "the host's alert", 5)
+        assert scene.pagerduty.requests == []
+        scene.app.mend()
+
+
+def test_a_source_that_stays_down_becomes_an_alert_of_its_own(scene: Scene) -> None:
+    """After `unknown_after`; and it ends when the source is back."""
+    text = (scene.folder / "alerting.yaml").read_text()
+    scene.settings(text.replace("/health}", "/health, unknown_after: 300ms}"))
+    with scene.daemon() as daemon:
+        daemon.ready()
+        scene.app.answer(503, "<html>")
+        eventually(
+            lambda: any("SourceDown" in each for each in map(json.dumps, scene.pagerduty.accepted)), "SourceDown"
+        )
+        scene.app.mend()
+        eventually(lambda: not scene.pagerduty.incidents.open, "its end")
+    assert scene.pagerduty.incidents.total == 1
+
+
+@pytest.mark.slow
+def test_f9_fifty_kills_lose_nothing_and_open_no_second_incident(scene: Scene) -> None:
+    """F9: `kill -9` at random moments while alerts fire, resolve and are sent."""
+    rounds, seed = 50, 20261124
+    rolls = random.Random(seed)
+    answers_slowly = Step(delay=0.03, times=0)
+    scene.pagerduty.script(answers_slowly)
+    scene.slack.script(answers_slowly)
+    episodes = 0
+    down = False
+    for _ in range(rounds):
+        daemon = scene.start()
+        try:
+            down = not down
+            episodes += down
+            if down:
+                scene.app.break_database()
+            else:
+                scene.app.mend_database()
+            threading.Event().wait(rolls.uniform(0.25, 1.1))
+        finally:
+            daemon.kill()
+    scene.app.break_database()
+    episodes += not down
+    with scene.daemon():
+        eventually(lambda: len(scene.pagerduty.incidents.open) == 1, "the last state at PagerDuty")
+        scene.app.mend_database()
+        eventually(lambda: not scene.pagerduty.incidents.open, "the end at PagerDuty")
+        eventually(lambda: _settled(scene), "nothing owed")
+    document = json.loads(scene.run("status", "--output", "json", code=0).stdout)
+    fired = {each["at"] for each in document["transitions"] if each["after"] == "firing"}
+    assert document["counts"]["created"] == document["counts"]["sent"], "something was lost or parked"
+    incidents = incidents_of(scene.folder / "pagerduty.jsonl")
+    assert incidents.total == len(fired), "lost, or an incident too many"
+    copies = len(scene.slack.accepted) - 2 * len(fired)
+    assert 0 <= copies <= rounds, f"{copies} extra copies at Slack"
+    print(f"\nF9: {rounds} kills, seed {seed}: {len(fired)} episodes, lost 0, extra incidents 0, Slack copies {copies}")
+
+
+def _settled(scene: Scene) -> bool:
+    counts = json.loads(scene.run("status", "--output", "json", code=0).stdout)["counts"]
+    return counts["created"] == counts["sent"] > 0
