@@ -216,6 +216,7 @@ class _Play:
                     self.plan.patterns,
                     dialect=self.plan.dialect,
                     interval=self.plan.interval,
+                    purpose="query",
                 )
             except ConditionError as error:
                 found = error

@@ -32,7 +32,7 @@ def main(arguments: Namespace) -> int:
     settings = load_settings_only(arguments.config)
     text = arguments.expression
     try:
-        condition, warnings = compile_condition(text, names_of(settings), compile_pattern)
+        condition, warnings = compile_condition(text, names_of(settings), compile_pattern, purpose="query")
     except ConditionError as error:
         wrong = [each for each in error.diagnostics if not each.warning]
         raise AlertingError("\n".join(str(_problem(text, each)) for each in wrong)) from None

@@ -145,7 +145,13 @@ def compiled(
 ) -> tuple[Rule, Sequence[Diagnostic]]:
     """Compile a rule's condition; its warnings beside it. Raises ConditionError."""
     condition, warnings = compile_condition(
-        spec.condition, names, patterns, dialect=spec.dialect, interval=spec.interval, lookback=lookback
+        spec.condition,
+        names,
+        patterns,
+        dialect=spec.dialect,
+        interval=spec.interval,
+        lookback=lookback,
+        purpose="record" if spec.record else "alert",
     )
     return Rule(spec, condition), warnings
 

@@ -114,13 +114,12 @@ def _type(wanted: str | list[str], _schema: Mapping[str, Any], _home: str) -> Ch
     return lambda value: isinstance(value, classes)
 
 
-def _enum(allowed: list[Any], _schema: Mapping[str, Any], _home: str) -> Check:
-    pairs = [(type(each), each) for each in allowed]  # with its type: true is not 1
-    return lambda value: any(value == each and isinstance(value, kind) for kind, each in pairs)
+def _enum(allowed: list[Any], schema: Mapping[str, Any], home: str) -> Check:
+    return _any_of([{"const": each} for each in allowed], schema, home)
 
 
 def _const(wanted: Any, _schema: Mapping[str, Any], _home: str) -> Check:
-    truth = isinstance(wanted, bool)
+    truth = isinstance(wanted, bool)  # JSON's true is not 1
     return lambda value: bool(value == wanted) and isinstance(value, bool) == truth
 
 

@@ -30,7 +30,8 @@ _FALLBACK = 3000  # of `text`; Slack advises at most 4,000
 _LARGEST = 11_500  # characters of all blocks as JSON
 _STEPS = ((2400, 20), (900, 20), (300, 20), (300, 8), (300, 1))  # characters an alert, alerts shown
 _REST = 1200  # characters for the names of alerts that are not shown
-_PLAIN_ALERTS = 5
+_PLAIN_ALERTS = 3
+_PLAIN_LINK = 300  # with these two, bare text stays near the length that Slack advises
 _COLOURS = {"critical": "danger", "error": "danger", "info": "#439fe0", "RESOLVED": "good", "ENDED": "#808080"}
 
 
@@ -48,7 +49,8 @@ def compose_plain(notification: Notification) -> dict[str, Any]:
     for notice in notices[:_PLAIN_ALERTS]:
         parts.append(_safe(text.line(f"{text.state(notice)} {notice.name}: {notice.why}"), 250))
         parts.append(_safe(text.labels(notice.labels, 200), 200))
-        parts += [_link(words, url) for words, url in text.links(notice).items() if len(url) <= 400]  # noqa: PLR2004  5 alerts within _FALLBACK
+        links = (_link(words, url) for words, url in text.links(notice).items())
+        parts += [link for link in links if len(link) <= _PLAIN_LINK]
     if len(notices) > _PLAIN_ALERTS:
         parts.append(f"and {len(notices) - _PLAIN_ALERTS} more")
     parts.append(_safe(_footer(notification), 200))
@@ -73,7 +75,7 @@ def _header(notification: Notification, notices: list[Notice]) -> str:
     """Say state and rule; the reasons of the title stand with the alerts."""
     name = text.line(notices[0].name if notices else notification.title)
     count = f" ({len(notices)} alerts)" if len(notices) > 1 else ""
-    return f"{text.overall(notification)} {text.cut(name, 100)}{count}"
+    return f"{text.overall(notification)} {text.cut(name, 100, _COSTS)}{count}"
 
 
 def _alert(notification: Notification, notice: Notice, budget: int) -> Iterator[dict[str, Any]]:

@@ -9,8 +9,9 @@ on whether the request may have been taken. A second request on one wire is refu
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alerting.errors import AlertingError
 from alerting.http import HttpFailed, retry_at
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import concurrent.futures
     from collections.abc import Callable, Mapping
 
-    from alerting.model import Millis, Receipt
+    from alerting.model import Millis
     from alerting.ports import Blocking, Clock, Http, HttpAnswer
 
 _NOT_THEIRS = ("accept-encoding", "connection", "content-length")  # how bytes travel is settled by alerting.http
@@ -99,16 +100,25 @@ async def speak(wire: Wire, blocking: Blocking, call: Callable[[], object]) -> H
     return wire.answer or Answer(Outcome.RETRY, reason)
 
 
+def document(answer: HttpAnswer) -> Mapping[str, Any]:
+    """Read a JSON object; empty for anything else."""
+    try:
+        said = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
 def lost(failure: HttpFailed) -> Answer:
     """Answer for a request without an answer: unknown when it may have been taken, else plainly to be retried."""
     return Answer(Outcome.UNKNOWN if failure.maybe_taken else Outcome.RETRY, str(failure))
 
 
-def later(answer: HttpAnswer, clock: Clock, why: str, receipt: Receipt | None = None) -> Answer:
+def later(answer: HttpAnswer, clock: Clock, why: str) -> Answer:
     """Try again, not before the receiver's own `Retry-After`, where it sent a usable one."""
     now = clock.now()
     at = retry_at(answer, now)
-    return Answer(Outcome.RETRY, why, None if at is None else at - now, receipt)
+    return Answer(Outcome.RETRY, why, None if at is None else at - now)
 
 
 def unsuccessful(answer: HttpAnswer, clock: Clock, detail: str = "") -> Answer:

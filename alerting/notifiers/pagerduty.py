@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from alerting.http import revealed
 from alerting.model import Answer, Outcome
 from alerting.notifiers import _text as text
-from alerting.notifiers._wire import Wire, speak, unsuccessful
+from alerting.notifiers._wire import Wire, document, speak, unsuccessful
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from alerting.ports import HttpAnswer, Tools
 
 _THREADS = 2  # one attempt at a time is usual; a second may run while a first that was given up winds down
-# Lengths from PagerDuty's description of the API; those that it does not state are kept to the summary's.
+# Summary, key and event: PagerDuty's own limits. It states none for the others; these are for its readers' sake.
 _SUMMARY = 1024
 _KEY = 255
 _FIELD = 255
 _DETAIL = 20_000
 _EVENT = 500 * 1024  # bytes; PagerDuty takes 512 KB, and the routing key is added later
-_SEVERITIES: Mapping[str, str] = {
+SEVERITIES: Mapping[str, str] = {
     name: severity
     for severity, names in {
         "critical": ("critical", "crit", "fatal", "emergency", "disaster", "page", "p1", "sev1"),
@@ -88,19 +88,19 @@ class PagerDuty:
         client.send(wire, revealed(self._base_url), revealed(self._routing_key).strip(), event)
 
     def _judged(self, answer: HttpAnswer, key: str) -> Answer:
-        document = _document(answer)
+        said = document(answer)
         if answer.status != 202:  # noqa: PLR2004
-            return unsuccessful(answer, self._clock, _complaint(document))
-        said = document.get("dedup_key")
-        if said == key:
+            return unsuccessful(answer, self._clock, _complaint(said))
+        theirs = said.get("dedup_key")
+        if theirs == key:
             return Answer(Outcome.SENT, "queued by PagerDuty", None, {"dedup_key": key})
-        wrong = "no dedup key" if said is None else "another dedup key"
+        wrong = "no dedup key" if theirs is None else "another dedup key"
         return Answer(Outcome.UNKNOWN, f"answered 202 with {wrong}: was it PagerDuty?")
 
 
 def dedup_key(group_key: str) -> str:
     """Give the key as PagerDuty can take it; one that is too long ends in a hash of the whole, so stays unique."""
-    if len(text.cut(group_key, _KEY)) == len(group_key) and group_key.isprintable():
+    if text.cut(group_key, _KEY) == group_key and group_key.isprintable():
         return group_key
     digest = hashlib.sha256(group_key.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{text.cut(text.line(group_key), _KEY - len(digest) - 1)} {digest}"
@@ -113,7 +113,7 @@ def trigger(notification: Notification, instance: str, default: str, client_url:
     payload: dict[str, Any] = {
         "summary": text.cut(text.line(notification.title).strip(), _SUMMARY) or "alert",
         "source": _first(notice.labels, _SOURCE) or _first(pairs, _SOURCE) or _field(instance) or "alerting",
-        "severity": _SEVERITIES.get(notice.severity.strip().lower(), default),
+        "severity": SEVERITIES.get(notice.severity.strip().lower(), default),
         "timestamp": text.utc(notice.fired_at).replace(" ", "T"),
         "class": _field(notice.name) or "alert",
         "component": _first(pairs, _COMPONENT),
@@ -162,16 +162,8 @@ def _field(value: str) -> str:
     return text.cut(text.line(value).strip(), _FIELD)
 
 
-def _document(answer: HttpAnswer) -> Mapping[str, Any]:
-    try:
-        document = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
-def _complaint(document: Mapping[str, Any]) -> str:
+def _complaint(said: Mapping[str, Any]) -> str:
     """Say which fields PagerDuty did not like: only names that are ours, since the rest could repeat a secret."""
-    said = json.dumps(document.get("errors", ""))
+    errors = json.dumps(said.get("errors", ""))
     fields = ("routing_key", "dedup_key", "summary", "source", "severity", "timestamp", "custom_details", "links")
-    return ", ".join(f"{field} is not accepted" for field in fields if field in said)
+    return ", ".join(f"{field} is not accepted" for field in fields if field in errors)

@@ -8,7 +8,6 @@ Slack would not take the blocks.
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,7 +15,7 @@ from alerting.core.render import ONGOING
 from alerting.http import revealed
 from alerting.model import Answer, Outcome
 from alerting.notifiers._slack_message import compose, compose_plain
-from alerting.notifiers._wire import Wire, later, speak, unsuccessful
+from alerting.notifiers._wire import Wire, document, later, speak, unsuccessful
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from alerting.model import Notification, Receipt, Secret, Section
     from alerting.ports import HttpAnswer, Tools
 
+_CODE = 60  # characters of a name of an error, at most
 _THREADS = 2  # one attempt at a time is usual; a second may run while a first that was given up winds down
 
 # What Slack answers, by what it means for an attempt (docs.slack.dev, chat.postMessage and chat.update).
@@ -97,7 +97,7 @@ class Slack:
         worse = any(notice.step != ONGOING for notice in notification.firing)
         announced = before if "ts" in before and not worse else None
         answer = await speak(wire, self._blocking, partial(self._call, wire, message, announced))
-        return answer if isinstance(answer, Answer) else self._judged_call(answer, before)
+        return answer if isinstance(answer, Answer) else self._judged_call(answer, before, announced)
 
     async def close(self) -> None:
         """Nothing is held: connections belong to the shared HTTP client."""
@@ -133,17 +133,18 @@ class Slack:
             return _plainer(error, before)
         return unsuccessful(answer, self._clock, error)
 
-    def _judged_call(self, answer: HttpAnswer, before: Receipt) -> Answer:
+    def _judged_call(self, answer: HttpAnswer, before: Receipt, announced: Receipt | None) -> Answer:
         """Judge an answer of the Web API: a 200 may refuse, and only `ok`, `channel` and `ts` together accept."""
-        document = _document(answer)
-        error = _code(document.get("error"))
-        if document.get("ok") is False and error:
+        said = document(answer)
+        error = _code(said.get("error"))
+        if said.get("ok") is False and error:
             return self._refused(answer, error, before)
         if answer.status != 200:  # noqa: PLR2004
             return unsuccessful(answer, self._clock)
-        channel, ts = document.get("channel"), document.get("ts")
-        if document.get("ok") is True and isinstance(channel, str) and isinstance(ts, str) and channel and ts:
-            return Answer(Outcome.SENT, "posted", None, {"channel": channel, "ts": ts})
+        channel, ts = said.get("channel"), said.get("ts")
+        if said.get("ok") is True and isinstance(channel, str) and isinstance(ts, str) and channel and ts:
+            done = "changed" if announced else "posted"
+            return Answer(Outcome.SENT, done, None, {"channel": channel, "ts": ts})
         return Answer(Outcome.UNKNOWN, "answered 200, but not with ok, channel and ts: was it Slack?")
 
     def _refused(self, answer: HttpAnswer, error: str, before: Receipt) -> Answer:
@@ -167,15 +168,8 @@ def _plainer(error: str, before: Receipt) -> Answer:
     return Answer(Outcome.RETRY, f"{error}: trying again as bare text", 0, {**before, "plain": "yes"})
 
 
-def _document(answer: HttpAnswer) -> Mapping[str, Any]:
-    try:
-        document = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
 def _code(said: Any) -> str:
     """Give Slack's name of an error; empty for anything that does not look like one."""
-    fits = isinstance(said, str) and len(said) <= 60 and said.isascii() and said.replace("_", "").isalnum()  # noqa: PLR2004
-    return str(said) if fits else ""
+    if not isinstance(said, str) or len(said) > _CODE or said != said.lower():
+        return ""
+    return said if said.isascii() and said.replace("_", "").isalnum() else ""

@@ -374,7 +374,7 @@ def shown(mounts: Iterable[Mount], chosen: Sequence[str] = ()) -> list[Mount]:
 def _of_disks(disks: Iterable[_Disk], names: frozenset[str]) -> Iterator[_Found]:
     for disk in disks:
         labels = Labels({"mount": _text(disk.mount)})
-        users = disk.size  # what is reserved for root is neither, as in df
+        users = disk.used + disk.free  # what is reserved for root is neither, as in df
         if "disk_usage" in names and users > 0:
             yield "disk_usage", labels, 100 * disk.used / users
         if "disk_free" in names and disk.size > 0:

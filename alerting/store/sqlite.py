@@ -134,7 +134,7 @@ class SqliteStore:
     def _commit(self, change: Change) -> None:
         self._handle.ready()
         if self._handle.moved:
-            raise StateMoved("an earlier commit that seemed to fail may be saved: the state is read anew before the next")
+            raise StateMoved("an earlier commit that seemed to fail may be saved: the state is read anew")
         prune = self._pruned_at is None or abs(change.at - self._pruned_at) >= _PRUNE_EVERY
 
         def write(rows: sqlite3.Connection) -> None:

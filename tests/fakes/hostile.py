@@ -106,6 +106,9 @@ BEHAVIOURS: dict[str, Callable[[], Iterator[bytes]] | bytes | str | None] = {
 }
 
 
+ENDLESS = frozenset({"hang", "drip", "endless interim answers"})  # only a deadline ends these
+
+
 class Hostile:
     """One server of one behaviour; `connections` counts who came, `requests` holds what they sent."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import alerting
 from alerting import registry
 from alerting.model import Outcome, Secret, Section
+from alerting.notifiers.pagerduty import SEVERITIES
 from tests.fakes.ledger import Fake, Reply, Request
 from tests.notifiers.desk import new_tools, telling
 
@@ -92,3 +94,18 @@ def test_building_a_receiver_loads_no_sdk(kind: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_page_for_operators_names_every_key(kind: str) -> None:
+    """Prose that no test checks drifts."""
+    page = (Path(alerting.__file__).parents[1] / "docs" / "receivers.md").read_text()
+    assert f"{{type: {kind}" in page
+    assert [name for name in SCHEMA["$defs"][kind]["properties"] if name not in page] == []
+
+
+def test_the_page_for_operators_lists_the_severities() -> None:
+    """As the code maps them."""
+    page = (Path(alerting.__file__).parents[1] / "docs" / "receivers.md").read_text()
+    rows = re.findall(r"^\| ((?:`\w+` ?)+) \| (critical|error|warning|info) \|$", page, re.MULTILINE)
+    assert {name: severity for names, severity in rows for name in re.findall(r"`(\w+)`", names)} == SEVERITIES

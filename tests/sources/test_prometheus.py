@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from alerting.model import NO_LABELS, SHARED, FaultKind, Kind, Labels, Reading, Secret
 from alerting.sources.prometheus import PageReader, UnreadableError
 from tests.fakes.app import App
-from tests.fakes.hostile import BEHAVIOURS, Hostile, refused_url, response
+from tests.fakes.hostile import BEHAVIOURS, ENDLESS, Hostile, refused_url, response
 from tests.sources.reading import read, run, source, up, values
 
 if TYPE_CHECKING:
@@ -436,7 +436,7 @@ def failed(reading: Reading, kind: FaultKind | None = None) -> None:
 def test_a_hostile_server_gives_a_fault(behaviour: str) -> None:
     """Rows F43 to F45, and JSON where a page should be."""
     with Hostile(behaviour) as server:
-        failed(read("prometheus", url=server.url, timeout=300))
+        failed(read("prometheus", url=server.url, timeout=300 if behaviour in ENDLESS else 5000))
 
 
 def test_nothing_listens() -> None:

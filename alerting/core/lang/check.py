@@ -74,12 +74,12 @@ def settle(
 ) -> Settled:
     """Settle a tree that `parse` made of `text`. Raises ConditionError with all that is wrong, warnings included.
 
-    `purpose` says what the value is for: an alert's condition and a recorded series must be a vector or a number
-    now. With `patterns` (the Patterns port) regular expressions are checked too; it raises ValueError for bad ones.
+    `purpose` says what the value is for: only a query may be a text, and only an alert's condition is warned of
+    where it would always fire. With `patterns` (the Patterns port) regular expressions are checked too; it raises ValueError for bad ones.
     """
     checker = Checker(names, native=dialect == "native", text=text, patterns=patterns)
     settled, found = checker.visit(node)
-    if purpose != "query" and found.type in ("range", "string"):
+    if found.type == "range" or (found.type == "string" and purpose != "query"):
         what = "a range of time" if found.type == "range" else "a text"
         checker.error(f"the whole is {what}, where a value now is needed", node.span, "compare it, or aggregate it")
     if any(not each.warning for each in checker.problems):

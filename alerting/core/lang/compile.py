@@ -117,7 +117,9 @@ class Compiler:
         if inner.scalar is not None:
             scalar = inner.scalar
             return Compiled("scalar", scalar=lambda m, t: -scalar(m, t))
-        return Compiled("vector", vector=negated(self.vector(node.expr, steps)))
+        if inner.vector is None:
+            raise _wrong(f"expected numbers, got a {inner.type}", node)
+        return Compiled("vector", vector=negated(inner.vector))
 
     def _binary(self, node: tree.Binary, steps: int) -> Compiled:
         if node.op in ("and", "or", "unless"):

@@ -29,6 +29,7 @@ from alerting.model import NO_LABELS, Gap, Kind, Truth
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from alerting.core.lang.check import Purpose
     from alerting.core.lang.names import Names
     from alerting.core.lang.parser import Dialect
     from alerting.core.lang.tree import Node
@@ -232,13 +233,15 @@ def compile_condition(
     dialect: Dialect = "native",
     interval: Millis = _INTERVAL,
     lookback: Millis = _LOOKBACK,
+    purpose: Purpose = "alert",
 ) -> tuple[CompiledCondition, tuple[Diagnostic, ...]]:
     """Compile a condition; the warnings ride along. Raises ConditionError with everything that is wrong.
 
     `interval` is the rule's own: the step of a subquery that names none. `lookback` is for how long a sample
-    holds; what looks back needs samples that are older by it.
+    holds; what looks back needs samples that are older by it. `purpose`: see `check.settle`.
     """
-    settled = settle(parse(text, dialect=dialect), names, dialect=dialect, text=text, patterns=patterns)
+    tree = parse(text, dialect=dialect)
+    settled = settle(tree, names, dialect=dialect, text=text, purpose=purpose, patterns=patterns)
     node = settled.node
     origin = (names, patterns, dialect, interval)
     shape = _shape(node)

@@ -83,7 +83,7 @@ def of_call(func: str, gives: Type, unit_rule: str, args: Sequence[Node], known:
         always, may = _NO_LABELS, _NO_LABELS
     elif func.startswith("absent"):
         always, may = _NO_LABELS, None
-    elif func == "histogram_quantile":
+    elif func in ("histogram_quantile", "histogram_fraction"):
         always, may = always - {"le"}, None if may is None else may - {"le"}
     elif func in ("label_replace", "label_join"):
         target = args[1].value if len(args) > 1 and isinstance(args[1], Text) else ""

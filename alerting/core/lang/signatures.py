@@ -55,7 +55,7 @@ FUNCTIONS: dict[str, Signature] = {
     "label_replace": Signature(("vector", "string", "string", "string", "string"), unit=KEEPS, texts=True),
     "label_join": Signature(("vector", "string", "string", "string"), optional=-1, unit=KEEPS, texts=True),
     "histogram_quantile": Signature(("scalar", "vector"), unit=BUCKET),
-    "histogram_fraction": Signature(("scalar", "scalar", "vector")),
+    "histogram_fraction": Signature(("scalar", "scalar", "vector"), unit="ratio"),
     **_each(
         "days_in_month day_of_month day_of_week day_of_year hour minute month year", Signature(("vector",), optional=1)
     ),

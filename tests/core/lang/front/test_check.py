@@ -411,13 +411,15 @@ def test_all_errors_are_reported_with_the_warnings_in_order() -> None:
 
 
 def test_what_the_value_is_for_decides_what_it_may_be() -> None:
-    """A query may be a range or a text, and is not told that it would always fire."""
-    for text, type_ in (("foo[5m]", "range"), ("'ok'", "string"), ("1 + 1", "scalar"), ("disk_usage", "vector")):
+    """A query may be a text, and is not told that it would always fire; a range is the value of nothing."""
+    for text, type_ in (("'ok'", "string"), ("1 + 1", "scalar"), ("disk_usage", "vector")):
         settled = check(text, purpose="query")
         assert (settled.type, settled.diagnostics) == (type_, ())
     assert check("disk_usage", purpose="record").diagnostics == ()
     with pytest.raises(ConditionError):
-        check("foo[5m]", purpose="record")
+        check("'ok'", purpose="record")
+    with pytest.raises(ConditionError):
+        check("foo[5m]", purpose="query")
 
 
 def test_files_checked_by_themselves() -> None:
