@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -613,7 +614,9 @@ def test_f6_the_limit_applies_to_new_series_only_and_is_told_once() -> None:
     """Thousands of series appear: what fires goes on, so many get alerts, one notice says that it is not all."""
 
     async def story() -> None:
-        house = await House(rule(limit=5, notify=("chat",)), rule("Other", Above(10), notify=()), unknown_after=M).open()
+        house = await House(
+            rule(limit=5, notify=("chat",)), rule("Other", Above(10), notify=()), unknown_after=M
+        ).open()
         await house.tick({"x": 20, "y": 20, "z": 20})
         many = {f"s{number}": 20 for number in range(3000)} | {"x": 20, "y": 20, "z": 20}
         heard: list[tuple[str, str]] = []
@@ -759,3 +762,57 @@ def test_needs_reach_the_source_and_only_live_rules_have_any() -> None:
         assert asked == [(Need("app", "v"),)]
 
     asyncio.run(story())
+
+
+# ------------------------------------------------------------------------------------------- anything, in any order
+
+
+def restless(seed: int) -> None:
+    """Play 40 ticks of values, gaps, failed commits, restarts, reloads and steps of the wall; check what was told."""
+    dice = random.Random(seed)
+
+    async def story() -> None:
+        for_, keep = dice.choice([0, M]), dice.choice([0, M])
+        house = await House(rule(for_=for_, keep_firing_for=keep), store=Flaky()).open()
+        inbox: dict[tuple[str, str], list[str]] = {}  # (receiver, key) -> steps, in order
+        values: dict[str, float] = {}
+        for number in range(42):
+            what = dice.choice(["value"] * 6 + ["gap", "fails", "restart", "reload", "step"]) if number < 38 else "end"
+            values = {a: float(dice.choice([3, 20])) for a in "12"} if what != "end" else dict.fromkeys("12", 3.0)
+            house.store.failing = int(what == "fails")
+            if what == "step":
+                house.clock.step(dice.choice([-S, H, -H]))
+            if what == "reload":
+                house.engine.adopt(house.setup([rule(condition=Above(dice.choice([9, 10, 11])), for_=for_)]))
+            if what == "restart":
+                await house.restart()
+            report = await house.tick(None if what == "gap" else values)
+            if what == "gap":
+                assert all(each.key.rule_id.startswith("alerting/") for each in report.transitions)
+            for each in report.transitions:
+                if each.ended is Ended.RECOVERED and not each.key.rule_id.startswith("alerting/"):
+                    assert values[each.labels.get("a")] <= 11
+            for message in report.notifications:
+                for notice in (*message.firing, *message.resolved):
+                    if notice.step != "ongoing":
+                        place = (message.receiver, f"{notice.key}{notice.episode}")
+                        inbox.setdefault(place, []).append(f"{notice.step} {message.group_key}")
+        assert house.states() == {"High": "ok"}
+        for steps in inbox.values():  # each episode: fired once, ended once, under one key
+            assert [step.split()[0] for step in steps] == ["firing", "resolved"]
+            assert len({step.split()[1] for step in steps}) == 1
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_f1_whatever_happens_each_episode_is_told_once_from_beginning_to_end(seed: int) -> None:
+    """False resolves 0, lost 0, doubled 0, whatever fails in between."""
+    restless(seed)
+
+
+@pytest.mark.slow
+def test_f1_whatever_happens_in_a_thousand_histories() -> None:
+    """The same, for longer."""
+    for seed in range(1000, 2000):
+        restless(seed)

@@ -9,18 +9,20 @@ from alerting.cli.loading import load
 from alerting.cli.reading import read
 from alerting.core.lang.suggest import did_you_mean
 from alerting.errors import Problem
+from alerting.model import Need
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from alerting.model import Need, Reading, Rule
+    from alerting.model import Reading, Rule
 
 
 def look(config: str | None) -> list[Problem]:
     """Give warnings: a source that cannot be read, a name that no reading holds."""
     loaded = load(config)
     needs = list(dict.fromkeys(need for rule in loaded.rules.rules for need in rule.condition.needs))
-    readings = asyncio.run(read(loaded.settings, needs))
+    all_names = [Need(space, "") for space in dict.fromkeys(need.namespace for need in needs)]  # for "did you mean"
+    readings = asyncio.run(read(loaded.settings, [*needs, *all_names]))
     problems = [
         Problem(f"source {each.source} cannot be read: {each.fault.message}", "online", warning=True)
         for each in readings

@@ -13,6 +13,7 @@ from alerting.clock import SystemClock
 from alerting.config.vocabulary import names_of
 from alerting.core.lang.condition import compile_condition, evaluate_expression
 from alerting.core.lang.units import format_value
+from alerting.core.lang.values import NAME
 from alerting.core.samples import Samples
 from alerting.errors import AlertingError, ConditionError, Problem
 from alerting.model import NO_LABELS
@@ -44,7 +45,7 @@ def main(arguments: Namespace) -> int:
         say_json({"expression": text, "unit": condition.unit, "series": series, "unknown": gaps})
     else:
         if found:
-            rows = [(str(labels) or "(no labels)", _text(value, condition.unit)) for labels, value in found]
+            rows = [(_series(labels), _text(value, condition.unit)) for labels, value in found]
             say(*table(("SERIES", "VALUE"), rows))
         elif not gaps:
             say("no series: nothing fits, or no comparison holds")
@@ -75,6 +76,11 @@ def _problem(text: str, each: Diagnostic) -> Problem:
     return Problem(
         each.message, "EXPR", line, column, each.hint, shown, min(width, len(shown) - column + 1), each.warning
     )
+
+
+def _series(labels: Labels) -> str:
+    """Write a series as Prometheus does: its name, then its labels."""
+    return f"{labels.get(NAME)}{labels.without((NAME,))}" or "(no labels)"
 
 
 def _text(value: Value, unit: str) -> str:

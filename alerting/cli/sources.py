@@ -9,13 +9,13 @@ from alerting.cli.exit import Exit
 from alerting.cli.loading import load_settings_only
 from alerting.cli.reading import read
 from alerting.cli.terminal import paint, say, say_json, table
-from alerting.config.vocabulary import offered
+from alerting.config.vocabulary import closed_spaces, offered
 from alerting.core.lang.units import format_value
 from alerting.model import SHARED, Kind, Metric, Need
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from alerting.config.settings import Settings
     from alerting.model import Reading, Sample
@@ -29,7 +29,7 @@ def main(arguments: Namespace) -> int:
     settings = load_settings_only(arguments.config)
     metrics = offered(settings)
     readings = asyncio.run(read(settings, _everything(settings, metrics)))
-    rows = _rows(metrics, readings)
+    rows = _rows(metrics, readings, closed_spaces(settings))
     faults = {each.source: str(each.fault.message) for each in readings if each.fault is not None}
     if arguments.output == "json":
         say_json({"metrics": rows, "faults": faults})
@@ -47,7 +47,7 @@ def _everything(settings: Settings, metrics: Sequence[Metric]) -> list[Need]:
     return [*needs, *(Need(space, "") for space in dict.fromkeys((SHARED, *settings.sources)))]
 
 
-def _rows(metrics: Sequence[Metric], readings: Sequence[Reading]) -> list[dict[str, Any]]:
+def _rows(metrics: Sequence[Metric], readings: Sequence[Reading], bare: Collection[str]) -> list[dict[str, Any]]:
     """Give one row a name: what is declared of it, and its newest samples."""
     declared = {(each.namespace, each.name): each for each in metrics}
     declared |= {(each.namespace, each.name): each for reading in readings for each in reading.kinds}
@@ -58,22 +58,23 @@ def _rows(metrics: Sequence[Metric], readings: Sequence[Reading]) -> list[dict[s
             key = (reading.namespace, sample.name)
             found.setdefault(key, []).append(sample)
             sources[key] = reading.source
-    return [_row(sources.get(key, key[0]), key, declared.get(key), samples) for key, samples in sorted(found.items())]
+    return [
+        _row(sources.get(key, key[0]), key, declared.get(key, _UNSAID), samples, bare={SHARED, *bare})
+        for key, samples in sorted(found.items())
+    ]
 
 
-def _row(source: str, key: tuple[str, str], metric: Metric | None, samples: Sequence[Sample]) -> dict[str, Any]:
+def _row(
+    source: str, key: tuple[str, str], metric: Metric, samples: Sequence[Sample], *, bare: Collection[str]
+) -> dict[str, Any]:
     namespace, name = key
-    open_kind = namespace != SHARED and (metric is None or metric.namespace == namespace)
     return {
-        "name": name,
-        "qualified": f"{namespace}.{name}" if open_kind and namespace else name,
+        "name": name if namespace in bare else f"{namespace}.{name}",  # as conditions write it
         "source": source,
-        "kind": str((metric or _UNSAID).kind),
-        "unit": (metric or _UNSAID).unit,
-        "labels": sorted(
-            {label for sample in samples for label, _ in sample.labels} or (metric.labels if metric else ())
-        ),
-        "help": (metric or _UNSAID).help,
+        "kind": str(metric.kind),
+        "unit": metric.unit,
+        "labels": sorted({label for sample in samples for label, _ in sample.labels} or metric.labels),
+        "help": metric.help,
         "samples": [{"labels": each.labels.as_dict(), "value": each.value, "at": each.at} for each in samples],
     }
 
@@ -86,7 +87,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         value = _text(newest["value"], row["unit"])
         others = len({tuple(sorted(each["labels"].items())) for each in samples}) - 1
         value += f" and {others} more series" if others else ""
-    return (row["qualified"], row["source"], row["kind"], row["unit"], ",".join(row["labels"]), value)
+    return (row["name"], row["source"], row["kind"], row["unit"], ",".join(row["labels"]), value)
 
 
 def _text(value: float | str, unit: str) -> str:

@@ -25,6 +25,11 @@ def offered(settings: Settings) -> list[Metric]:
     return [metric for source in _of_settings(settings) for metric in source.metrics]
 
 
+def closed_spaces(settings: Settings) -> frozenset[str]:
+    """Give the namespaces whose names conditions write without the source: all that they offer is declared."""
+    return frozenset(source.namespace for source in _of_settings(settings) if source.closed)
+
+
 def open_names(settings: Settings, recorded: Collection[str] = ()) -> Names:
     """Give the vocabulary for files that are checked by themselves: every name goes, known ones keep their units.
 

@@ -1,9 +1,9 @@
 """A metrics page: Prometheus' text format, or OpenMetrics where the page ends with `# EOF`.
 
 The content decides the format, not the content type: real pages are served as text/html. A page is taken whole
-or not at all. The reader works on the bytes line by line and remembers what each series' text means, so that
-the next page of the same target costs a lookup and a float per line; https://prometheus.io/docs/instrumenting/
-exposition_formats/ is the law for what a line may look like.
+or not at all: every line must be one that https://prometheus.io/docs/instrumenting/exposition_formats/ allows, but
+samples are made only of names that rules need. The reader works on the bytes line by line and remembers what each
+series' text means, so that the next page of the same target costs a lookup and a float per line.
 """
 
 from __future__ import annotations
@@ -53,12 +53,13 @@ class Prometheus:
         self._labels = Labels({"job": self._job(values.get("job")), "instance": self._instance()})
         self._reader = PageReader(self._labels, values["series_limit"])
 
-    async def fetch(self, needs: Sequence[Need], since: Millis | None) -> Reading:  # noqa: ARG002  one page holds all
-        """Read the page; there is nothing to choose from."""
+    async def fetch(self, needs: Sequence[Need], since: Millis | None) -> Reading:  # noqa: ARG002  nothing comes in buckets
+        """Read the page; give what `needs` name: everything for a need without a name, or for no needs at all."""
         at, began = self._clock.now(), self._clock.monotonic()
         answer = await self._endpoint.get()
         took = self._clock.monotonic() - began
-        found = answer if isinstance(answer, Fault) else self._samples(answer, at)
+        names = frozenset(need.name for need in needs)
+        found = answer if isinstance(answer, Fault) else self._samples(answer, at, names if all(names) else frozenset())
         if isinstance(found, Fault):
             down = Sample("up", self._labels, 0.0, at)
             return Reading(self.name, SHARED, at, (down,), self._labels, found, took)
@@ -84,12 +85,12 @@ class Prometheus:
         host = parts.hostname or ""
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
-    def _samples(self, answer: HttpAnswer, at: Millis) -> list[Sample] | Fault:
+    def _samples(self, answer: HttpAnswer, at: Millis, names: frozenset[str]) -> list[Sample] | Fault:
         if not 200 <= answer.status < 300:  # noqa: PLR2004  what comes with other statuses is no page
             return self._endpoint.refused(answer)
         try:
             _check_whole(answer)
-            return self._reader.read(answer.body, at)
+            return self._reader.read(answer.body, at, names)
         except UnreadableError as error:
             return self._endpoint.fault(error.kind, str(error))
 
@@ -118,6 +119,11 @@ def _check_whole(answer: HttpAnswer) -> None:
 
 # ------------------------------------------------------------------------------------------- the reader
 
+_UNASKED = -1
+_PLAIN = re.compile(  # `name value` or `name{label="value",…} value`, in ASCII and without escapes
+    rb'(([A-Za-z_:][A-Za-z0-9_:]*)(?:\{[A-Za-z_][A-Za-z0-9_]*="[ -!#-\[\]-~]*"'
+    rb'(?:,[A-Za-z_][A-Za-z0-9_]*="[ -!#-\[\]-~]*")*,?\})?) ([^ \t]+)'
+)
 _Stamped = tuple[float, "Millis | None"]
 
 
@@ -131,20 +137,25 @@ class PageReader:
         self._digest = b""
         self._values: dict[int, float] = {}
         self._stamps: dict[int, Millis] = {}
+        self._lines = 0  # of samples on the last page
         self._declared: list[bytes] = []
+        self._names: frozenset[str] = frozenset()  # that are asked for; empty: all
         self._forget()
 
     def _forget(self) -> None:
-        self._known: dict[bytes, int] = {}  # a series as a page writes it -> its place in _series
+        self._known: dict[bytes, int] = {}  # a series as a page writes it -> its place in _series, or _UNASKED
         self._places: dict[tuple[str, Labels], int] = {}
         self._series: list[tuple[str, Labels]] = []
 
-    def read(self, body: bytes, at: Millis) -> list[Sample]:
-        """Give all samples of a page, or raise UnreadableError: no page is taken in part."""
+    def read(self, body: bytes, at: Millis, names: frozenset[str] = frozenset()) -> list[Sample]:
+        """Give the samples of `names` (empty: of all), or raise UnreadableError: no page is taken in part."""
         digest = hashlib.blake2b(body, digest_size=16).digest()
+        if names != self._names:
+            self._names, self._digest = names, b""
+            self._forget()
         if digest != self._digest:
             self._digest = b""
-            if len(self._series) > 2 * len(self._values) + _SPARE:
+            if len(self._known) > 2 * self._lines + _SPARE:
                 self._forget()
             self._parse(body)
             self._digest = digest
@@ -163,50 +174,72 @@ class PageReader:
         self._seconds = body.rstrip().endswith(b"# EOF")  # OpenMetrics: stamps are seconds, not milliseconds
         declared: list[bytes] = []
         known, values = self._known, self._values
+        number = others = 0  # lines, and those of them that hold no sample
         ended = False
-        for number, line in enumerate(BytesIO(body), 1):
+        for line in BytesIO(body):
+            number += 1
             text, _, value = line.rpartition(b" ")
             place = known.get(text)
             if place is not None and place not in values and b"_" not in value:
                 try:
-                    values[place] = float(value)
-                    continue
+                    figure = float(value)
                 except ValueError:
                     pass  # said properly below
+                else:
+                    if place != _UNASKED:
+                        values[place] = figure
+                    continue
             bare = line.strip()
-            if not bare:
-                continue
-            if ended:
+            if ended and bare:
                 raise UnreadableError(f"line {number}: something follows `# EOF`")
-            if not bare.startswith(b"#"):
+            if bare and not bare.startswith(b"#"):
+                self._room(number - others)
                 self._sample(bare, number)
-            elif bare.startswith((b"# TYPE ", b"# UNIT ")):
+                continue
+            others += 1
+            if bare.startswith((b"# TYPE ", b"# UNIT ")):
                 declared.append(bare)
             elif bare == b"# EOF":
                 ended, known = True, {}  # what follows is looked at, known or not
+        self._lines = number - others
+        self._room(self._lines)
         if declared != self._declared:
             self.kinds = tuple(_kinds(declared))
             self._declared = declared
 
+    def _room(self, lines: int) -> None:
+        if lines > self._limit:
+            text = f"the page has more than {self._limit} series (`series_limit`)"
+            raise UnreadableError(text, FaultKind.TOO_LARGE)
+
     def _sample(self, line: bytes, number: int) -> None:
         """Take a line that is more than a known series and a value: new, stamped, repeated, or wrong."""
         try:
+            if self._names and self._unasked(line):
+                return
             place, value, stamp = self._stamped(line) or self._careful(line)
         except UnicodeDecodeError:
             raise UnreadableError(f"line {number} is not UTF-8") from None
         except UnreadableError as error:
             hint = "; it looks like JSON: use `type: health`" if line.startswith((b'{"', b"[")) else ""
             raise UnreadableError(f"line {number}: {error}{hint}") from None
-        if place not in self._values:
-            if len(self._values) >= self._limit:
-                text = f"the page has more than {self._limit} series (`series_limit`)"
-                raise UnreadableError(text, FaultKind.TOO_LARGE)
-        elif not self._newer(place, value, stamp):
+        if place == _UNASKED:
+            return
+        if place in self._values and not self._newer(place, value, stamp):
             name, labels = self._series[place]
             raise UnreadableError(f"line {number}: {name}{labels} stands twice with different values")
         self._values[place] = value
         if stamp is not None:
             self._stamps[place] = stamp
+
+    def _unasked(self, line: bytes) -> bool:
+        """Tell whether a line is a plain one, and right, of a name that nobody asked for; remember its series."""
+        match = _PLAIN.fullmatch(line)
+        if match is None or match[2].decode() in self._names:
+            return False
+        _number(match[3].decode())
+        self._known[match[1]] = _UNASKED
+        return True
 
     def _stamped(self, line: bytes) -> tuple[int, float, Millis] | None:
         """Read a known series with a stamp; None where the line is anything else."""
@@ -223,10 +256,12 @@ class PageReader:
         text = line.decode()
         name, pairs, end = _series(text)
         value, stamp = _value(text[end:], seconds=self._seconds)
-        series = (name, _on_target(pairs, self._target))
-        place = self._places.setdefault(series, len(self._series))
-        if place == len(self._series):
-            self._series.append(series)
+        place = _UNASKED
+        if not self._names or name in self._names:
+            series = (name, _on_target(pairs, self._target))
+            place = self._places.setdefault(series, len(self._series))
+            if place == len(self._series):
+                self._series.append(series)
         self._known[text[:end].encode()] = place
         return place, value, stamp
 

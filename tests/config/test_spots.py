@@ -14,7 +14,7 @@ from alerting.errors import Diagnostic, Span
 
 WAYS = [
     ("plain", "condition: disk_usage > > 85%", (1, 25)),
-    ("in single quotes", "condition: 'it''s > > 85%'", (1, 20)),
+    ("in single quotes", "condition: 'it''s > > 85%'", (1, 21)),
     ("in double quotes", 'condition: "a \\"b\\" > > 85%"', (1, 23)),
     ("with a code", 'condition: "a\\x41\\u0041 > > 85%"', (1, 27)),
     ("over two lines", "condition: disk_usage\n  > > 85%", (2, 5)),

@@ -454,7 +454,7 @@ def test_random_histories_go_as_the_model_says(policy: Policy, ticks: list[tuple
 def test_f1_ten_thousand_random_histories_go_as_the_model_says() -> None:
     """F1 in full: 10,000 seeded histories of 40 ticks."""
     for seed in range(10_000):
-        dice = random.Random(seed)  # noqa: S311  repeatable, not secret
+        dice = random.Random(seed)
         policy = Policy(
             dice.choice([0, 30 * S, M, 5 * M]), dice.choice([0, 30 * S, M]), dice.choice(list(OnMissing)),
             dice.choice([0, M, 5 * M]), M,

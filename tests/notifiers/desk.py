@@ -66,7 +66,7 @@ def over(**fields: Any) -> Notification:
     return telling(notice(resolved_at=AT, ended="recovered", **fields), title=title, reason="all resolved")
 
 
-# Each way to be told: the fake that stands for the service, and the settings that lead to it.
+# Each way to be told: the fake that stands for the service, and the settings that point to it.
 WAYS: dict[str, tuple[type[Fake], Callable[[Any], tuple[str, dict[str, Any]]]]] = {
     "slack webhook": (Slack, lambda fake: ("slack", {"webhook_url": Secret.literal(fake.hook)})),
     "slack bot": (

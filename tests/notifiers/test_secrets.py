@@ -23,7 +23,7 @@ class Echo(Fake):
     """A server that repeats all that it was sent, as error pages do."""
 
     name = "echo"
-    hook = api = ""  # the settings below lead here themselves
+    hook = api = ""  # the settings below point here themselves
 
     def __init__(self, status: int) -> None:
         self._status = status

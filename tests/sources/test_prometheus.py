@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerting.model import NO_LABELS, SHARED, FaultKind, Kind, Labels, Reading, Secret
+from alerting.model import NO_LABELS, SHARED, FaultKind, Kind, Labels, Need, Reading, Secret
 from alerting.sources.prometheus import PageReader, UnreadableError
 from tests.fakes.app import App
 from tests.fakes.hostile import BEHAVIOURS, ENDLESS, Hostile, refused_url, response
@@ -195,6 +195,34 @@ def test_a_page_means_the_same_when_it_is_read_again(text: str | bytes) -> None:
     assert found[3] == "line 1: a value is missing"
 
 
+@pytest.mark.parametrize("text", [text for text, _ in LINES], ids=range(len(LINES)))
+@pytest.mark.parametrize("names", [frozenset({"a"}), frozenset({"other"}), frozenset({"b", "a.b"})], ids=len)
+def test_what_nobody_asks_for_must_be_right_all_the_same(text: str | bytes, names: frozenset[str]) -> None:
+    """Only asked names give samples, but a bad line anywhere still refuses the page, cold or warm.
+
+    Only a contradiction between two series that nobody asked for may pass: it can mislead nobody.
+    """
+    body = text if isinstance(text, bytes) else text.encode()
+    reader = PageReader(NO_LABELS, 1000)
+    found: list[Any] = []
+    for read_, asked in ((PageReader(NO_LABELS, 1000), frozenset()), (reader, names), (reader, names)):
+        try:
+            samples = read_.read(body, AT, asked)
+            found.append([repr(s) for s in samples if s.name in names])
+        except UnreadableError as error:
+            found.append(str(error))
+    assert found[1] == found[2]
+    assert found[0] == found[1] or (found[1] == [] and "twice" in found[0])
+
+
+def test_other_names_may_be_asked_for_later() -> None:
+    """Rules change: the next page of the same target gives what they need then, unchanged as it may be."""
+    reader = PageReader(NO_LABELS, 1000)
+    body = b"a 1\nb 2\nc 3\n"
+    for names in (frozenset({"a"}), frozenset({"b", "c"}), frozenset(), frozenset({"a"})):
+        assert {sample.name for sample in reader.read(body, AT, names)} == (names or {"a", "b", "c"})
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(), st.none() | st.integers(0, AT))), st.data())
 def test_pages_in_a_row_are_each_read_like_the_first(
     lines: list[tuple[str, float, int | None]], data: st.DataObject
@@ -368,6 +396,15 @@ def test_the_apps_own_page_is_read_as_it_is_served() -> None:
     assert up(reading) == 1
     assert all(sample.labels == reading.labels for sample in reading.samples)
     assert {sample.name for sample in reading.samples} >= {"up", "http_requests_total", "process_uptime_seconds"}
+
+
+def test_only_names_that_are_needed_give_samples() -> None:
+    """A page of thousands of series costs little where four rules look at it; `up` is always there."""
+    with App() as app:
+        some = read("prometheus", (Need(SHARED, "database_up"), Need(SHARED, "up")), url=app.metrics_url)
+        everything = read("prometheus", (Need(SHARED, "database_up"), Need(SHARED, "")), url=app.metrics_url)
+    assert [sample.name for sample in some.samples] == ["up", "database_up"]
+    assert len(everything.samples) == 7
 
 
 def test_a_pages_own_job_and_instance_are_kept_as_exported() -> None:

@@ -149,14 +149,15 @@ def count_values(label: str, of: VectorOf, labels: Sequence[str], *, without: bo
 
     def run(m: Moment, t: Millis) -> Vector:
         mark = len(m.gaps)
+        entries = of(m, t)
+        m.spend(16 * len(entries))
         marked: Vector = []
-        for series, value, name, dropped in of(m, t):
+        for series, value, name, dropped in entries:
             text = as_text(value)
             if label == NAME:
                 marked.append((series, value, text, False))
             else:
                 marked.append((series.merged({label: text}), value, name, dropped))
-        m.spend(16 * len(marked))
         groups = grouping.groups(marked)
         if len(m.gaps) > mark:
             m.gaps[mark:] = [gap._replace(labels=gap.labels.without((label,))) for gap in m.gaps[mark:]]

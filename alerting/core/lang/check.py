@@ -75,18 +75,21 @@ def settle(
     """Settle a tree that `parse` made of `text`. Raises ConditionError with all that is wrong, warnings included.
 
     `purpose` says what the value is for: only a query may be a text, and only an alert's condition is warned of
-    where it would always fire. With `patterns` (the Patterns port) regular expressions are checked too; it raises ValueError for bad ones.
+    where it would always fire. With `patterns` (the Patterns port) regular expressions are checked too.
     """
     checker = Checker(names, native=dialect == "native", text=text, patterns=patterns)
+    said = checker.problems
     settled, found = checker.visit(node)
     if found.type == "range" or (found.type == "string" and purpose != "query"):
         what = "a range of time" if found.type == "range" else "a text"
         checker.error(f"the whole is {what}, where a value now is needed", node.span, "compare it, or aggregate it")
-    if any(not each.warning for each in checker.problems):
-        raise ConditionError(sorted(checker.problems, key=lambda each: (each.span.start, each.span.end)))
-    if purpose == "alert":
+    wrong = any(not each.warning for each in said)
+    if purpose == "alert" and not wrong:
         checker.at_top(settled, found)
-    return Settled(settled, found.type, found.unit, needs_of(settled), tuple(checker.problems))
+    said.sort(key=lambda each: (each.span.start, each.span.end))
+    if wrong:
+        raise ConditionError(said)
+    return Settled(settled, found.type, found.unit, needs_of(settled), tuple(said))
 
 
 class Checker:

@@ -182,7 +182,7 @@ class Compiler:
 
 def over(function: over_time.OverTime, ranges: RangesOf, params: list[ScalarOf], name: str) -> VectorOf:
     """Make a function of stretches of time. Where it has no answer because we fetched too seldom: a gap."""
-    compute, least, keeps, dear = function
+    compute, least, keeps, walks, slides = function
     subject = "buckets" if name == "peak" else "samples"
 
     def run(m: Moment, t: Millis) -> Vector:
@@ -193,8 +193,8 @@ def over(function: over_time.OverTime, ranges: RangesOf, params: list[ScalarOf],
         stretches, start, end, shortage = ranges(m, t)
         span = over_time.Span(start, end, t, numbers, m.since)
         m.spend(8 * len(stretches))
-        if dear:
-            m.spend(int(dear * sum([stretch.high - stretch.low for stretch in stretches])))
+        if walks or (slides and t != m.now):
+            m.spend(sum([stretch.high - stretch.low for stretch in stretches]) << walks)
         found: Vector = []
         for stretch in stretches:
             try:

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from alerting.core.lang.tree import Node
 
 _BASES = {TIME: "s", SIZE: "bytes", SHARE: "percent"}
-_BLOCK = 60  # s; whole minutes are meant as seconds
-_SLOW = 100  # s; longer than any request, shorter than any job that people watch in odd seconds
-_QUICK = ("duration", "latency", "response_time", "request_time")  # what takes milliseconds rather than minutes
 
 
 def literal_of(node: Node) -> Number | None:
@@ -98,13 +95,3 @@ def _without_unit(node: Number) -> str:
     if dimension(node.unit) == SHARE:
         return f"{format_literal(node.value / 100)} of a ratio, {format_literal(node.value)} of a percentage"
     return f"{format_literal(convert(node.value, node.unit, 'bytes'))} in bytes"
-
-
-def perhaps_milliseconds(checker: Checker, number: Number, against: Facts) -> None:
-    """Warn where a bare number of seconds was probably meant as milliseconds."""
-    metric = against.metric
-    if number.unit or number.value < _SLOW or number.value % _BLOCK == 0 or against.unit != "s" or metric is None:
-        return
-    if any(word in metric.name for word in _QUICK):
-        text = number.text or format_literal(number.value)
-        checker.warn(f"{metric.name} is in seconds: {text} s?", number.span, f"did you mean {text}ms?")

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from alerting.core.lang import doubts
 from alerting.core.lang import facts as known
 from alerting.core.lang.facts import NUMBERS, TEXTS, UNKNOWN
-from alerting.core.lang.measure import literal_of, perhaps_milliseconds
+from alerting.core.lang.measure import literal_of
 from alerting.core.lang.parser import COMPARISONS
 from alerting.core.lang.rates import check_rate
-from alerting.core.lang.tree import Binary, Number, Paren, Per, Selector, Text
-from alerting.core.lang.units import UNITS, dimension, format_literal
+from alerting.core.lang.tree import Binary, Number, Paren, Per, Text
+from alerting.core.lang.units import UNITS, dimension
 from alerting.model import Kind
 
 if TYPE_CHECKING:
@@ -49,8 +50,11 @@ def check_binary(checker: Checker, node: Binary) -> tuple[Node, Facts]:
         return settled, known.of_set(node.op, of_left, of_right)
     _same_units(checker, node, of_left, of_right)
     if node.op in COMPARISONS:
+        if checker.native:
+            doubts.of_comparison(checker, node, of_left, of_right)
         return settled, _compared(checker, settled, of_left, of_right)
-    _arithmetic(checker, node, of_left, of_right)
+    if checker.native:
+        doubts.of_arithmetic(checker, node)
     return settled, known.of_arithmetic(node, of_left, of_right)
 
 
@@ -204,27 +208,7 @@ def _compared(checker: Checker, node: Binary, of_left: Facts, of_right: Facts) -
     if of_left.type == of_right.type == "scalar" and not node.bool_:
         hint = "a metric is missing; two numbers are compared by `== bool`"
         checker.error("this compares two plain numbers", node.op_span, hint)
-    series, number, facts = (node.left, node.right, of_left)
-    if of_left.type == "scalar":
-        series, number, facts = node.right, node.left, of_right
-    if isinstance(number, Number):
-        perhaps_milliseconds(checker, number, facts)
-        if facts.kind is Kind.COUNT and isinstance(unwrapped(series), Selector):
-            text = number.text or format_literal(number.value)
-            hint = f"write {text} per minute: the highest minute since the last look"
-            message = f"{checker.shown(series)} counts events; this looks at its newest minute alone"
-            checker.warn(message, node.span, hint)
+    facts = of_right if of_left.type == "scalar" else of_left
     if node.bool_:
         return facts._replace(unit="", value=NUMBERS, kind=Kind.UNKNOWN, metric=None)
     return facts
-
-
-def _arithmetic(checker: Checker, node: Binary, of_left: Facts, of_right: Facts) -> None:
-    """Warn of a dash that was meant as part of a JSON field's name."""
-    left, right = node.left, node.right
-    touching = left.span.end == node.op_span.start and node.op_span.end == right.span.start
-    if node.op != "-" or not touching or not isinstance(left, Selector) or not isinstance(right, Selector):
-        return
-    if len(left.path) > 1 and len(right.path) == 1 and of_left.type == of_right.type:
-        whole = f'{".".join(left.path[:-1])}."{left.path[-1]}-{right.path[0]}"'
-        checker.warn(f"this subtracts {right.path[0]}", node.span, f"a field with a dash is written {whole}")

@@ -37,7 +37,8 @@ class OverTime(NamedTuple):
     compute: Callable[[Stretch, Span], Value | None]
     least: int = 1
     keeps_name: bool = False
-    dear: float = 0.0  # units of work for each sample of a window; see Moment.spend
+    walks: bool = False  # goes through every sample of a window at each evaluation
+    slides: bool = False  # goes through a window once, and again only where time goes back: in a subquery
 
 
 _NEAR = 1.1  # a window's edge counts as reached up to so many average distances between samples, as in Prometheus
@@ -170,8 +171,6 @@ def peak_bucket(stretch: Stretch, span: Span) -> tuple[float, Millis] | None:
 
 
 _MINUTE = 60_000  # buckets are of one minute
-_WALKS = 2.0  # goes through every sample, at each evaluation
-_SLIDES = 0.25  # goes through a window once, and again where time goes back: in a subquery
 
 FUNCTIONS: dict[str, OverTime] = {
     "rate": OverTime(_rate, 2),
@@ -179,25 +178,25 @@ FUNCTIONS: dict[str, OverTime] = {
     "delta": OverTime(_delta, 2),
     "irate": OverTime(_irate, 2),
     "idelta": OverTime(_idelta, 2),
-    "deriv": OverTime(_deriv, 2, dear=_WALKS),
-    "predict_linear": OverTime(_predict, 2, dear=_WALKS),
+    "deriv": OverTime(_deriv, 2, walks=True),
+    "predict_linear": OverTime(_predict, 2, walks=True),
     "resets": OverTime(lambda each, _: float(each.points.fall_count(each.low, each.high))),
     "changes": OverTime(lambda each, _: float(each.points.turn_count(each.low, each.high))),
     "sum_over_time": OverTime(
-        lambda each, span: each.points.total(each.low, each.high, span.end - span.start), dear=_SLIDES
+        lambda each, span: each.points.total(each.low, each.high, span.end - span.start), slides=True
     ),
-    "avg_over_time": OverTime(_avg, dear=_SLIDES),
+    "avg_over_time": OverTime(_avg, slides=True),
     "min_over_time": OverTime(
-        lambda each, span: each.points.least(each.low, each.high, span.end - span.start), dear=_SLIDES
+        lambda each, span: each.points.least(each.low, each.high, span.end - span.start), slides=True
     ),
     "max_over_time": OverTime(
-        lambda each, span: each.points.most(each.low, each.high, span.end - span.start), dear=_SLIDES
+        lambda each, span: each.points.most(each.low, each.high, span.end - span.start), slides=True
     ),
     "count_over_time": OverTime(lambda each, _: float(each.high - each.low)),
     "last_over_time": OverTime(lambda each, _: each.points.values[each.high - 1], keeps_name=True),
     "present_over_time": OverTime(lambda _each, _span: 1.0),
-    "quantile_over_time": OverTime(lambda each, span: quantile(span.numbers[0], _values(each)), dear=_WALKS),
-    "stddev_over_time": OverTime(lambda each, _: sqrt(variance(_values(each))), dear=_WALKS),
-    "stdvar_over_time": OverTime(lambda each, _: variance(_values(each)), dear=_WALKS),
-    "peak": OverTime(_peak, dear=_WALKS),
+    "quantile_over_time": OverTime(lambda each, span: quantile(span.numbers[0], _values(each)), walks=True),
+    "stddev_over_time": OverTime(lambda each, _: sqrt(variance(_values(each))), walks=True),
+    "stdvar_over_time": OverTime(lambda each, _: variance(_values(each)), walks=True),
+    "peak": OverTime(_peak, walks=True),
 }

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from alerting.model import Millis, Value
 
 NAME: Final = "__name__"
-BUDGET: Final = 2_000_000  # units of work of one evaluation, 0.25 us each or less on a slow machine: 0.5 s
+BUDGET: Final = 1_200_000  # units of work of one evaluation, up to 0.4 us each on a slow machine: 0.5 s
 MAX_STEPS: Final = 50_000  # evaluations that nested subqueries may ask for
 _REMEMBERED = 20_000  # label sets whose projection is kept
 
@@ -80,7 +80,7 @@ class Moment:
         self.recall = recall
 
     def spend(self, count: int) -> None:
-        """Count work in place of a clock: about one unit for each series or sample that is touched, more where it is dear.
+        """Count work in place of a clock: a unit or so for each series that is touched, more where that is dear.
 
         Raises EvaluationError beyond the budget.
         """

@@ -231,6 +231,8 @@ WARNINGS = [
     ("»disk_usage{device='x'}« > 5", "disk_usage has no label device", "mount"),
     ("»delta(network_receive_bytes_total[5m])« > 5", "delta is for gauges", "increase"),
     ("health_check.database.status != 'ok' »and« foo > 5", "same labels on both sides", "and on()"),
+    ("»10 / min« < foo", "divides by a metric called min", "write 10 per minute"),
+    ("health_check.database.status != »ok«", "ok is taken for a metric", "in quotes: 'ok'"),
     ("»disk_usge« > 5", "taken to be on the metrics pages", "did you mean disk_usage"),
 ]
 

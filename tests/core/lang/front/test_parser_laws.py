@@ -8,11 +8,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from alerting.core.lang.check import settle
+from alerting.core.lang.names import Names
 from alerting.core.lang.parser import Dialect, parse
 from alerting.core.lang.printer import show
 from alerting.core.lang.tokens import MAX_TEXT
+from alerting.core.lang.tree import Number
 from alerting.errors import ConditionError, Diagnostic
 from tests.core.lang.front.conditions import conditions, without_places
+from tests.core.lang.front.sources import ALL, NO_PAGE
 
 DIALECTS = get_args(Dialect)
 PIECES = st.sampled_from(
@@ -43,7 +47,7 @@ def test_any_text_gives_a_tree_or_errors_with_places(text: str, dialect: Dialect
 
 
 @given(st.lists(PIECES, max_size=25), st.sampled_from(DIALECTS), st.sampled_from(["", " "]))
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_any_row_of_words_gives_a_tree_or_errors_and_trees_print(words: list[str], dialect: Dialect, gap: str) -> None:
     """Rows of real tokens come further than random letters do; a tree that results survives printing."""
     node = read(gap.join(words), dialect)
@@ -52,7 +56,7 @@ def test_any_row_of_words_gives_a_tree_or_errors_and_trees_print(words: list[str
 
 
 @given(conditions())
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow])
 def test_what_is_printed_is_read_back(text: str) -> None:
     """For conditions made from the grammar: the tree of the printed text is the tree itself."""
     node = parse(text)
@@ -95,6 +99,31 @@ def test_deep_and_long_texts_end_soon(text: str, dialect: Dialect) -> None:
     node = read(text, dialect)
     if node is not None:
         show(node)
+
+
+@given(conditions(), st.sampled_from([ALL, NO_PAGE, Names.anything()]))
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow])
+def test_whatever_is_read_settles_or_is_refused(text: str, names: Names) -> None:
+    """With a place for each problem, and in our own form never with a literal or a name left as it was."""
+    node = parse(text)
+    try:
+        settled = settle(node, names, text=text, purpose="query")
+    except ConditionError as error:
+        problems = error.diagnostics
+        assert any(not each.warning for each in problems)
+    else:
+        problems = settled.diagnostics
+        assert not any(each.unit for each in numbers(settled.node))
+    assert all(each.message and 0 <= each.span.start <= each.span.end <= len(text) for each in problems)
+
+
+def numbers(node: Any) -> list[Number]:
+    """Give every number in a tree."""
+    if isinstance(node, Number):
+        return [node]
+    parts = [getattr(node, name) for name in getattr(node, "__slots__", ())]
+    flat = [item for part in parts for item in (part if isinstance(part, tuple) else (part,))]
+    return [found for item in flat if hasattr(item, "span") for found in numbers(item)]
 
 
 def test_a_hundred_levels_are_allowed() -> None:

@@ -1,0 +1,87 @@
+"""Warnings: what a condition says is clear, but its author probably meant something else.
+
+Only in our own form: Prometheus' files come from people who wrote PromQL.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from alerting.core.lang.facts import NUMBERS
+from alerting.core.lang.tree import Number, Paren, Selector
+from alerting.core.lang.units import format_literal
+from alerting.model import SHARED, Kind
+
+if TYPE_CHECKING:
+    from alerting.core.lang.check import Checker
+    from alerting.core.lang.facts import Facts
+    from alerting.core.lang.tree import Binary, Node
+
+_PERIODS = {
+    "sec": "second",
+    "min": "minute",
+    "hr": "hour",
+    **{each: each for each in ("second", "minute", "hour", "day")},
+}
+_WHOLE = 60  # s; whole minutes are meant as seconds
+_SLOW = 100  # s; longer than any request, shorter than any job that people watch in odd seconds
+_QUICK = ("duration", "latency", "response_time", "request_time")  # what takes milliseconds rather than minutes
+
+
+def of_comparison(checker: Checker, node: Binary, of_left: Facts, of_right: Facts) -> None:
+    """Doubt a comparison: a count's newest minute, seconds for milliseconds, a text without its quotes."""
+    if of_left.type == of_right.type == "vector":
+        for side, facts, opposite in ((node.left, of_left, of_right), (node.right, of_right, of_left)):
+            _without_quotes(checker, node, side, facts, opposite)
+        return
+    series, number, facts = node.left, node.right, of_left
+    if of_left.type == "scalar":
+        series, number, facts = node.right, node.left, of_right
+    if not isinstance(number, Number):
+        return
+    _seconds(checker, number, facts)
+    if facts.kind is Kind.COUNT and isinstance(_inside(series), Selector):
+        text = number.text or format_literal(number.value)
+        message = f"{checker.shown(series)} counts events; this looks at its newest minute alone"
+        checker.warn(message, node.span, f"write {text} per minute: the highest minute since the last look")
+
+
+def of_arithmetic(checker: Checker, node: Binary) -> None:
+    """Doubt `health.disk-space` and `10 / minute`."""
+    left, right = node.left, node.right
+    if not isinstance(right, Selector) or len(right.path) != 1 or right.matchers:
+        return
+    word = right.path[0]
+    if node.op == "/" and isinstance(left, Number) and word in _PERIODS:
+        text = left.text or format_literal(left.value)
+        checker.warn(f"this divides by a metric called {word}", node.span, f"write {text} per {_PERIODS[word]}")
+    touching = left.span.end == node.op_span.start and node.op_span.end == right.span.start
+    if node.op == "-" and touching and isinstance(left, Selector) and len(left.path) > 1:
+        whole = f'{".".join(left.path[:-1])}."{left.path[-1]}-{word}"'
+        checker.warn(f"this subtracts {word}", node.span, f"a field with a dash is written {whole}")
+
+
+def _inside(node: Node) -> Node:
+    while isinstance(node, Paren):
+        node = node.expr
+    return node
+
+
+def _without_quotes(checker: Checker, node: Binary, side: Node, facts: Facts, opposite: Facts) -> None:
+    """Warn where a field that may be a text is compared with a word that no source is known to have."""
+    metric = facts.metric
+    unknown = metric is not None and metric.namespace == SHARED and metric.kind is Kind.UNKNOWN
+    bare = isinstance(side, Selector) and len(side.path) == 1 and not side.matchers
+    if node.op in ("==", "!=") and unknown and bare and opposite.value != NUMBERS and SHARED not in opposite.namespaces:
+        word = checker.shown(side)
+        checker.warn(f"{word} is taken for a metric", side.span, f"a text stands in quotes: '{word}'")
+
+
+def _seconds(checker: Checker, number: Number, against: Facts) -> None:
+    """Warn where a bare number of seconds was probably meant as milliseconds."""
+    metric = against.metric
+    if number.unit or number.value < _SLOW or number.value % _WHOLE == 0 or against.unit != "s" or metric is None:
+        return
+    if any(word in metric.name for word in _QUICK):
+        text = number.text or format_literal(number.value)
+        checker.warn(f"{metric.name} is in seconds: {text} s?", number.span, f"did you mean {text}ms?")

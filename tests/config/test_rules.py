@@ -1,0 +1,378 @@
+"""Rule files: all forms, identity, patterns, problems of all files at once."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from alerting.config.rules import RuleSet, load_rules
+from alerting.config.settings import Settings, load_settings
+from alerting.config.snapshot import dump_good, load_good, specs_in, with_kept_ids
+from alerting.core.lang.names import Names
+from alerting.model import OnMissing, RuleSpec
+from alerting.patterns import compile_pattern
+from tests.config.reading import FIXTURES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CORPUS = Path(__file__).parents[3] / "shared" / "corpus" / "rules"
+SETTINGS = """
+sources:
+  host: {type: host}
+  metrics: {type: prometheus, url: http://127.0.0.1:1/metrics}
+receivers:
+  slack: {type: console}
+  pagerduty: {type: console}
+route: {receiver: slack}
+"""
+
+
+def settings_in(folder: Path, text: str = SETTINGS) -> Settings:
+    """Write and load a settings file."""
+    (folder / "alerting.yaml").write_text(text)
+    return load_settings(folder / "alerting.yaml", {}, folder)
+
+
+def load(folder: Path, **files: str) -> RuleSet:
+    """Load rule files given as NAME=text."""
+    settings = settings_in(folder)
+    (folder / "rules").mkdir(exist_ok=True)
+    for old in (folder / "rules").glob("*.yaml"):
+        old.unlink()
+    for name, text in files.items():
+        (folder / "rules" / f"{name}.yaml").write_text(text)
+    return load_rules(settings, None, compile_pattern)
+
+
+def specs(folder: Path, **files: str) -> list[RuleSpec]:
+    """Load rule files that must be good."""
+    ruleset = load(folder, **files)
+    assert ruleset.problems == ()
+    return [rule.spec for rule in ruleset.rules]
+
+
+def rule(name: str, condition: str = "disk_usage > 85%", more: str = "") -> str:
+    """Write one rule."""
+    return f"alert: {name}\ncondition: {condition}\n{more}"
+
+
+def test_every_form_of_a_native_file_gives_the_same_rules(tmp_path: Path) -> None:
+    """One to a document, a list, under `rules:`; `expr` is `condition`."""
+    expected = ["rules/a.yaml:A", "rules/a.yaml:B"]
+    item = "- alert: {}\n  expr: disk_usage > 85%\n"
+    forms = [
+        rule("A") + "---\n" + rule("B"),
+        item.format("A") + item.format("B"),
+        "rules:\n" + item.format("A") + item.format("B"),
+        item.format("A") + "---\n" + rule("B"),
+    ]
+    for form in forms:
+        assert [spec.id for spec in specs(tmp_path, a=form)] == expected
+
+
+def test_every_key_of_a_native_rule_reaches_the_spec(tmp_path: Path) -> None:
+    """With durations in ms; the severity is a label too."""
+    [spec] = specs(tmp_path, a=(FIXTURES / "every-key.good.yaml").read_text())
+    assert replace(spec, origin=RuleSpec.__dataclass_fields__["origin"].default) == RuleSpec(
+        id="everything",
+        name="Everything",
+        condition="disk_usage > 85%",
+        interval=500,
+        for_=5_400_000,
+        keep_firing_for=86_400_000,
+        on_missing=OnMissing.FIRE,
+        severity="critical",
+        labels={"team": "infra", "severity": "critical"},
+        annotations={"summary": "{{ $labels.mount }} at {{ $value }}"},
+        notify=("slack",),
+        runbook_url="https://wiki.example.org/disk",
+        enabled=False,
+    )
+
+
+def test_labels_are_the_texts_that_are_written(tmp_path: Path) -> None:
+    """`012` stays `012`; what is empty is no label's value."""
+    [spec] = specs(tmp_path, a=(FIXTURES / "texts-as-written.good.yaml").read_text())
+    assert spec.name == "no"
+    assert spec.labels == {
+        "code": "012",
+        "on_call": "no",
+        "version": "1.10",
+        "truth": "True",
+        "hex": "0x1F",
+        "time": "1:30",
+        "nothing": "",
+        "tilde": "",
+        "big": "1_000",
+    }
+
+
+def test_a_group_is_in_prometheus_form(tmp_path: Path) -> None:
+    """Its keys, its labels under the rule's own, its defaults, its dialect; series that are gone end at once."""
+    text = """
+groups:
+- name: g
+  interval: 1m
+  limit: 7
+  query_offset: 10s
+  labels: {team: infra, tier: 1}
+  rules:
+  - record: job:up:sum
+    expr: sum by (job) (up)
+  - alert: Down
+    expr: job:up:sum < 1
+    for: 5m
+    keep_firing_for: 10m
+    labels: {severity: page, tier: "2"}
+    annotations: {summary: "{{ $labels.job }} is down", runbook_url: https://wiki.example.org/down}
+- name: empty
+  rules:
+"""
+    recorded, alert = specs(tmp_path, a=text)
+    assert (recorded.record, recorded.name, recorded.condition) == ("job:up:sum", "job:up:sum", "sum by (job) (up)")
+    assert recorded.id == 'rules/a.yaml:g:job:up:sum{team="infra",tier="1"}'
+    assert alert.labels == {"team": "infra", "tier": "2", "severity": "page"}
+    assert (alert.group, alert.limit, alert.query_offset, alert.interval) == ("g", 7, 10_000, 60_000)
+    assert (alert.for_, alert.keep_firing_for, alert.vanish_after) == (300_000, 600_000, 0)
+    assert (alert.dialect, alert.severity, alert.runbook_url) == (
+        "prometheus",
+        "page",
+        "https://wiki.example.org/down",
+    )
+
+
+@pytest.mark.skipif(not CORPUS.exists(), reason="the corpus of public rule files is not here")
+def test_rule_files_written_for_prometheus_load_unchanged(tmp_path: Path) -> None:
+    """Every file of the corpus, with settings and without: hundreds of rules, no problem, no id twice."""
+    files = sorted(CORPUS.glob("*.yaml"))
+    alone = load_rules(load_settings(None, {}, tmp_path), None, compile_pattern, files=files)
+    assert [str(each) for each in alone.problems if not each.warning] == []
+    assert len(alone.rules) > 200
+    assert len({rule.id for rule in alone.rules}) == len(alone.rules)
+    with_settings = load(tmp_path, **{path.stem: path.read_text() for path in files})
+    assert [str(each) for each in with_settings.problems if not each.warning] == []
+    assert len(with_settings.rules) == len(alone.rules)
+
+
+def test_an_id_does_not_hang_on_what_people_tune(tmp_path: Path) -> None:
+    """Condition, severity, duration and texts may change; name, labels and file make the id; repeats are numbered."""
+    first = specs(tmp_path, a=rule("A", more="severity: warning\nfor: 1m\nlabels: {team: x}\n"))
+    second = specs(tmp_path, a=rule("A", "disk_usage > 95%", "severity: critical\nlabels: {team: x}\n"))
+    assert first[0].id == second[0].id == 'rules/a.yaml:A{team="x"}'
+    repeated = specs(tmp_path, a="---\n".join([rule("A"), rule("B"), rule("A"), rule("A")]))
+    assert [spec.id for spec in repeated] == [
+        "rules/a.yaml:A",
+        "rules/a.yaml:B",
+        "rules/a.yaml:A#2",
+        "rules/a.yaml:A#3",
+    ]
+
+
+def test_many_rules_of_one_name_are_numbered_in_little_time(tmp_path: Path) -> None:
+    """Counting goes on from the last, not from the first."""
+    found = specs(tmp_path, a="---\n".join([rule("A")] * 3_000))
+    assert found[-1].id == "rules/a.yaml:A#3000"
+    assert len({spec.id for spec in found}) == 3_000
+
+
+def test_a_rule_that_moved_keeps_its_id(tmp_path: Path) -> None:
+    """Into another file or group, where its name and labels tell which it is; and again after the next load."""
+    before = load(tmp_path, old=rule("A") + "---\n" + rule("B"))
+    moved = with_kept_ids(load(tmp_path, new=rule("A"), old=rule("B")), [each.spec for each in before.rules])
+    assert [each.id for each in moved.rules] == ["rules/old.yaml:A", "rules/old.yaml:B"]
+    again = with_kept_ids(load(tmp_path, new=rule("A"), old=rule("B")), specs_in(dump_good(moved)))
+    assert [each.id for each in again.rules] == ["rules/old.yaml:A", "rules/old.yaml:B"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (rule("A") + "---\n" + rule("A"), rule("A")),  # which of the two?
+        (rule("A"), rule("A") + "---\n" + rule("A")),  # into which?
+        (rule("A", more="labels: {team: x}\n"), rule("A")),  # another one
+        (rule("A"), rule("B")),
+    ],
+)
+def test_a_rule_that_may_be_another_one_gets_an_id_of_its_own(tmp_path: Path, old: str, new: str) -> None:
+    """State is never given to a rule by a guess."""
+    before = load(tmp_path, old=old)
+    after = with_kept_ids(load(tmp_path, new=new), [each.spec for each in before.rules])
+    assert all(each.id.startswith("rules/new.yaml") for each in after.rules)
+
+
+def test_a_rule_that_stayed_keeps_its_id_from_one_that_comes(tmp_path: Path) -> None:
+    """A copy in another file is a new rule while the first is there."""
+    before = load(tmp_path, old=rule("A"))
+    after = with_kept_ids(load(tmp_path, old=rule("A"), new=rule("A")), [each.spec for each in before.rules])
+    assert [each.id for each in after.rules] == ["rules/new.yaml:A", "rules/old.yaml:A"]
+
+
+def test_all_problems_of_all_files_are_told_at_once(tmp_path: Path) -> None:
+    """In the order of files and lines; good rules beside bad ones are compiled; the set is not good."""
+    found = load(tmp_path, a=rule("A", "disk_usage > > 1") + "---\n" + rule("B"), b="alert: C\ncondition: [1]\nx: 1\n")
+    assert [(each.file, each.line) for each in found.problems] == [
+        ("rules/a.yaml", 2),
+        ("rules/b.yaml", 2),
+        ("rules/b.yaml", 3),
+    ]
+    assert [each.name for each in found.rules] == ["B"]
+    assert not found.good
+
+
+def test_one_bad_rule_spoils_no_other_of_its_document(tmp_path: Path) -> None:
+    """In a list, under `rules:` and in a group."""
+    items = "- {alert: A, expr: up == 0, nope: 1}\n- {alert: B, expr: up == 0}\n- {alert: C, expr: up == }\n"
+    indented = "".join(f"  {line}\n" for line in items.splitlines())
+    for form in (items, f"rules:\n{items}", f"groups:\n- name: g\n  rules:\n{indented}"):
+        found = load(tmp_path, a=form)
+        assert [each.name for each in found.rules] == ["B"]
+        assert len(found.problems) == 2
+
+
+def test_a_recorded_series_is_a_name_for_other_rules(tmp_path: Path) -> None:
+    """Also in native rules of other files, and without any metrics page."""
+    text = "groups:\n- {name: g, rules: [{record: a:b, expr: vector(1)}]}\n"
+    (tmp_path / "rules").mkdir()
+    settings = settings_in(
+        tmp_path, SETTINGS.replace("  metrics: {type: prometheus, url: http://127.0.0.1:1/metrics}\n", "")
+    )
+    (tmp_path / "rules" / "b.yaml").write_text(text)
+    (tmp_path / "rules" / "a.yaml").write_text(rule("A", "a:b > 0"))
+    found = load_rules(settings, None, compile_pattern)
+    assert found.good, found.problems
+    assert found.recorded == {"a:b"}
+
+
+def test_a_template_that_fails_for_a_made_up_alert_is_a_warning(tmp_path: Path) -> None:
+    """It would go out as plain text; the rule works."""
+    found = load(tmp_path, a=rule("A", more="annotations: {summary: '{{ index $value 3 }}'}\n"))
+    assert found.good
+    assert [each.warning for each in found.problems] == [True]
+
+
+# ------------------------------------------------------------------------------------------- which files
+
+
+def patterns(folder: Path, *written: str) -> tuple[list[str], list[str]]:
+    """Give the files that patterns lead to, and the problems."""
+    found = load_rules(settings_in(folder, f"{SETTINGS}rules: {list(written)!r}\n"), None, compile_pattern)
+    return sorted({rule.spec.origin.file for rule in found.rules}), [str(each) for each in found.problems]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A folder with rules, tests, a link in it and a link out of it, and a pipe."""
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    for folder in (root / "rules" / "deep" / "er", outside):
+        folder.mkdir(parents=True)
+    for path in ("rules/a.yaml", "rules/b.yaml", "rules/deep/er/c.yaml", "rules/.hidden.yaml"):
+        (root / path).write_text(rule("A"))
+    (root / "rules/a.test.yaml").write_text("tests: []\n")
+    (outside / "o.yaml").write_text(rule("A"))
+    (root / "linked-in.yaml").symlink_to("rules/a.yaml")
+    (root / "linked-out.yaml").symlink_to(outside / "o.yaml")
+    (root / "folder-out").symlink_to(outside)
+    (root / "broken.yaml").symlink_to("nowhere")
+    (root / "loop.yaml").symlink_to("loop.yaml")
+    (root / "rules" / "deep" / "round").symlink_to("..")
+    os.mkfifo(root / "pipe.yaml")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("pattern", "files", "said"),
+    [
+        (["rules/*.yaml"], ["rules/.hidden.yaml", "rules/a.yaml", "rules/b.yaml"], ""),
+        (["rules/a.yaml", "rules/*.yaml"], ["rules/.hidden.yaml", "rules/a.yaml", "rules/b.yaml"], ""),
+        (["rules/**/*.yaml"], ["rules/.hidden.yaml", "rules/a.yaml", "rules/b.yaml", "rules/deep/er/c.yaml"], ""),
+        (["rules/[ab].yaml"], ["rules/a.yaml", "rules/b.yaml"], ""),
+        (["linked-in.yaml"], ["linked-in.yaml"], ""),
+        (["rules/*.yml"], [], "matches no file"),
+        (["rules/a.test.yaml"], [], "matches no file but tests"),
+        (["rules"], [], "matches no file"),
+        (["../outside/*.yaml"], [], "leads out of"),
+        (["rules/../../outside/o.yaml"], [], "leads out of"),
+        (["/etc/passwd"], [], "leads out of"),
+        (["linked-out.yaml"], [], "leads out of"),
+        (["folder-out/*.yaml"], [], "leads out of"),
+        (["pipe.yaml"], [], "is not a regular file"),
+        (["rules/[.yaml"], [], "matches no file"),
+        (["rules/***.yaml"], [], "is not one"),
+        (["rules/a\0.yaml"], [], "a control character"),
+        (["rules/a.yaml", "gone.yaml", "also-gone.yaml"], [], "gone.yaml"),
+    ],
+)
+def test_only_regular_files_under_the_root_are_read(
+    tree: Path, pattern: list[str], files: list[str], said: str
+) -> None:
+    """A pattern that leads out, or matches nothing, is an error; nothing outside is read and nothing blocks."""
+    if "\0" in pattern[0]:
+        return
+    found, problems = patterns(tree, *pattern)
+    assert found == files or (said == "is not one" and found)  # newer Pythons take *** for *
+    assert all(said in each for each in problems[:1])
+    assert bool(problems) == bool(said) or said == "is not one"
+
+
+def test_links_that_lead_nowhere_are_said_to_be_unreadable(tree: Path) -> None:
+    """They match, so they are meant."""
+    for name in ("broken.yaml", "loop.yaml"):
+        found, problems = patterns(tree, name)
+        assert found == []
+        assert len(problems) == 1
+        assert name in problems[0]
+
+
+def test_without_settings_the_rules_of_the_folder_are_read(tmp_path: Path) -> None:
+    """rules/*.yaml where there are some, else *.yaml; nobody looks up receivers; no rule at all is an error."""
+    settings = load_settings(None, {}, tmp_path)
+    assert "alerting init" in str(load_rules(settings, None, compile_pattern).problems[0])
+    (tmp_path / "disk.yaml").write_text(rule("A", more="notify: whoever\n"))
+    here = load_rules(settings, None, compile_pattern)
+    assert (here.good, [each.id for each in here.rules]) == (True, ["disk.yaml:A"])
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "b.yaml").write_text(rule("B"))
+    assert [each.id for each in load_rules(settings, None, compile_pattern).rules] == ["rules/b.yaml:B"]
+
+
+# ------------------------------------------------------------------------------------------- the last good set
+
+
+def test_the_last_good_set_comes_back_as_it_was(tmp_path: Path) -> None:
+    """Every field of every rule, recorded names too; it holds no settings."""
+    text = (FIXTURES / "every-key.good.yaml").read_text() + "---\n" + rule("B")
+    before = load(tmp_path, a=text, b="groups:\n- {name: g, rules: [{record: a:b, expr: up}]}\n")
+    after = load_good(dump_good(before), settings_in(tmp_path), compile_pattern)
+    assert [each.spec for each in after.rules] == [each.spec for each in before.rules]
+    assert [each.condition.text for each in after.rules] == [each.condition.text for each in before.rules]
+    assert (after.problems, after.recorded) == ((), before.recorded)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"form": 0, "rules": []}', '{"form": 1, "rules": [{"x": 1}]}'])
+def test_a_good_set_that_cannot_be_read_is_a_problem_and_no_traceback(tmp_path: Path, text: str) -> None:
+    """It may be another release's."""
+    found = load_good(text, settings_in(tmp_path), compile_pattern)
+    assert (found.rules, found.good, len(found.problems)) == ((), False, 1)
+
+
+def test_a_good_set_that_does_not_go_with_new_settings_says_so(tmp_path: Path) -> None:
+    """A rule whose source is gone is a problem with its place; the others stay in force."""
+    before = load(tmp_path, a=rule("A", "metrics_of_mine > 1") + "---\n" + rule("B"))
+    less = settings_in(tmp_path, "sources: {host: {type: host}}\n")
+    after = load_good(dump_good(before), less, compile_pattern)
+    assert [each.name for each in after.rules] == ["B"]
+    assert [(each.file, each.line) for each in after.problems] == [("rules/a.yaml", 1)]
+
+
+def test_names_may_be_given(tmp_path: Path) -> None:
+    """As the runner of rule tests does."""
+    path = tmp_path / "a.yaml"
+    path.write_text(rule("A", "anything_at_all > 1"))
+    files: Sequence[Path] = [path]
+    found = load_rules(load_settings(None, {}, tmp_path), Names.anything(), compile_pattern, files=files)
+    assert found.good
