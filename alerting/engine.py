@@ -21,7 +21,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
-from alerting.core import builtin
 from alerting.core.book import Book, Reach
 from alerting.core.render import Context
 from alerting.core.schedule import Schedule, batches_of, namespaces_of
@@ -364,12 +363,6 @@ class Engine:
     def _report(self, log: _Log) -> TickReport:
         passed_over = self._schedule.missed + self._overrun
         missed, self._missed = passed_over - self._missed, passed_over
-        blind = {}
-        for rule_id, track in self._book.tracks.items():
-            if track.gaps or track.overflow:
-                why = builtin.blindness(track.gaps, track.overflow)
-                if why:
-                    blind[rule_id] = why
         return TickReport(
             log.evaluated,
             missed,
@@ -377,7 +370,7 @@ class Engine:
             log.notifications,
             log.withheld,
             dict(self._intake.faults),
-            blind,
+            dict(self._book.blind),
             log.trouble,
             log.notices,
         )

@@ -295,7 +295,7 @@ class Endpoint:
         headers: Mapping[str, str | Secret] | None = None,
         deadline: Millis = DEADLINE,
         limit: int = LIMIT,
-        verify: bool | str = True,
+        ca_file: str | Secret | None = None,
     ) -> None:
         self.name = name
         self.clock = clock
@@ -304,7 +304,7 @@ class Endpoint:
         self._headers = dict(headers or {})
         self._deadline = deadline
         self._limit = limit
-        self._verify = verify
+        self._ca_file = ca_file
 
     async def get(
         self, path: str = "", params: Sequence[tuple[str, str]] = (), deadline: Millis | None = None
@@ -314,6 +314,7 @@ class Endpoint:
             url = revealed(self.url)
             url = url.rstrip("/") + path if path else url
             headers = {name: revealed(value) for name, value in self._headers.items()}
+            ca_file = revealed(self._ca_file) if self._ca_file else None
         except SecretError as error:
             return Fault(FaultKind.SECRET, f"{self.name}: {error}")
         if _scheme(url) not in ("http", "https"):
@@ -326,7 +327,7 @@ class Endpoint:
                 params=params,
                 deadline=deadline or self._deadline,
                 limit=self._limit,
-                verify=self._verify,
+                verify=ca_file or True,
             )
         except HttpFailed as error:
             return self.fault(error.kind, str(error), path)

@@ -149,14 +149,16 @@ class Intake:
         before = Counter(target.source.name for of_space in self._targets.values() for target in of_space)
         seen: Counter[str] = Counter()
         self._fetches.adopt(targets)
-        self._targets, self._needs, self.names = {}, {}, {}
+        by_space: dict[str, list[Need]] = {}
+        self._targets, self.names = {}, {}
         for target in targets:
             name = target.source.name
             seen[name] += 1
             self.names[id(target.source)] = name if seen[name] == 1 else f"{name}#{seen[name]}"
             self._targets.setdefault(target.source.namespace, []).append(target)
         for need in needs:
-            self._needs[need.namespace] = (*self._needs.get(need.namespace, ()), need)
+            by_space.setdefault(need.namespace, []).append(need)
+        self._needs = {namespace: tuple(of_space) for namespace, of_space in by_space.items()}
         known = set(self.names.values())
         self.faults = {name: why for name, why in self.faults.items() if name in known}
         self.heard = {name: why for name, why in self.heard.items() if name in known}

@@ -816,3 +816,51 @@ def test_f1_whatever_happens_in_a_thousand_histories() -> None:
     """The same, for longer."""
     for seed in range(1000, 2000):
         restless(seed)
+
+
+# ------------------------------------------------------------------------------------------- odd edits
+
+
+def test_a_blind_rule_that_gets_another_name_still_ends_its_alert() -> None:
+    """The id is what counts; the alert keeps the name that was told."""
+
+    async def story() -> None:
+        condition = Above()
+        condition.raises = ValueError()
+        house = await House(rule("A", condition, id="x", notify=("chat",)), unknown_after=0).open()
+        assert len((await house.tick(1)).notifications) == 1
+        house.engine.adopt(house.setup([rule("B", id="x", notify=("chat",))]))
+        over = await house.tick(1)
+        assert said(over.notifications) == [("chat", "RuleBlind resolved: recovered (A can be judged again)")]
+        assert over.blind == {}
+
+    asyncio.run(story())
+
+
+def test_a_rule_that_records_from_now_on_ends_its_alerts() -> None:
+    """Nobody would look at them again."""
+
+    async def story() -> None:
+        house = await House(rule("A", id="x", notify=("chat",))).open()
+        await house.tick(20)
+        house.engine.adopt(house.setup([rule("a:v", Everything(0), id="x", record="a:v", notify=())]))
+        (over,) = (await house.tick(20)).notifications
+        assert over.resolved[0].ended == Ended.RULE_REMOVED
+
+    asyncio.run(story())
+
+
+def test_a_commit_that_fails_while_a_rule_is_blind_is_forgotten_when_it_sees_again() -> None:
+    """What was observed is shown as it is now, saved or not."""
+
+    async def story() -> None:
+        condition = Above()
+        house = await House(rule("A", condition), store=Flaky()).open()
+        condition.raises = ValueError()
+        house.store.failing = 1
+        assert (await house.tick(1)).blind.keys() == {"rules.yaml:A"}
+        condition.raises = None
+        assert (await house.tick(1)).blind == {}
+        assert house.states() == {"A": "ok"}
+
+    asyncio.run(story())

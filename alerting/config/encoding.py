@@ -6,7 +6,10 @@ import re
 from codecs import getincrementaldecoder
 from typing import NamedTuple
 
-_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x84\x86-\x9f]")  # the latter: U+0080 to U+009F
+# Controls in one and in two bytes; and what counts as a line end to YAML 1.1 alone, so that lines could not be counted.
+_CONTROL = re.compile(
+    rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]|\r(?!\n)",
+)
 _PIECE = 64 * 1024
 
 
@@ -24,7 +27,7 @@ def refused(data: bytes) -> Refused | None:
         return Refused("is UTF-16 or UTF-32 from here on", 0, "save the file as UTF-8")
     control = _CONTROL.search(data)
     if control:
-        code = control[0][-1]  # in two bytes the last one is the code
+        code = ord(control[0].decode("utf-8"))
         return Refused(f"a control character (U+{code:04X}) stands here", control.start(), "remove it")
     odd = None if data.isascii() else _first_odd(data)
     return None if odd is None else Refused("is not UTF-8 from here on", odd, "save the file as UTF-8")

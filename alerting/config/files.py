@@ -57,7 +57,7 @@ def shown(path: Path, root: Path) -> str:
 
 
 def expand(root: Path, patterns: Iterable[str], but: Path | None = None) -> list[Path]:
-    """Give the files that the patterns match, sorted, each once, without test files and without `but`.
+    """Give the files that the patterns match, sorted, each once, without tests, hidden files and `but`.
 
     Raises ConfigError with a problem for each pattern that matches nothing or leads out of the root.
     """
@@ -70,7 +70,7 @@ def expand(root: Path, patterns: Iterable[str], but: Path | None = None) -> list
         except ConfigError as error:
             problems += error.problems
             continue
-        paths = [each for each in matched if not each.name.endswith(TEST_SUFFIXES) and each != but]
+        paths = [each for each in matched if not _passed_over(each.name) and each != but]
         if not paths:
             problems.append(_nothing(pattern, root, only_tests=bool(matched)))
         for path in paths:
@@ -87,6 +87,11 @@ def expand(root: Path, patterns: Iterable[str], but: Path | None = None) -> list
     return [found[name] for name in sorted(found)]
 
 
+def _passed_over(name: str) -> bool:
+    """Tell tests, and hidden files such as editors leave, from rules."""
+    return name.startswith(".") or name.endswith(TEST_SUFFIXES)
+
+
 def _matched(root: Path, pattern: str) -> list[Path]:
     parts = pattern.replace("\\", "/").split("/")
     if pattern.startswith("/") or ".." in parts:
@@ -101,6 +106,6 @@ def _matched(root: Path, pattern: str) -> list[Path]:
 
 
 def _nothing(pattern: str, root: Path, *, only_tests: bool) -> Problem:
-    what = "no file but tests" if only_tests else "no file"
+    what = "nothing but tests and hidden files" if only_tests else "no file"
     hint = "mend the pattern, or write a rule there (`alerting init` writes one)"
     return Problem(f"`rules:` pattern {pattern!r} matches {what} under {root}", hint=hint)

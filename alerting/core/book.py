@@ -7,6 +7,7 @@ clock stepped) and `apply` (a turn that was saved). Everything else asks it, or 
 from __future__ import annotations
 
 from collections import ChainMap
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.core import builtin, lifecycle, render
@@ -54,6 +55,7 @@ class Book:
         self.tracks: dict[str, Track] = {}  # by rule id, in the order of the rules
         self.watchers: dict[str, Track] = {}  # built-in rules that have an alert, by rule id
         self.moved: dict[AlertKey, Alert] = {}  # alerts whose clocks were moved: to be written
+        self.blind: dict[str, str] = {}  # rule id -> why it cannot be judged, for a reason other than a failed source
         self.forgotten: list[str] = []  # rules that are gone: their times of evaluation are to be forgotten
         self._ending: list[tuple[Alert, RuleSpec, str]] = []  # alerts whose rule is gone, and why it is
         self._shown: dict[AlertKey, tuple[Alert, RuleSpec]] = {}  # resolved alerts whose rule is gone
@@ -109,6 +111,7 @@ class Book:
         stored = (*self._evaluated, *(rule_id for rule_id, track in old.items() if track.stored))
         self.forgotten.extend(rule_id for rule_id in stored if rule_id not in kept)
         self._evaluated = {}
+        self.blind = {rule_id: why for rule_id, why in self.blind.items() if rule_id in self.tracks}
         self._complete_notices()
 
     def _track(self, rule: Rule, old: Track | None) -> Track:
@@ -142,10 +145,11 @@ class Book:
     def _place(self, alert: Alert, spec: RuleSpec, old: Track | None, why: str) -> None:
         """Give an alert to the track that it belongs to now, or have it ended."""
         rule_id = alert.key.rule_id
-        if rule_id in self.tracks:
-            self.tracks[rule_id].keep(alert)
+        track = self.tracks.get(rule_id)
+        if track is not None and not track.spec.record:  # what records now has no alerts any more
+            track.alerts[alert.labels] = alert
         elif builtin.is_builtin(rule_id) and builtin.still_meant(alert, self._sources, self.tracks):
-            self._watcher(rule_id, alert.labels, old).keep(alert)
+            self._watcher(rule_id, alert.labels, old).alerts[alert.labels] = alert
             if rule_id.startswith(builtin.RULE_BLIND):
                 self.tracks[rule_id.removeprefix(builtin.RULE_BLIND)].doubted = True
         elif alert.state is AlertState.RESOLVED:
@@ -201,17 +205,26 @@ class Book:
                 labels = Labels({"source": source})
                 track = self._watcher_if(f"{builtin.SOURCE_DOWN}{source}", labels, raised=bool(fault))
                 if track is not None:
-                    names = [spec.name for spec in self._readers(self._sources[source].namespace)]
+                    names = partial(self._names_of_readers, self._sources[source].namespace)
                     turn.step(track, builtin.source_verdict(track.spec.id, labels, fault, names))
         for judged in turn.doubtful:
-            why = builtin.blindness(judged.gaps, judged.overflow)
-            labels = Labels({"rule": judged.spec.name})
-            track = self._watcher_if(f"{builtin.RULE_BLIND}{judged.spec.id}", labels, raised=bool(why))
-            if track is not None:
-                turn.step(track, builtin.blind_verdict(track.spec.id, labels, why))
+            self._watch_rule(turn, judged)
         track = self._watcher_if(builtin.CONFIG_BROKEN, Labels(), raised=bool(problem))
         if track is not None:
             turn.step(track, builtin.config_verdict(problem or ""))
+
+    def _watch_rule(self, turn: Turn, judged: Track) -> None:
+        """Step the rule that says that a rule is blind."""
+        why = builtin.blindness(judged.gaps, judged.overflow)
+        if why:
+            self.blind[judged.spec.id] = why
+        else:
+            self.blind.pop(judged.spec.id, None)
+        labels = Labels({"rule": judged.spec.name})
+        track = self._watcher_if(f"{builtin.RULE_BLIND}{judged.spec.id}", labels, raised=bool(why))
+        if track is not None:
+            labels = next(iter(track.alerts), labels)  # the rule may have another name since
+            turn.step(track, builtin.blind_verdict(track.spec.id, labels, why))
 
     def _watcher_if(self, rule_id: str, labels: Labels, *, raised: bool) -> Track | None:
         """Give the built-in rule when there is something to raise or something that was raised."""
@@ -252,6 +265,9 @@ class Book:
             if track.rule is not None and namespace in namespaces_of(track.rule)
         ]
 
+    def _names_of_readers(self, namespace: str) -> list[str]:
+        return [spec.name for spec in self._readers(namespace)]
+
     def retire(self, turn: Turn) -> None:
         """End the alerts whose rule is gone, and drop what was shown for long enough."""
         turn.retires = True
@@ -286,11 +302,10 @@ class Book:
         for track in (*self.tracks.values(), *self.watchers.values()):
             if track.previous is not None:
                 track.previous += by
-            for labels, alert in track.alerts.items():
+            for labels, alert in list(track.alerts.items()):
                 moved = lifecycle.rebased(alert, by)
                 if moved is not alert:
-                    self.moved[alert.key] = moved
-                    track.alerts = {**track.alerts, labels: moved}
+                    self.moved[alert.key] = track.alerts[labels] = moved
 
     def apply(self, turn: Turn, telling: Telling) -> None:
         """Let a turn take effect that the store has taken."""

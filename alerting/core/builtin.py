@@ -13,7 +13,7 @@ from alerting.core.routing import receivers_of
 from alerting.model import Labels, RuleSpec, Truth, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from alerting.model import Alert, Gap, Millis
 
@@ -44,11 +44,11 @@ def config_broken(specs: Sequence[RuleSpec], fallback: Sequence[str]) -> RuleSpe
     return _spec(CONFIG_BROKEN, "ConfigBroken", 0, specs, fallback)
 
 
-def source_verdict(rule_id: str, labels: Labels, fault: str, blind: Sequence[str]) -> Verdict:
-    """Judge a source by its last reading. `fault` empty: it was read. `blind` are names of rules, for the reason."""
+def source_verdict(rule_id: str, labels: Labels, fault: str, blind: Callable[[], Sequence[str]]) -> Verdict:
+    """Judge a source by its last reading. `fault` empty: it was read. `blind` names rules, for the reason."""
     if not fault:
         return Verdict(rule_id, labels, Truth.FALSE, "read", lambda: f"{labels.get('source')} is read again")
-    return Verdict(rule_id, labels, Truth.TRUE, "not read", lambda: f"{fault}{_cannot_be_judged(blind)}")
+    return Verdict(rule_id, labels, Truth.TRUE, "not read", lambda: f"{fault}{_cannot_be_judged(blind())}")
 
 
 def blind_verdict(rule_id: str, labels: Labels, why: str) -> Verdict:

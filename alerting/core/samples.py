@@ -243,9 +243,11 @@ class Samples:
     def _settle(self, space: Space, target: Target, at: Millis) -> None:
         """End the series that a good answer no longer holds, and forget those that ended long ago."""
         stamp = self._readings
-        gone = [series for series in target.series if series.stamp != stamp]
-        for series in gone:
-            if series.received is not None:
+        silent = [series for series in target.series if series.stamp != stamp]
+        for series in (*silent, *space.orphans):
+            if series.target is None:
+                pass  # from the file, and of a target that was not read yet
+            elif series.received is not None:
                 series.expires = series.received[-1] + self.lookback
             elif series.live:
                 series.live = False

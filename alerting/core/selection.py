@@ -126,16 +126,21 @@ class Selection:
         ]
 
     def short(self, start: Millis, end: Millis, least: int) -> list[Gap]:
-        """Say which targets were read fewer than `least` times in `(start, end]`: our doing, not theirs."""
+        """Say which series have fewer than `least` samples in `(start, end]` because we read too seldom."""
         if self.owner is None or self.owner.promql:
             return []
-        found = []
-        for target in self.space.targets.values():
-            if target.failed_at(end) is None and self._may_hold(target) and target.fetched(start, end) < least:
-                times = ("never", "only once")[target.fetched(start, end)]
-                why = f"{target.source} was read {times} in the {(end - start) // 1000} s that the window needs"
-                found.append(Gap(why, target.labels.merged(self.equal)))
-        return found
+        found: dict[Target, Gap] = {}
+        for series in self.series:
+            target = series.target
+            if target is None or target in found or target.failed_at(end) is not None:
+                continue
+            low, high = series.bounds(start, end)
+            times = target.fetched(start, end)
+            if high - low < least and times < least:
+                read = "was read only once" if times else "was not read"
+                why = f"{target.source} {read} in the {(end - start) // 1000} s that are looked at"
+                found[target] = Gap(why, target.labels.merged(self.equal))
+        return list(found.values())
 
     def _may_hold(self, target: Target) -> bool:
         """Tell whether series of this target could fit at all."""

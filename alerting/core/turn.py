@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from alerting.core import lifecycle
 from alerting.core.evaluate import QUIET, evaluate, record
 from alerting.core.routing import News
-from alerting.model import SHARED, Gap, OnMissing, Reading
+from alerting.model import SHARED, Gap, Metric, OnMissing, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ class Track:
         self.spec = spec
         self.rule = rule  # None: built-in
         self.policy = policy
-        self.alerts: Mapping[Labels, Alert] = {}
+        self.alerts: dict[Labels, Alert] = {}
         self.previous: Millis | None = None  # when it was evaluated last
         self.stored = False  # `previous` has a row in the store
         self.watches = rule is not None and rule.condition.watches_buckets
@@ -60,10 +60,6 @@ class Track:
             for track in self.upstream
             for gap in track.gaps
         ]
-
-    def keep(self, alert: Alert) -> None:
-        """Take an alert in, as the store held it."""
-        self.alerts = {**self.alerts, alert.labels: alert}
 
 
 class Turn:
@@ -86,7 +82,7 @@ class Turn:
         self._limit = limit
         self._judged: list[Track] = []
         self._clocked: list[Track] = []
-        self._effects: list[tuple[Track, Mapping[Labels, Alert]]] = []
+        self._effects: list[tuple[Track, dict[Labels, Alert]]] = []
 
     # ------------------------------------------------------------------------------------ evaluating
 
@@ -103,12 +99,13 @@ class Turn:
         found = evaluate(
             rule, self._samples, track.alerts, self.now, track.previous, limit=self._limit, inherited=inherited
         )
-        if found is QUIET and not (track.doubted or track.gaps or track.overflow):
+        doubted = track.doubted or track.gaps or track.overflow
+        if found is QUIET and not doubted:
             if track.stored or track.watches:
                 self._keep_time(track, track.alerts)
             return
         track.gaps, track.overflow = found.gaps, found.overflow
-        if found.gaps or found.overflow or track.doubted:
+        if found.gaps or found.overflow or doubted:
             self.doubtful.append(track)
         policy = track.policy._replace(on_missing=OnMissing.KEEP) if found.faulty else track.policy
         self._step(track, found.verdicts, policy)
@@ -122,10 +119,11 @@ class Turn:
         samples, gaps = record(
             rule, self._samples, self.now, limit=self._limit, inherited=track.inherited() if track.upstream else ()
         )
-        track.gaps = gaps
-        if gaps or track.doubted:
+        if gaps or track.doubted or track.gaps:
             self.doubtful.append(track)
-        reading = Reading(source=f"rule {rule.spec.id}", namespace=SHARED, at=self.now, samples=samples)
+        track.gaps = gaps
+        declared = (Metric(rule.spec.record, SHARED),)  # no series is an answer too: the name is known
+        reading = Reading(source=f"rule {rule.spec.id}", namespace=SHARED, at=self.now, samples=samples, kinds=declared)
         if self._samples is not None:
             self.taken.extend(self._samples.append(reading))
 

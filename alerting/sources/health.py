@@ -49,6 +49,7 @@ class Health:
             values["url"],
             headers=values.get("headers"),
             deadline=values["timeout"],
+            ca_file=values.get("ca_file"),
         )
 
     async def fetch(self, needs: Sequence[Need], since: Millis | None) -> Reading:  # noqa: ARG002  one page holds all

@@ -49,6 +49,7 @@ class Prometheus:
             values["url"],
             headers={"accept": _ACCEPT, **(values.get("headers") or {})},
             deadline=values["timeout"],
+            ca_file=values.get("ca_file"),
         )
         self._labels = Labels({"job": self._job(values.get("job")), "instance": self._instance()})
         self._reader = PageReader(self._labels, values["series_limit"])

@@ -105,6 +105,7 @@ class Sentry:
             section.name,
             self._written["url"] or (Secret(lambda: self._scope().url, "the server of the DSN") if self._dsn else SAAS),
             headers={"authorization": Secret(lambda: f"Bearer {revealed(token)}", label)},
+            ca_file=values.get("ca_file"),
         )
         self._not_before: dict[str, Millis] = {}  # by endpoint, on the monotonic clock
 

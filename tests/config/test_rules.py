@@ -287,13 +287,13 @@ def tree(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("pattern", "files", "said"),
     [
-        (["rules/*.yaml"], ["rules/.hidden.yaml", "rules/a.yaml", "rules/b.yaml"], ""),
-        (["rules/a.yaml", "rules/*.yaml"], ["rules/.hidden.yaml", "rules/a.yaml", "rules/b.yaml"], ""),
-        (["rules/**/*.yaml"], ["rules/.hidden.yaml", "rules/a.yaml", "rules/b.yaml", "rules/deep/er/c.yaml"], ""),
+        (["rules/*.yaml"], ["rules/a.yaml", "rules/b.yaml"], ""),
+        (["rules/a.yaml", "rules/*.yaml"], ["rules/a.yaml", "rules/b.yaml"], ""),
+        (["rules/**/*.yaml"], ["rules/a.yaml", "rules/b.yaml", "rules/deep/er/c.yaml"], ""),
         (["rules/[ab].yaml"], ["rules/a.yaml", "rules/b.yaml"], ""),
         (["linked-in.yaml"], ["linked-in.yaml"], ""),
         (["rules/*.yml"], [], "matches no file"),
-        (["rules/a.test.yaml"], [], "matches no file but tests"),
+        (["rules/a.test.yaml"], [], "matches nothing but tests and hidden files"),
         (["rules"], [], "matches no file"),
         (["../outside/*.yaml"], [], "leads out of"),
         (["rules/../../outside/o.yaml"], [], "leads out of"),
@@ -302,8 +302,6 @@ def tree(tmp_path: Path) -> Path:
         (["folder-out/*.yaml"], [], "leads out of"),
         (["pipe.yaml"], [], "is not a regular file"),
         (["rules/[.yaml"], [], "matches no file"),
-        (["rules/***.yaml"], [], "is not one"),
-        (["rules/a\0.yaml"], [], "a control character"),
         (["rules/a.yaml", "gone.yaml", "also-gone.yaml"], [], "gone.yaml"),
     ],
 )
@@ -311,12 +309,10 @@ def test_only_regular_files_under_the_root_are_read(
     tree: Path, pattern: list[str], files: list[str], said: str
 ) -> None:
     """A pattern that leads out, or matches nothing, is an error; nothing outside is read and nothing blocks."""
-    if "\0" in pattern[0]:
-        return
     found, problems = patterns(tree, *pattern)
-    assert found == files or (said == "is not one" and found)  # newer Pythons take *** for *
+    assert found == files
+    assert bool(problems) == bool(said)
     assert all(said in each for each in problems[:1])
-    assert bool(problems) == bool(said) or said == "is not one"
 
 
 def test_links_that_lead_nowhere_are_said_to_be_unreadable(tree: Path) -> None:

@@ -182,6 +182,8 @@ def test_a_built_in_alert_outlives_an_edit_but_not_what_it_speaks_of() -> None:
 
 def test_names_in_a_reason_are_few() -> None:
     """Five by name, the rest as a number."""
-    verdict = builtin.source_verdict("id", Labels({"source": "app"}), "app: refused", [f"R{n}" for n in range(7)])
+    verdict = builtin.source_verdict(
+        "id", Labels({"source": "app"}), "app: refused", lambda: [f"R{n}" for n in range(7)]
+    )
     assert verdict.truth is Truth.TRUE
     assert verdict.why() == "app: refused; cannot be judged meanwhile: R0, R1, R2, R3, R4 and 2 more"

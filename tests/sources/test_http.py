@@ -20,7 +20,7 @@ from alerting.http import HttpClient, HttpFailed, retry_at, shown
 from alerting.model import FaultKind, Secret
 from alerting.ports import HttpAnswer
 from tests.fakes.hostile import BEHAVIOURS, ENDLESS, Hostile, bomb, refused_url, response
-from tests.sources.reading import run
+from tests.sources.reading import read, run, values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -281,6 +281,18 @@ def test_a_certificate_is_checked_and_its_end_is_told(tls_server: str, certifica
     assert failed.kind is FaultKind.TLS
     assert "self" in str(failed)
     assert not failed.maybe_taken
+
+
+@pytest.mark.parametrize("tls_server", ["good"], indirect=True)
+def test_a_health_probe_says_how_long_the_certificate_lasts(tls_server: str, certificates: Path) -> None:
+    """In seconds; with the settings' own authorities. Without them it is a TLS fault that says why."""
+    reading = read("health", url=tls_server, ca_file=str(certificates / "good.pem"))
+    assert reading.fault is None
+    assert 9 < float(values(reading)["tls_expires_in"]) / 86_400 < 10.1
+    reading = read("health", url=tls_server)
+    assert reading.fault is not None
+    assert reading.fault.kind is FaultKind.TLS
+    assert "self" in reading.fault.message
 
 
 @pytest.mark.parametrize("tls_server", ["good"], indirect=True)

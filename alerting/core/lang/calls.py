@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from alerting.core.lang import facts as known
 from alerting.core.lang.facts import TEXTS, UNKNOWN
-from alerting.core.lang.measure import literal_of
+from alerting.core.lang.measure import literal_of, measured
 from alerting.core.lang.signatures import AGGREGATIONS, COUNTER_FUNCTIONS, FUNCTIONS, GAUGE_FUNCTIONS, REFUSED
 from alerting.core.lang.suggest import did_you_mean
 from alerting.model import Kind
 
 if TYPE_CHECKING:
-    from alerting.core.lang.check import Checker
+    from alerting.core.lang.checker import Checker
     from alerting.core.lang.facts import Facts
     from alerting.core.lang.signatures import Signature
     from alerting.core.lang.tree import Call, Node
@@ -65,7 +65,7 @@ def arguments(checker: Checker, node: Call, signature: Signature) -> tuple[list[
         wanted = signature.args[min(index, len(signature.args) - 1)] if signature.args else None
         settled: Node
         if node.func in _MEASURED and index and literal_of(arg) is not None:
-            settled, facts = checker.measured(arg, found[0], node.args[0]), known.SCALAR
+            settled, facts = measured(checker, arg, found[0], node.args[0]), known.SCALAR
         else:
             settled, facts = checker.visit(arg)
         if wanted is not None and facts.type != wanted:

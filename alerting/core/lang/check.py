@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from alerting.core.lang import facts as known
 from alerting.core.lang.calls import check_call
+from alerting.core.lang.checker import Checker
 from alerting.core.lang.facts import NUMBERS, TEXTS, UNKNOWN, Facts
-from alerting.core.lang.measure import free_literal, literal_of, measured
+from alerting.core.lang.measure import free_literal, literal_of
 from alerting.core.lang.needs import needs_of
 from alerting.core.lang.operators import check_binary
-from alerting.core.lang.printer import show
 from alerting.core.lang.signatures import AGGREGATIONS
 from alerting.core.lang.tree import (
     Aggregate,
@@ -33,24 +33,21 @@ from alerting.core.lang.tree import (
     Truth,
     Unary,
 )
-from alerting.errors import ConditionError, Diagnostic, Span
+from alerting.errors import ConditionError
 from alerting.model import SHARED, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from alerting.core.lang.names import Found, Names
+    from alerting.core.lang.names import Names
     from alerting.core.lang.parser import Dialect
     from alerting.core.lang.signatures import Type
     from alerting.core.lang.tree import Node
-    from alerting.model import Metric, Need
+    from alerting.errors import Diagnostic
+    from alerting.model import Need, Patterns
 
 Purpose: TypeAlias = Literal["alert", "record", "query"]
 
 HISTOGRAM_WINDOW = 300_000  # ms that a histogram's quantile is taken over, where only its name is written
 PROBE_WINDOW = 600_000  # ms, for the quantile of a health probe's own metric
-
-_WIDEST = 48  # characters of an expression that messages show
 
 
 class Settled(NamedTuple):
@@ -70,14 +67,14 @@ def settle(
     dialect: Dialect = "native",
     text: str = "",
     purpose: Purpose = "alert",
-    patterns: Callable[[str], object] | None = None,
+    patterns: Patterns | None = None,
 ) -> Settled:
     """Settle a tree that `parse` made of `text`. Raises ConditionError with all that is wrong, warnings included.
 
     `purpose` says what the value is for: only a query may be a text, and only an alert's condition is warned of
     where it would always fire. With `patterns` (the Patterns port) regular expressions are checked too.
     """
-    checker = Checker(names, native=dialect == "native", text=text, patterns=patterns)
+    checker = _Settler(names, native=dialect == "native", text=text, patterns=patterns)
     said = checker.problems
     settled, found = checker.visit(node)
     if found.type == "range" or (found.type == "string" and purpose != "query"):
@@ -85,46 +82,15 @@ def settle(
         checker.error(f"the whole is {what}, where a value now is needed", node.span, "compare it, or aggregate it")
     wrong = any(not each.warning for each in said)
     if purpose == "alert" and not wrong:
-        checker.at_top(settled, found)
+        _at_top(checker, settled, found)
     said.sort(key=lambda each: (each.span.start, each.span.end))
     if wrong:
         raise ConditionError(said)
     return Settled(settled, found.type, found.unit, needs_of(settled), tuple(said))
 
 
-class Checker:
-    """One walk over one tree. Each visit gives the settled node and what is known of it."""
-
-    def __init__(
-        self, names: Names, *, native: bool, text: str, patterns: Callable[[str], object] | None = None
-    ) -> None:
-        self.names = names
-        self.native = native
-        self.text = text
-        self.patterns = patterns
-        self.problems: list[Diagnostic] = []
-
-    # ---------------------------------------------------------------------------------- saying so
-
-    def error(self, message: str, span: Span, hint: str = "") -> None:
-        """Note what makes the condition unusable."""
-        self.problems.append(Diagnostic(message, span, hint))
-
-    def warn(self, message: str, span: Span, hint: str = "") -> None:
-        """Note what is odd."""
-        self.problems.append(Diagnostic(message, span, hint, warning=True))
-
-    def mistake(self, message: str, span: Span, hint: str = "") -> None:
-        """Note what cannot be meant, but what Prometheus accepts: an error in our own form only."""
-        self.problems.append(Diagnostic(message, span, hint, warning=not self.native))
-
-    def shown(self, node: Node) -> str:
-        """Give the text of an expression for a message."""
-        written = self.text[node.span.start : node.span.end] or show(node)
-        line = " ".join(written.split())
-        return line if len(line) <= _WIDEST else line[: _WIDEST - 1] + "…"
-
-    # ---------------------------------------------------------------------------------- the walk
+class _Settler(Checker):
+    """The walk itself."""
 
     def visit(self, node: Node) -> tuple[Node, Facts]:
         """Settle one node and all below it."""
@@ -157,14 +123,6 @@ class Checker:
                 self.error("`N per period` is compared with a count or a counter", node.span, hint)
                 return Number(node.number, node.span), known.SCALAR
 
-    def resolve(self, node: Selector) -> Found:
-        """Look a selector's name up and note what there is to say."""
-        found = self.names.resolve(node, promql=not self.native)
-        self.problems.extend(found.diagnostics)
-        if node.matchers:
-            self.matchers(node, found.metric)
-        return found
-
     def selector(self, node: Selector) -> tuple[Node, Facts]:
         """Settle the newest samples of some series; a quantile's name becomes what it stands for."""
         found = self.resolve(node)
@@ -195,26 +153,6 @@ class Checker:
             self.error(f"{name} is computed, so it has no samples of its own", node.span, f"write {name}[5m:]")
         facts = known.of_metric(metric, node.selector, self.names)
         return replace(node, selector=replace(node.selector, metric=metric)), facts._replace(type="range")
-
-    def matchers(self, node: Selector, metric: Metric | None) -> None:
-        """Check a selector's matchers: patterns, and labels where all of them are known."""
-        may = self.names.labels(metric)[1] if metric is not None else None
-        for matcher in node.matchers:
-            if matcher.op in ("=~", "!~"):
-                self.pattern(matcher.value, node.span)
-            if may is not None and matcher.name not in may and matcher.name != "__name__":
-                labels = ", ".join(sorted(may)) or "none"
-                name = self.shown(replace(node, matchers=(), span=Span(0, 0))) if node.path else "this"
-                self.warn(f"{name} has no label {matcher.name}", node.span, f"its labels: {labels}")
-
-    def pattern(self, pattern: str, span: Span) -> None:
-        """Check a regular expression, where there is something to check it with."""
-        if self.patterns is None:
-            return
-        try:
-            self.patterns(pattern)
-        except ValueError as error:
-            self.error(f"the pattern {pattern!r} is not valid: {error}", span, "patterns follow RE2's syntax")
 
     def unary(self, node: Unary) -> tuple[Node, Facts]:
         """Settle a sign; before a number it becomes part of it."""
@@ -257,20 +195,15 @@ class Checker:
                     self.error(f"the parameter of {node.op} is a {rule.param}, this is a {given.type}", param.span)
         return replace(node, expr=inner, param=param), known.of_aggregate(node, rule.unit, found)
 
-    def measured(self, node: Node, against: Facts, other: Node) -> Node:
-        """Settle a literal with a unit against what stands opposite."""
-        return measured(self, node, against, other)
 
-    # ---------------------------------------------------------------------------------- the whole
-
-    def at_top(self, node: Node, found: Facts) -> None:
-        """Warn of conditions that hold whatever the values are."""
-        while isinstance(node, Paren):
-            node = node.expr
-        if isinstance(node, Binary) and node.bool_:
-            hint = "leave `bool` away: a comparison alone keeps the series for which it holds"
-            self.warn("with `bool` the result is always there, as 0 or 1, so this always fires", node.op_span, hint)
-        elif isinstance(node, Selector):
-            self.warn("this fires for every series, whatever its value", node.span, "compare it: > 0, == 0, != 'ok'")
-        elif found.type == "scalar":
-            self.warn("this is one number, so it always fires", node.span, "compare a metric with it")
+def _at_top(checker: Checker, node: Node, found: Facts) -> None:
+    """Warn of conditions that hold whatever the values are."""
+    while isinstance(node, Paren):
+        node = node.expr
+    if isinstance(node, Binary) and node.bool_:
+        hint = "leave `bool` away: a comparison alone keeps the series for which it holds"
+        checker.warn("with `bool` the result is always there, as 0 or 1, so this always fires", node.op_span, hint)
+    elif isinstance(node, Selector):
+        checker.warn("this fires for every series, whatever its value", node.span, "compare it: > 0, == 0, != 'ok'")
+    elif found.type == "scalar":
+        checker.warn("this is one number, so it always fires", node.span, "compare a metric with it")

@@ -190,7 +190,7 @@ def over(function: over_time.OverTime, ranges: RangesOf, params: list[ScalarOf],
         numbers = [param(m, t) for param in params]
         if params and m.unknown(mark):
             return []
-        stretches, start, end, shortage = ranges(m, t)
+        stretches, start, end, asked, shortage = ranges(m, t)
         span = over_time.Span(start, end, t, numbers, m.since)
         m.spend(8 * len(stretches))
         if walks or (slides and t != m.now):
@@ -207,7 +207,7 @@ def over(function: over_time.OverTime, ranges: RangesOf, params: list[ScalarOf],
                     m.gaps.append(Gap(f"too few closed {subject} of {stretch.name} yet", stretch.labels))
                 continue
             found.append((stretch.labels, value, stretch.name, not keeps or stretch.dropped))
-        if shortage is not None and (len(found) < len(stretches) or not found):
+        if len(found) < asked and shortage is not None:
             m.gaps += shortage(least)
         return found
 

@@ -267,6 +267,8 @@ def evaluate_expression(condition: CompiledCondition, samples: Samples, now: Mil
         return [(labels.merged({NAME: name}) if name else labels, value) for labels, value, name in found]
     if run.scalar is not None:
         return run.scalar(moment, now)
+    if run.ranges is not None:
+        raise EvaluationError("a range has no value of its own; put a function around it, such as last_over_time()")
     return run.text
 
 

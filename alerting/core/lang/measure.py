@@ -17,7 +17,7 @@ from alerting.core.lang.units import SHARE, SIZE, TIME, convert, dimension, form
 from alerting.model import SHARED
 
 if TYPE_CHECKING:
-    from alerting.core.lang.check import Checker
+    from alerting.core.lang.checker import Checker
     from alerting.core.lang.facts import Facts
     from alerting.core.lang.tree import Node
 

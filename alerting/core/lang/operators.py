@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from alerting.core.lang import doubts
 from alerting.core.lang import facts as known
 from alerting.core.lang.facts import NUMBERS, TEXTS, UNKNOWN
-from alerting.core.lang.measure import literal_of
+from alerting.core.lang.measure import literal_of, measured
 from alerting.core.lang.parser import COMPARISONS
 from alerting.core.lang.rates import check_rate
 from alerting.core.lang.tree import Binary, Number, Paren, Per, Text
@@ -16,7 +16,7 @@ from alerting.core.lang.units import UNITS, dimension
 from alerting.model import Kind
 
 if TYPE_CHECKING:
-    from alerting.core.lang.check import Checker
+    from alerting.core.lang.checker import Checker
     from alerting.core.lang.facts import Facts
     from alerting.core.lang.tree import Node
 
@@ -72,13 +72,13 @@ def _sides(checker: Checker, node: Binary) -> tuple[Node, Node, Facts, Facts]:
         if on_right is not None and on_left is None:
             left, of_left = checker.visit(node.left)
             if _measures(of_left):
-                return left, checker.measured(node.right, of_left, node.left), of_left, known.SCALAR
+                return left, measured(checker, node.right, of_left, node.left), of_left, known.SCALAR
             right, of_right = checker.visit(node.right)
             return left, right, of_left, of_right
         if on_left is not None and on_right is None:
             right, of_right = checker.visit(node.right)
             if _measures(of_right):
-                return checker.measured(node.left, of_right, node.right), right, known.SCALAR, of_right
+                return measured(checker, node.left, of_right, node.right), right, known.SCALAR, of_right
             left, of_left = checker.visit(node.left)
             return left, right, of_left, of_right
     left, of_left = checker.visit(node.left)

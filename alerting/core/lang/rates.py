@@ -19,7 +19,7 @@ from alerting.core.lang.units import format_literal
 from alerting.model import SHARED, Kind
 
 if TYPE_CHECKING:
-    from alerting.core.lang.check import Checker
+    from alerting.core.lang.checker import Checker
     from alerting.core.lang.facts import Facts
     from alerting.core.lang.tree import Node
     from alerting.model import Metric

@@ -127,7 +127,7 @@ def stretch(looking: Looking, window: Millis, offset: Millis, at: At | None) -> 
         def shortage(least: int) -> Sequence[Gap]:
             return selection.short(start, end, least)
 
-        return Ranges(found, start, end, shortage)
+        return Ranges(found, start, end, len(selection.series), shortage)
 
     return run
 
@@ -155,7 +155,7 @@ def subquery(of: VectorOf, window: Millis, step: Millis, offset: Millis, at: At 
             Stretch(labels, name, dropped, points, 0, len(points.times))
             for (labels, name), (points, dropped) in series.items()
         ]
-        return Ranges(stretches, start, end, None)
+        return Ranges(stretches, start, end)
 
     return run
 

@@ -45,7 +45,8 @@ class Ranges(NamedTuple):
     stretches: list[Stretch]
     start: Millis
     end: Millis
-    shortage: Callable[[int], Sequence[Gap]] | None  # which targets were fetched less often than so many times
+    asked: int = 0  # series that were looked at, with or without samples in the window
+    shortage: Callable[[int], Sequence[Gap]] | None = None  # those short of so many samples through our fault
 
 
 ScalarOf: TypeAlias = "Callable[[Moment, Millis], float]"

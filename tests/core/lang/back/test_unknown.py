@@ -153,13 +153,13 @@ def test_too_few_readings_of_ours_are_unknown(function: str) -> None:
     )
     name = world.condition.needs[0].name
     world.page((name, {}, 1.0))
-    assert world.gaps() == ["metrics was read only once in the 300 s that the window needs"]
+    assert world.gaps() == ["metrics was read only once in the 300 s that are looked at"]
     world.after(MINUTE).page((name, {}, 2.0))
     assert world.gaps() == []
     new = World(f"{function}({name}[5m]) > 0").page(("other", {}, 1.0)).after(MINUTE).page((name, {}, 1.0))
     assert (new.true(), new.gaps()) == ({}, [])
     world.after(10 * MINUTE)
-    assert world.gaps() == ["metrics was read never in the 300 s that the window needs"]
+    assert world.gaps() == ["metrics was not read in the 300 s that are looked at"]
 
 
 def test_a_window_that_survived_a_restart_needs_no_new_readings() -> None:

@@ -204,6 +204,8 @@ ERRORS = [  # text with the place marked by » «, words of the message, words o
     ("disk_usage »*« cpu_usage > 5", "always has the label mount", "* on(…)"),
     ("disk_usage »>« cpu_usage", "always has the label mount", "> on(…)"),
     # names
+    ("»{a=~'(x|y)?'}« > 1", "selects every series", "name a metric"),
+    ("»{a!~'(x|y)+', b=''}« > 1", "selects every series", ""),
     ("»zzz.up« == 0", "no source called zzz", ""),
 ]
 

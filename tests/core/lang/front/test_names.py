@@ -76,7 +76,7 @@ def test_what_a_name_means(text: str, expected: tuple[str, str, Kind, str]) -> N
             Names([HEALTH, HOST]),
             "http_request_duration_p95",
             "no source offers http_request_duration_p95",
-            "health_check (health) offers up, status_code, response_time, mode and what it reads; host (host) offers disk_usage",
+            "response_time, mode and what it reads; host (host) offers disk_usage, disk_free",
         ),
     ],
 )
