@@ -22,6 +22,7 @@ import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.core.book import Book, Reach
+from alerting.core.progress import Loop
 from alerting.core.render import Context
 from alerting.core.schedule import Schedule, batches_of, namespaces_of
 from alerting.core.status import RuleStatus
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine", "Limits", "RuleStatus", "Setup", "Target", "TickReport"]
 
+_COMMIT: Millis = 30_000  # the longest that a turn may take to be saved
 STEP: Millis = 250  # a difference between the clocks that is no mere drift
 
 
@@ -149,7 +151,7 @@ class Engine:
 
         self._schedule = Schedule()
         self._batches: tuple[Batch, ...] = ()
-        self._running: set[str] = set()  # names of batches
+        self._running: dict[str, Millis] = {}  # names of batches, and since when by the monotonic clock
         self._overrun = 0  # rule evaluations left out because their batch was still running
         self._missed = 0  # of all that were left out, those that were reported
         self._clocks = clock.now(), clock.monotonic()
@@ -237,12 +239,12 @@ class Engine:
             chosen = self._narrowed(chosen, only)
         free = [batch for batch in chosen if batch.name not in self._running]
         self._overrun += sum(len(batch.rules) for batch in chosen if batch.name in self._running)
-        names = {batch.name for batch in free}
-        self._running |= names
+        self._running.update((batch.name, self._clock.monotonic()) for batch in free)
         try:
             await self._run(free, log, everyone=everyone, whole=only is None)
         finally:
-            self._running -= names
+            for batch in free:
+                self._running.pop(batch.name, None)
         return self._report(log)
 
     def _narrowed(self, batches: Sequence[Batch], only: Collection[str]) -> list[Batch]:
@@ -383,3 +385,14 @@ class Engine:
     def alerts(self) -> Sequence[Alert]:
         """Give all alerts that are kept, those of built-in rules included."""
         return self._book.alerts()
+
+    def sources(self) -> Mapping[str, str]:
+        """Tell of each source that is read why its last reading failed; empty: it did not."""
+        return {name: self._intake.faults.get(name, "") for name in self._intake.names.values()}
+
+    def loops(self) -> Sequence[Loop]:
+        """Say by when what is due is taken up, and by when each batch that runs is through."""
+        due, crowded = self._schedule.next_at(), self._intake.crowded_at
+        longest = self._limits.fetch_deadline + _COMMIT
+        running = [Loop("evaluation", max(since, crowded) + longest) for since in self._running.values()]
+        return running if due is None else [Loop("evaluation", due), *running]

@@ -9,6 +9,7 @@ secret. The tree::
     ├── EvaluationError   a condition to which the series at hand give no answer, or which takes too long
     ├── TemplateError     an annotation's template that failed while it was rendered
     ├── SecretError       a reference to a secret that cannot be followed now
+    ├── ReportRefused     what a job reported of itself is not taken
     ├── StateRefused      the state file is damaged, foreign, or newer than this program
     ├── StoreError        the state could not be read or written now; trying again later may help
     │   └── StateMoved    what a failed commit wrote may be saved after all: read the state anew
@@ -104,6 +105,14 @@ class EvaluationError(AlertingError):
 
 class SecretError(AlertingError):
     """A reference to a secret that cannot be followed now. Names the reference, never a value."""
+
+
+class ReportRefused(AlertingError):
+    """A job's report that is not taken. `admitted` tells whether whoever sent it had the right token."""
+
+    def __init__(self, message: str, *, admitted: bool = True) -> None:
+        self.admitted = admitted
+        super().__init__(message)
 
 
 class StateRefused(AlertingError):

@@ -15,12 +15,14 @@ import logging
 import socket
 import ssl
 import zlib
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from alerting.errors import AlertingError, SecretError
 from alerting.model import Fault, FaultKind, Secret
 from alerting.ports import HttpAnswer
+from alerting.reach import OutOfReach, SystemResolver, addresses, trouble_in, trouble_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,12 +30,13 @@ if TYPE_CHECKING:
     import httpx
 
     from alerting.model import Millis
-    from alerting.ports import Clock, Http
+    from alerting.ports import Clock, Http, Resolve
 
 DEADLINE: Millis = 10_000
 LIMIT = 8 * 1024 * 1024
 _UNUSABLE = "the address or a header in the settings cannot be used"
 _CUT = ("disconnected", "closed connection")  # how h11 and httpcore speak of an answer that is not whole
+_PORTS = {"http": 80, "https": 443}
 _LONGEST_WAIT: Millis = 24 * 3_600_000  # a service that asks for more is not believed
 
 _Tls = tuple[bool | str, tuple[str, str] | None]
@@ -51,8 +54,9 @@ class HttpFailed(AlertingError):
 class HttpClient:
     """The Http port over httpx; clients are made when first used, one per TLS setting, and kept."""
 
-    def __init__(self, user_agent: str) -> None:
+    def __init__(self, user_agent: str, resolve: Resolve | None = None) -> None:
         self._user_agent = user_agent
+        self._resolve = resolve or SystemResolver()
         self._clients: dict[_Tls | None, httpx.AsyncClient] = {}
 
     async def request(
@@ -67,11 +71,13 @@ class HttpClient:
         limit: int = LIMIT,
         verify: bool | str = True,
         cert: tuple[str, str] | None = None,
+        reach: Sequence[str] = (),
     ) -> HttpAnswer:
         """Make one request. Any status is an answer; anything else raises HttpFailed."""
         client = self._client((verify, cert) if url[:6].lower() == "https:" else None)
         progress = _Progress()
-        arguments: dict[str, Any] = {"headers": dict(headers or {}), "content": body, "extensions": {"trace": progress}}
+        arguments: dict[str, Any] = {"headers": dict(headers or {}), "content": body}
+        arguments["extensions"] = {"trace": progress, "reach": reach}
         # httpcore closes the socket of a handshake that it ends itself, not of one that is cancelled from outside.
         arguments["timeout"] = (0.9 * deadline / 1000, None, None, None)
         if params:
@@ -81,6 +87,8 @@ class HttpClient:
                 return await _read(client, method, url, arguments, limit)
         except _Unusable as error:
             raise HttpFailed(error.kind, str(error), maybe_taken=True) from None
+        except OutOfReach as error:
+            raise HttpFailed(FaultKind.NOT_ALLOWED, str(error), maybe_taken=False) from None
         except Exception as error:  # noqa: BLE001  httpx, h11, idna and ssl raise many kinds; each is named below
             kind, message = _named(error)
             if kind is FaultKind.TIMEOUT:
@@ -98,7 +106,7 @@ class HttpClient:
         """Give the client for a TLS setting; None is plain http, which loads no certificates."""
         if tls not in self._clients:
             try:
-                self._clients[tls] = _new_client(self._user_agent, tls)
+                self._clients[tls] = _new_client(self._user_agent, tls, self._resolve)
             except OSError as error:  # ssl.SSLError is one too
                 message = f"cannot use the certificate files of the settings: {error.strerror or 'not valid PEM'}"
                 raise HttpFailed(FaultKind.TLS, message, maybe_taken=False) from None
@@ -140,7 +148,39 @@ class _Unusable(Exception):
         super().__init__(message)
 
 
-def _new_client(user_agent: str, tls: _Tls | None) -> httpx.AsyncClient:
+class _Judged:
+    """A transport that connects to the very address it has judged; certificate and Host stay those of the name."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport, resolve: Resolve) -> None:
+        self._transport = transport
+        self._resolve = resolve
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Try the host's addresses in turn, as long as none can be connected to."""
+        import httpx  # noqa: PLC0415  loaded by now
+
+        url, extensions = request.url, request.extensions
+        host = url.raw_host.decode("ascii")
+        extensions["trace"].phase = "while looking the host up"
+        if url.scheme not in _PORTS:
+            raise httpx.UnsupportedProtocol(url.scheme)
+        found = await addresses(host, url.port or _PORTS[url.scheme], extensions["reach"], self._resolve)
+        extensions["trace"].phase = "before a connection was free"
+        patience = {**extensions["timeout"], "connect": extensions["timeout"]["connect"] / len(found)}
+        request.extensions = {**extensions, "sni_hostname": host, "timeout": patience}
+        for address in found[:-1]:
+            request.url = url.copy_with(host=address)
+            with suppress(httpx.ConnectError, httpx.ConnectTimeout):
+                return await self._transport.handle_async_request(request)
+        request.url = url.copy_with(host=found[-1])
+        return await self._transport.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Let go of connections."""
+        await self._transport.aclose()
+
+
+def _new_client(user_agent: str, tls: _Tls | None, resolve: Resolve) -> httpx.AsyncClient:
     from http.cookiejar import CookieJar, DefaultCookiePolicy  # noqa: PLC0415  httpx loads it anyhow
 
     import httpx  # noqa: PLC0415  heavy: only processes that speak HTTP pay for it
@@ -156,14 +196,15 @@ def _new_client(user_agent: str, tls: _Tls | None) -> httpx.AsyncClient:
             context.verify_mode = ssl.CERT_NONE
         if cert:
             context.load_cert_chain(*cert)
+    limits = httpx.Limits(max_connections=100, max_keepalive_connections=0)
+    transport = _Judged(httpx.AsyncHTTPTransport(verify=context, trust_env=False, limits=limits), resolve)
     return httpx.AsyncClient(
+        transport=cast("httpx.AsyncBaseTransport", transport),  # not a subclass: httpx is loaded late
         follow_redirects=False,
         timeout=None,  # noqa: S113  each request has its deadline
-        verify=context,
         trust_env=False,
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         headers={"user-agent": user_agent, "accept-encoding": "gzip", "connection": "close"},
-        limits=httpx.Limits(max_connections=100, max_keepalive_connections=0),
     )
 
 
@@ -283,7 +324,7 @@ def retry_at(answer: HttpAnswer, now: Millis) -> Millis | None:
 
 
 class Endpoint:
-    """One address that a source reads: GETs it and puts every failure into words that name the source."""
+    """One address that a source reads: asks it and puts every failure into words that name the source."""
 
     def __init__(
         self,
@@ -296,6 +337,7 @@ class Endpoint:
         deadline: Millis = DEADLINE,
         limit: int = LIMIT,
         ca_file: str | Secret | None = None,
+        reach: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.clock = clock
@@ -305,29 +347,45 @@ class Endpoint:
         self._deadline = deadline
         self._limit = limit
         self._ca_file = ca_file
+        self._reach = reach
 
     async def get(
         self, path: str = "", params: Sequence[tuple[str, str]] = (), deadline: Millis | None = None
     ) -> HttpAnswer | Fault:
         """Make one GET of the address, with `path` appended; any status but a redirect is an answer."""
+        return await self.ask("GET", path, params=params, deadline=deadline)
+
+    async def ask(
+        self,
+        method: str,
+        path: str = "",
+        *,
+        params: Sequence[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        deadline: Millis | None = None,
+    ) -> HttpAnswer | Fault:
+        """Make one request, as `get` does; `headers` go beside those of the settings."""
         try:
             url = revealed(self.url)
             url = url.rstrip("/") + path if path else url
-            headers = {name: revealed(value) for name, value in self._headers.items()}
+            headers = {**(headers or {}), **{name: revealed(value) for name, value in self._headers.items()}}
             ca_file = revealed(self._ca_file) if self._ca_file else None
         except SecretError as error:
             return Fault(FaultKind.SECRET, f"{self.name}: {error}")
-        if _scheme(url) not in ("http", "https"):
-            return self.fault(FaultKind.MALFORMED, "the address must begin with http:// or https://", path)
+        if trouble := trouble_with(url) or trouble_in(self._reach):
+            return self.fault(FaultKind.MALFORMED, trouble, path)
         try:
             answer = await self._http.request(
-                "GET",
+                method,
                 url,
                 headers=headers,
                 params=params,
+                body=body,
                 deadline=deadline or self._deadline,
                 limit=self._limit,
                 verify=ca_file or True,
+                reach=self._reach,
             )
         except HttpFailed as error:
             return self.fault(error.kind, str(error), path)
@@ -358,9 +416,3 @@ _STATUS: Mapping[int, tuple[FaultKind, str]] = {
     404: (FaultKind.NOT_FOUND, "nothing is there; check the path"),
     429: (FaultKind.RATE_LIMITED, "asked too often; raise the interval"),
 }
-
-
-def _scheme(url: str) -> str:
-    """Give the scheme of an address, in lower case; empty where there is none."""
-    head, separator, _ = url.partition("://")
-    return head.lower() if separator else ""

@@ -39,6 +39,7 @@ class Fetches:
         self._clock = clock
         self._redact = redact
         self._take = take
+        self.crowded_at: Millis = 0  # when a fetch last got its place while others wait for theirs; monotonic
         self._places = asyncio.Semaphore(at_once)
         self._deadline = deadline
         self._flying: dict[int, asyncio.Task[None]] = {}  # by the identity of the source
@@ -76,6 +77,8 @@ class Fetches:
 
     async def _fetch(self, target: Target, needs: Sequence[Need], since: Millis | None) -> None:
         async with self._places:
+            if self._places.locked():
+                self.crowded_at = self._clock.monotonic()
             reading = await self._read(target.source, needs, since)
         hung = reading.fault is not None and reading.fault.kind is FaultKind.TIMEOUT
         (self._hung.add if hung else self._hung.discard)(id(target.source))
@@ -133,6 +136,11 @@ class Intake:
         self._newest: dict[str, Millis] = {}  # namespace -> end of the newest bucket held
         self._restored: Sequence[tuple[str, Kind, Sample, Millis]] = ()  # from the file, until needs are known
         self._unkept: list[tuple[str, Kind, Sample]] = []  # taken in, not yet in the file
+
+    @property
+    def crowded_at(self) -> Millis:
+        """When it was last seen that all places are taken, on the monotonic clock; 0: never."""
+        return self._fetches.crowded_at
 
     async def open(self, faults: Mapping[str, str]) -> None:
         """Begin with the samples that the file holds, and with the faults that the store knows of."""

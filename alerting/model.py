@@ -234,6 +234,7 @@ class FaultKind(StrEnum):
     TOO_LARGE = "answer too large"
     MALFORMED = "answer not understood"
     UNREADABLE = "not readable"  # the system refused to tell
+    NOT_ALLOWED = "not allowed"  # an address or a command that the settings or the environment do not allow
     SECRET = "secret not available"  # noqa: S105  the name of a fault, not a value
     INTERNAL = "a fault of alerting itself"
 

@@ -20,9 +20,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.core.backoff import Limits, after, exhausted, pause
+from alerting.core.progress import Loop
 from alerting.errors import StoreError
 from alerting.model import Answer, DeliveryState, Outcome
 
@@ -42,6 +43,8 @@ IDLE: Millis = 60_000  # a lane with nothing to do looks this often, should a wa
 _REST = (2_000, 20_000)  # first and longest rest of a receiver that fails; so at most ten attempts a minute
 _SOONEST: Millis = 10  # a wait is never shorter, so that no lane runs hot
 _STORE_REST: Millis = 1_000  # before a store that failed is asked again
+_STORE: Millis = 30_000  # the longest that the store may take over one call
+_SOON: Millis = 1_000  # a lane that is woken goes on within
 
 
 @dataclass(slots=True)
@@ -55,6 +58,21 @@ class _Lane:
     held: list[Delivery] = field(default_factory=list)  # results that the store has not taken yet
     flying: set[asyncio.Task[Any]] = field(default_factory=set)
     worker: asyncio.Task[None] | None = None
+    back_by: Millis = 0  # by then it takes its next step
+    failing_since: Millis | None = None  # when the first of `failures` was
+    why: str = ""  # of the newest of them
+    trouble: str = ""  # why the store does not serve it now
+
+
+class LaneStatus(NamedTuple):
+    """How the sending to one receiver goes."""
+
+    receiver: str
+    failures: int  # attempts in a row that did not get through
+    failing_for: Millis  # since the first of them
+    why: str  # of the newest
+    unrecorded: int  # results that the store has not taken
+    trouble: str  # why the store does not serve it now; empty: it does
 
 
 class Outbox:
@@ -93,6 +111,7 @@ class Outbox:
         self._epoch = clock.now() - clock.monotonic()
         self._lanes: dict[str, _Lane] = {}
         self._stop: asyncio.Event | None = None  # set while `run` runs
+        self._back_by: Millis = 0  # by then `run` looks for lanes again
 
     # ------------------------------------------------------------------------------------- driving
 
@@ -101,7 +120,9 @@ class Outbox:
         self._stop = stop
         try:
             while not stop.is_set():
+                self._back_by = self._clock.monotonic() + _STORE
                 await self._open_lanes()
+                self._back_by = self._clock.monotonic() + IDLE
                 await _first(self._clock.sleep(IDLE), stop.wait())
         except asyncio.CancelledError:
             grace = 0
@@ -126,6 +147,8 @@ class Outbox:
     def wake(self, receiver: str) -> None:
         """Say that something new is owed to `receiver`."""
         lane = self._lane(receiver)
+        if not lane.flying:
+            lane.back_by = min(lane.back_by, self._clock.monotonic() + _SOON)
         lane.woken.set()
         if self._stop is not None and not self._stop.is_set():
             self._start(lane)
@@ -139,6 +162,7 @@ class Outbox:
         for receiver in {*self._lanes, *notifiers}:
             lane = self._lane(receiver)
             lane.failures = lane.rests_until = 0  # its settings may have been mended
+            lane.failing_since = None
             self.wake(receiver)
         if flying:
             await asyncio.wait(flying)
@@ -160,8 +184,8 @@ class Outbox:
             why = f"given up {spent}: {delivery.why}"
             return replace(delivery, state=DeliveryState.PARKED, why=why, settled_at=self._clock.now())
         answer = await self._ask(delivery, min(self._deadline, deadline))
-        self._note(self._lane(notification.receiver), answer)
         answer = answer._replace(why=self._redact(answer.why))
+        self._note(self._lane(notification.receiver), answer)
         attempts, now = delivery.attempts + 1, self._clock.now()
         decided = after(attempts, answer, notification.created, now, limits=self._limits, jitter=self._random())
         owed = decided.state is DeliveryState.PENDING
@@ -200,9 +224,12 @@ class Outbox:
     def _note(self, lane: _Lane, answer: Answer) -> None:
         """Let a receiver rest that failed twice in a row, or that asked for it."""
         if answer.outcome in (Outcome.SENT, Outcome.REFUSED):
-            lane.failures = 0
+            lane.failures, lane.failing_since = 0, None
             return
         lane.failures += 1
+        lane.why = answer.why
+        if lane.failing_since is None:
+            lane.failing_since = self._clock.monotonic()
         rest = pause(lane.failures - 1, *_REST, self._random()) if lane.failures > 1 else 0
         wish = min(answer.retry_after or 0, self._limits.longest_wish)
         lane.rests_until = self._clock.monotonic() + max(rest, wish)
@@ -215,12 +242,15 @@ class Outbox:
             lane.woken.clear()
             try:
                 wait = await self._step(lane)
+                lane.trouble = ""
             except StoreError as error:
-                self._on_trouble(str(error))
-                wait = _STORE_REST
+                lane.trouble, wait = str(error), _STORE_REST
             except Exception as error:  # noqa: BLE001  a dead lane would owe for ever without a word
-                self._on_trouble(f"a fault of alerting itself in sending to {lane.receiver}: {error!r}")
+                lane.trouble = f"a fault of alerting itself in sending to {lane.receiver}: {error!r}"
                 wait = IDLE
+            if lane.trouble:
+                self._on_trouble(lane.trouble)
+            lane.back_by = self._clock.monotonic() + wait
             if wait:
                 await _first(self._clock.sleep(wait), lane.woken.wait())
 
@@ -238,6 +268,7 @@ class Outbox:
 
     async def _step(self, lane: _Lane, left: Millis = DEADLINE, results: dict[str, Delivery] | None = None) -> Millis:
         """Claim and send once. Gives how long there is nothing to do; 0: go on. Raises StoreError."""
+        lane.back_by = self._clock.monotonic() + _STORE
         await self._record(lane)
         if self._stop is not None and self._stop.is_set():
             return 0
@@ -249,6 +280,7 @@ class Outbox:
         if not claimed:
             due = await self._store.next_due(lane.receiver)
             return IDLE if due is None else min(IDLE, max(_SOONEST, due - now))
+        lane.back_by = self._clock.monotonic() + min(self._deadline, left) + _STORE
         flights = [asyncio.ensure_future(self._fly(lane, delivery, left, results)) for delivery in claimed]
         lane.flying.update(flights)
         try:
@@ -275,6 +307,31 @@ class Outbox:
             if lane.held and lane.held[0] is result:  # another flight may have recorded it meanwhile
                 del lane.held[0]
                 self._on_settled(result)
+
+    # ------------------------------------------------------------------------------------- telling how it goes
+
+    def loops(self) -> Sequence[Loop]:
+        """Say by when each lane goes on, and the looking for lanes; for while `run` should run."""
+        lanes = [(lane, lane.worker) for lane in self._lanes.values() if lane.worker is not None]
+        mine = Loop("delivery", self._back_by, ended=self._stop is None)
+        return [mine, *(Loop(f"sending to {lane.receiver}", lane.back_by, worker.done()) for lane, worker in lanes)]
+
+    def lanes(self) -> Sequence[LaneStatus]:
+        """Tell how the sending to each receiver goes."""
+        now = self._clock.monotonic()
+        return [
+            LaneStatus(
+                lane.receiver,
+                lane.failures,
+                0 if lane.failing_since is None else now - lane.failing_since,
+                lane.why,
+                len(lane.held),
+                lane.trouble,
+            )
+            for lane in self._lanes.values()
+        ]
+
+    # ------------------------------------------------------------------------------------- the lanes themselves
 
     def _lane(self, receiver: str) -> _Lane:
         if receiver not in self._lanes:

@@ -6,7 +6,7 @@ Whoever implements one lives in sources/, notifiers/, store/, secrets/ or tests/
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -65,6 +65,29 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class Inbox(Source, Protocol):
+    """A source to which jobs report, instead of being asked. Its reports are kept in the state, as texts by job."""
+
+    jobs: Mapping[str, object]  # by name: all that may report
+
+    def admits(self, token: str) -> bool:
+        """Tell whether a token is the right one, in constant time. Raises SecretError."""
+        ...
+
+    def read(self, body: bytes, *, failed: bool) -> str:
+        """Turn a report into the text that is to be kept. Raises ValueError that says what is wrong with it."""
+        ...
+
+    def take(self, kept: Mapping[str, str]) -> None:
+        """Take in reports as they were kept."""
+        ...
+
+    def expect(self) -> Mapping[str, str]:
+        """Begin to wait for the jobs of which nothing is known; give what is to be kept of them."""
+        ...
+
+
 class Notifier(Protocol):
     """One receiver. Built by `build(section, tools)` of alerting.notifiers.<kind>."""
 
@@ -109,12 +132,24 @@ class Http(Protocol):
         limit: int = 8 * 1024 * 1024,
         verify: bool | str = True,
         cert: tuple[str, str] | None = None,
+        reach: Sequence[str] = (),
     ) -> HttpAnswer:
-        """Make one request. Any status is an answer; anything else raises alerting.http.HttpFailed."""
+        """Make one request. Any status is an answer; anything else raises alerting.http.HttpFailed.
+
+        `reach`: what may be connected to, by the words and networks of alerting.reach; empty: its default.
+        """
         ...
 
     async def close(self) -> None:
         """Close idle connections."""
+        ...
+
+
+class Resolve(Protocol):
+    """Looks up names of hosts."""
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        """Give the addresses of a host, best first. Raises OSError, or ValueError for what cannot be a name."""
         ...
 
 
@@ -136,6 +171,7 @@ class Tools:
     instance: str  # this host's name, for messages
     version: str
     print: Callable[[str], None]  # standard output, for the console receiver
+    resolve: Resolve
 
 
 class SecretResolver(Protocol):
@@ -210,6 +246,14 @@ class Store(Protocol):
 
     async def overview(self, limit: int = 200) -> Overview:
         """Read what `status` shows."""
+        ...
+
+    async def keep(self, texts: Mapping[str, str | None]) -> None:
+        """Put texts by name, on disk before it returns; None forgets one. `good_config` is the engine's name."""
+        ...
+
+    async def kept(self, prefix: str) -> Mapping[str, str]:
+        """Give the texts whose names begin so."""
         ...
 
     async def close(self) -> None:

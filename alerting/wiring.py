@@ -15,6 +15,7 @@ from alerting.outbox import Outbox
 from alerting.patterns import compile_pattern
 from alerting.pool import Pool
 from alerting.ports import Tools
+from alerting.reach import SystemResolver
 from alerting.redact import Redactor
 from alerting.store.samples import build as sample_store
 from alerting.store.sqlite import build as sqlite_store
@@ -55,7 +56,8 @@ class Program:
         self.clock: Clock = SystemClock()
         self.redact = Redactor()
         self._say = say
-        self._http = HttpClient(f"alerting/{alerting.__version__}")
+        self._resolve = SystemResolver()
+        self._http = HttpClient(f"alerting/{alerting.__version__}", self._resolve)
         self._sources: Sequence[Source] = ()
         self._retired: list[Source] = []
         url, root = settings.store, settings.root
@@ -135,6 +137,7 @@ class Program:
             instance=host_name(),
             version=alerting.__version__,
             print=self._say,
+            resolve=self._resolve,
         )
 
     def sources(self, settings: Settings) -> Sequence[Source]:

@@ -171,6 +171,8 @@ def test_on_missing_fire_tells_that_there_is_no_data_and_ends_when_there_is() ->
         assert (await house.tick(None)).notifications == []
         over = await house.tick(1)
         assert said(over.notifications) == [("chat", "High resolved: recovered (readings are back)")]
+        again = await house.tick(None)
+        assert said(again.notifications) == [("chat", f"High: {why}")]
 
     asyncio.run(story())
 

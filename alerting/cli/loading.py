@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from alerting.config.cache import Cache
 from alerting.config.rules import RuleSet, load_rules
 from alerting.config.settings import Settings, find_settings, load_settings
-from alerting.config.snapshot import dump_good, load_good
+from alerting.config.snapshot import dump_good, load_good, specs_in, with_kept_ids
 from alerting.errors import ConfigError, Problem
 from alerting.patterns import compile_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from alerting.model import Millis
+    from alerting.model import Millis, RuleSpec
     from alerting.ports import Snapshot
     from alerting.wiring import Program
 
@@ -62,10 +62,11 @@ async def adopt(program: Program, loaded: Loaded, snapshot: Snapshot | None, *, 
     Raises ConfigError where the files are broken and there is no good set to fall back on.
     """
     if loaded.good:
-        text = dump_good(loaded.rules)
+        rules = with_kept_ids(loaded.rules, _previous(program, snapshot))
+        text = dump_good(rules)
         saved = snapshot is not None and snapshot.good_config == text
         program.engine.report_config(None)
-        await program.adopt(loaded.settings, loaded.rules, max_gap=max_gap, good=None if saved else text)
+        await program.adopt(loaded.settings, rules, max_gap=max_gap, good=None if saved else text)
         return True
     if snapshot is None or snapshot.good_config is None:
         raise ConfigError([each for each in loaded.problems if not each.warning])
@@ -73,6 +74,16 @@ async def adopt(program: Program, loaded: Loaded, snapshot: Snapshot | None, *, 
     program.engine.report_config(broken(loaded.problems))
     await program.adopt(loaded.settings, good, max_gap=max_gap)
     return good.good
+
+
+def _previous(program: Program, snapshot: Snapshot | None) -> Sequence[RuleSpec]:
+    """Give the last good set of rules: what the program works by, or what the state has kept."""
+    if snapshot is None:
+        return [status.rule.spec for status in program.engine.statuses()]
+    try:
+        return specs_in(snapshot.good_config) if snapshot.good_config else ()
+    except ValueError:
+        return ()  # another release's: no rule can be told to have moved
 
 
 def broken(problems: Sequence[Problem]) -> str:

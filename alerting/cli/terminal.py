@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +53,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], colours: Sequence[
     """
     cells = [[clean(cell) for cell in row] for row in rows]
     widths = [max((len(row[i]) for row in [list(head), *cells]), default=0) for i in range(len(head))]
-    terminal = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    terminal = _columns()
     before = sum(width + 2 for width in widths[:-1])
     last = max(_NARROWEST, terminal - before) if terminal else 0
     lines = [paint("  ".join(name.ljust(width) for name, width in zip(head, widths, strict=True)).rstrip(), "bold")]
@@ -67,6 +66,14 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], colours: Sequence[
         lines.append("  ".join([*start, pieces[0]]).rstrip())
         lines.extend(" " * before + piece for piece in pieces[1:])
     return lines
+
+
+def _columns() -> int:
+    """Give the width of the terminal; 0 where standard output is none."""
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else 0
+    except (OSError, ValueError):
+        return 0
 
 
 def _wrapped(text: str, width: int) -> list[str]:

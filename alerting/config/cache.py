@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 import alerting
@@ -32,6 +33,11 @@ def digest(parts: Iterable[bytes]) -> str:
         made.update(len(part).to_bytes(8, "big"))
         made.update(part)
     return made.hexdigest()
+
+
+def place(what: str, *parts: str) -> str:
+    """Give the name of an entry: one of 4096 for each sort, so that the folder cannot grow without end."""
+    return f"{what}-{digest(part.encode('utf-8', 'surrogateescape') for part in parts)[:3]}"
 
 
 @cache
@@ -81,7 +87,7 @@ class Cache:
         body = json.dumps(value, separators=(",", ":")).encode()
         if len(body) > _MOST_BYTES:
             return
-        temporary = self._folder / f".{os.getpid()}.{name[:8]}"
+        temporary = self._folder / f".{name}.{os.getpid()}.{get_ident()}"
         with suppress(OSError):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not _is_ours(self._folder):

@@ -107,6 +107,7 @@ def _plain(error: ValidationError, path: tuple[str | int, ...], part: dict[str, 
     said = {
         "minLength": "must not be empty",
         "minItems": "must not be empty",
+        "minProperties": "must not be empty",
         "maxLength": f"is longer than {argument} characters",
         "minimum": f"must be at least {argument}",
         "maximum": f"must be at most {argument}",

@@ -53,6 +53,7 @@ _LONGEST_TEXT = 64 * 1024  # characters of one scalar; conditions are limited to
 _LONGEST_SHOWN = 200  # characters of a line that is shown with a problem
 _STR_TAG = "tag:yaml.org,2002:str"
 _WORD = re.compile(r"[^\s,\[\]{}#]*")
+_QUOTE = "put quotes around a text that begins with ! or *"
 _TOO_MANY = f"holds more than {MOST_NODES} values up to here, aliases counted as what they expand to"
 _NODE_EVENTS = frozenset(
     (ScalarEvent, AliasEvent, MappingStartEvent, MappingEndEvent, SequenceStartEvent, SequenceEndEvent)
@@ -314,7 +315,7 @@ class _Builder:
                 nodes += weight
             else:
                 if event.tag is not None:
-                    self._tag(event.tag, at)
+                    self._tag(at)
                 if len(stack) == MOST_LEVELS:
                     raise _Stop(self.file.problem(f"is nested deeper than {MOST_LEVELS} levels", at))
                 stack.append(_Open(items, marks, in_map, at, nodes, event.anchor))
@@ -380,7 +381,7 @@ class _Builder:
         if event.tag is None:
             value = typed(value) if event.implicit[0] else value
         elif event.tag not in ("!", _STR_TAG):
-            self._tag(event.tag, at)
+            self._tag(at)
         if event.anchor is not None:
             self._anchor(event.anchor, value, 1, at)
         return value
@@ -392,12 +393,11 @@ class _Builder:
 
     def _alias(self, name: str, at: At) -> tuple[Value, int]:
         if name not in self.anchors:
-            raise _Stop(self.file.problem(f"alias *{name} has no anchor &{name} that ended before it", at))
+            raise _Stop(self.file.problem("this alias has no anchor that ended before it", at, hint=_QUOTE))
         return self.anchors[name]
 
-    def _tag(self, tag: str, at: At) -> None:
-        shown = tag.replace("tag:yaml.org,2002:", "!!", 1)
-        self._report(f"tag {shown[:60]!r} is not taken", at, hint="write plain YAML; quote what is to be a text")
+    def _tag(self, at: At) -> None:
+        self._report("a tag stands here, and tags are not taken", at, hint=_QUOTE)
 
     def _report(self, message: str, at: At, *, hint: str = "", width: int = 1) -> None:
         self.problems.append(self.file.problem(message, at, hint=hint, width=width))

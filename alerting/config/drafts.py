@@ -66,6 +66,10 @@ class Reader:
         """Give the rules of a file, in order; `path` is the file's for identities. What is wrong is left out."""
         self.problems += file.problems
         for document in file.documents:
+            other = _other(document.value)
+            if other:
+                self.problems.append(file.problem(f"holds {other[0]}, not rules", document.at, hint=other[1]))
+                continue
             bad = frozenset() if schemas.fits("rules")(document.value) else self._complained(file, document)
             if () not in bad:
                 yield from self._of_document(file, path, document.value, bad)
@@ -108,9 +112,9 @@ class Reader:
     def _of_group(self, file: File, path: str, group: Map, bad: set[str | int]) -> Iterator[Draft]:
         around = Around(
             group=group["name"],
-            interval=millis(group["interval"]) if "interval" in group else self.interval,
+            interval=(millis(group["interval"]) if "interval" in group else 0) or self.interval,
             labels=documents.texts(file, group["labels"]) if group.get("labels") else {},
-            limit=group.get("limit", 0),
+            limit=int(group.get("limit", 0)),
             query_offset=millis(group.get("query_offset", 0)),
         )
         for index, rule in enumerate(group.get("rules") or ()):
@@ -179,6 +183,16 @@ class Reader:
             dialect="prometheus",
         )
         return Draft(spec, file, rule, condition, _templates(rule, own, annotations))
+
+
+def _other(value: Any) -> tuple[str, str] | None:
+    """Tell what a document is that is no rules, and what to do with it; None: it may be meant for rules."""
+    if isinstance(value, dict) and "alert" not in value:
+        if "sources" in value or "receivers" in value:
+            return "settings", "check them by `alerting validate --config FILE`"
+        if "rule_files" in value or "tests" in value:
+            return "tests", "name the file NAME.test.yaml and run them by `alerting test FILE`"
+    return None
 
 
 def _repeated(file: File, group: Map) -> Problem:

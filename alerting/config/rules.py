@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from alerting.config.cache import NOTHING, Cache, digest, program
+from alerting.config.cache import NOTHING, Cache, digest, place, program
 from alerting.config.collector import paused
 from alerting.config.files import expand, read_bytes, shown
 from alerting.config.settings import DEFAULT_RULES, LOOKBACK, Settings, known
@@ -94,18 +94,20 @@ def read_sheets(settings: Settings, files: Sequence[Path] | None) -> Sheets:
     except ConfigError as error:
         paths, problems = (), list(error.problems)
     for path in paths:
-        name = shown(path, settings.root)
+        name = shown(path, settings.cwd or settings.root)
         try:
-            sheets.append(Sheet(read_bytes(path, name), name, name))
+            sheets.append(Sheet(read_bytes(path, name), name, shown(path, settings.root)))
         except ConfigError as error:
             problems += error.problems
-    top = str(settings.path or settings.root)
-    named = "" if files is None else "\n".join(str(path) for path in files)
-    place = digest(text.encode("utf-8", "surrogateescape") for text in ("rules", top, named))
+    where = place("rules", str(settings.path or settings.root), *map(str, files or ()))
     parts = [program(), settings.digest.encode(), b"open" if files is not None else b""]
     for sheet in sheets:
-        parts += (sheet.name.encode("utf-8", "surrogateescape"), sheet.data)
-    return Sheets(tuple(sheets), tuple(problems), place, digest(parts))
+        parts += (
+            sheet.name.encode("utf-8", "surrogateescape"),
+            sheet.path.encode("utf-8", "surrogateescape"),
+            sheet.data,
+        )
+    return Sheets(tuple(sheets), tuple(problems), where, digest(parts))
 
 
 def _paths(settings: Settings) -> Sequence[Path]:

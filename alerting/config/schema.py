@@ -128,7 +128,7 @@ def _pattern(pattern: str, _schema: Mapping[str, Any], _home: str) -> Check:
     return lambda value: not isinstance(value, str) or search(value) is not None
 
 
-def _length(limit: int, kind: type[str | list[Any]], *, least: bool) -> Check:
+def _length(limit: int, kind: type[str | list[Any] | dict[str, Any]], *, least: bool) -> Check:
     if least:
         return lambda value: not isinstance(value, kind) or len(value) >= limit
     return lambda value: not isinstance(value, kind) or len(value) <= limit
@@ -222,6 +222,7 @@ _KEYWORDS: Mapping[str, Callable[[Any, Mapping[str, Any], str], Check]] = {
     "maxLength": lambda limit, _schema, _home: _length(limit, str, least=False),
     "minItems": lambda limit, _schema, _home: _length(limit, list, least=True),
     "maxItems": lambda limit, _schema, _home: _length(limit, list, least=False),
+    "minProperties": lambda limit, _schema, _home: _length(limit, dict, least=True),
     "minimum": lambda limit, _schema, _home: _bound(limit, least=True),
     "maximum": lambda limit, _schema, _home: _bound(limit, least=False),
     "required": _required,

@@ -43,6 +43,11 @@ def section(name: str, entry: Mapping[str, Any], home: str, origin: Origin, trou
     return Section(name, kind, values, origin)
 
 
+def values_of(entry: Mapping[str, Any], part: Mapping[str, Any], home: str, trouble: Trouble) -> dict[str, Any]:
+    """Give the values of an object that fits `part` and has no kinds, as `web:` in the settings."""
+    return _mapping(entry, part, home, (), trouble)
+
+
 def _mapping(
     value: Mapping[str, Any], part: Mapping[str, Any], home: str, path: Steps, trouble: Trouble
 ) -> dict[str, Any]:

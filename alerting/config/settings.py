@@ -10,11 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from alerting.config import schema as schemas
-from alerting.config.cache import NOTHING, Cache, digest, program
+from alerting.config.cache import NOTHING, Cache, digest, place, program
 from alerting.config.durations import millis
-from alerting.config.files import read_bytes
+from alerting.config.files import read_bytes, shown
 from alerting.config.references import Reference, parts, resolved
-from alerting.config.sections import secrets_in, section, with_environment
+from alerting.config.sections import secrets_in, section, values_of, with_environment
 from alerting.core.lang.suggest import did_you_mean
 from alerting.errors import ConfigError, Problem, SecretError
 from alerting.model import Origin, Secret, Section
@@ -31,9 +31,11 @@ FILE_NAME = "alerting.yaml"
 VARIABLE = "ALERTING_CONFIG"
 DEFAULT_RULES = ("rules/*.yaml",)
 LOOKBACK: Millis = 300_000
+_LOCAL = ("env", "file")  # kinds of references that can be followed without asking anybody
 _SECRET_LENGTH = 16  # shorter literals under a secret key are hardly keys or tokens
 
 _SECTIONS = {"sources": "sources", "receivers": "notifiers"}  # key of the settings -> schema of its entries
+_OBJECTS = ("web", "heartbeat")  # keys of the settings that hold one object
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,10 @@ class Settings:
     unknown_after: Millis = 300_000
     max_gap: Millis | None = None
     lookback: Millis = LOOKBACK
+    web: Mapping[str, Any] | None = None  # where the daemon serves its own health; None: nowhere
+    heartbeat: Mapping[str, Any] | None = None  # who is told that it lives
     warnings: tuple[Problem, ...] = ()
+    cwd: Path | None = None  # what paths are shown relative to; None: root
     digest: str = ""  # of the file's bytes and of the variables that stand in for its keys
 
     @property
@@ -86,16 +91,20 @@ def load_settings(path: Path | None, env: Mapping[str, str], cwd: Path, cache: C
     Raises ConfigError with all problems that are not warnings.
     """
     if path is None:
-        return Settings(path=None, root=cwd, sources={"host": _section("host", {"type": "host"}, "sources", env)})
-    return _Reading(path, read_bytes(path, path.name), env).settings(cache)
+        return Settings(
+            path=None, root=cwd, cwd=cwd, sources={"host": _section("host", {"type": "host"}, "sources", env)}
+        )
+    return _Reading(path, env, cwd).settings(cache)
 
 
 class _Reading:
     """One settings file on its way to Settings: what was found, and where it stands."""
 
-    def __init__(self, path: Path, data: bytes, env: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, env: Mapping[str, str], cwd: Path) -> None:
         self.path = path
-        self.data = data
+        self.cwd = cwd
+        self.name = shown(path, cwd)
+        self.data = read_bytes(path, self.name)
         self.env = env
         self.problems: list[Problem] = []
         self._file: File | None = None
@@ -104,14 +113,14 @@ class _Reading:
         """Read, check, build. Raises ConfigError."""
         stand_ins = sorted(variable for variable in _stand_ins() if self.env.get(variable))
         key = digest((program(), self.data, *(each.encode() for each in stand_ins)))
-        name = digest((b"settings", str(self.path).encode("utf-8", "surrogateescape")))
-        kept = cache.get(name, key)
+        where = place("settings", str(self.path))
+        kept = cache.get(where, key)
         tree, origins = kept if kept is not None else self._checked()
         made = self._built(tree, origins)
         if any(not each.warning for each in self.problems):
             raise ConfigError(self.problems)
-        if kept is None and not any(is_literal(text) for _, text in _secrets(tree)):
-            cache.put(name, key, (tree, origins))  # a secret that stands in the file is written nowhere else
+        if kept is None and not _holds_secrets(tree):  # a secret that stands in the file is written nowhere else
+            cache.put(where, key, (tree, origins))
         return replace(made, warnings=tuple(self.problems), digest=key)
 
     def _checked(self) -> tuple[Mapping[str, Any], Mapping[str, tuple[int, int]]]:
@@ -172,6 +181,7 @@ class _Reading:
         settings = Settings(
             path=self.path,
             root=self.path.parent,
+            cwd=self.cwd,
             rules=(value["rules"],) if isinstance(value["rules"], str) else tuple(value["rules"]),
             interval=millis(value["interval"]),
             store=self._plain(("store",), value["store"]),
@@ -185,10 +195,15 @@ class _Reading:
             unknown_after=millis(value["unknown_after"]),
             max_gap=millis(value["max_gap"]) if "max_gap" in value else None,
             lookback=millis(value["lookback"]),
+            **{key: self._object(key, whole[key]) for key in _OBJECTS if key in whole},
         )
         self._look_at_names(settings)
         self._look_at_references(tree)
         return settings
+
+    def _object(self, key: str, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+        part = schemas.load("settings")["$defs"][key]
+        return values_of(entry, part, "settings", partial(self._in_section, (key,)))
 
     def _sections(
         self,
@@ -198,7 +213,7 @@ class _Reading:
     ) -> dict[str, Section]:
         made = {}
         for name, entry in entries.items():
-            origin = Origin(self.path.name, *origins[f"{group}/{name}"])
+            origin = Origin(self.name, *origins[f"{group}/{name}"])
             made[name] = section(name, entry, _SECTIONS[group], origin, partial(self._in_section, (group, name)))
         return made
 
@@ -212,10 +227,10 @@ class _Reading:
                 self._at(("route", "receiver"), f"no receiver {name!r}", hint=hint)
 
     def _look_at_references(self, tree: Mapping[str, Any]) -> None:
-        """Warn of variables that are not set, and of secrets that stand in the file itself."""
-        for path, text in _texts({group: tree.get(group) for group in _SECTIONS}):
+        """Warn of variables and files that are not there, and of secrets that stand in the file itself."""
+        for path, text in _texts({key: tree.get(key) for key in (*_SECTIONS, *_OBJECTS)}):
             try:
-                found = [each for each in parts(text) if isinstance(each, Reference) and each.kind == "env"]
+                found = [each for each in parts(text) if isinstance(each, Reference) and each.kind in _LOCAL]
             except ValueError:
                 continue  # said where the section was made
             for each in found:
@@ -226,9 +241,11 @@ class _Reading:
         for path, text in _secrets(tree):
             if is_literal(text):
                 hint = f"write ${{NAME}} and set NAME in the environment, or ${{file:/run/secrets/{path[-1]}}}"
-                self._at(
-                    path, f"{str(path[-1])!r} looks like a secret that stands in the file", hint=hint, warning=True
-                )
+                self._at(path, f"{str(path[-1])!r} looks like a secret in the file itself", hint=hint, warning=True)
+        for path, text in _texts(tree):
+            if _has_password(text):
+                hint = "write ${NAME} in its place, or use `headers`"
+                self._at(path, f"{str(path[-1])!r} has a password in the file itself", hint=hint, warning=True)
 
     def _plain(self, path: Steps, text: str) -> str:
         """Follow the references of a text that is needed at once."""
@@ -243,7 +260,7 @@ class _Reading:
         if self._file is None:
             from alerting.config import documents  # noqa: PLC0415  PyYAML: only where a file must be read
 
-            self._file = documents.parse(self.data, self.path.name)
+            self._file = documents.parse(self.data, self.name)
         return self._file
 
     def _at(self, path: Steps, message: str, *, hint: str = "", at_key: bool = False, warning: bool = False) -> None:
@@ -277,14 +294,30 @@ def is_literal(text: str) -> bool:
     )
 
 
+def _has_password(text: str) -> bool:
+    """Tell whether an address holds `user:password@` in plain."""
+    scheme, found, rest = text.partition("://")
+    user, at, _ = rest.split("/")[0].rpartition("@")
+    password = user.partition(":")[2]
+    return bool(scheme and found and at and password) and "${" not in password
+
+
+def _holds_secrets(tree: Mapping[str, Any]) -> bool:
+    """Tell whether the file itself may hold a secret: any text under a secret key that is no reference counts."""
+    plain = any("${" not in text or is_literal(text.replace("${", " ")) for _, text in _secrets(tree))
+    return plain or any("://" in text and "@" in text for _, text in _texts(tree))
+
+
 def _secrets(tree: Mapping[str, Any]) -> list[tuple[Steps, str]]:
-    """Find the texts under secret keys of all sections."""
-    return [
-        ((group, name, *path), text)
+    """Find the texts under secret keys, with their paths."""
+    keys = schemas.load("settings")["properties"]
+    in_objects = [secrets_in(tree[key], keys[key], "settings", (key,)) for key in _OBJECTS if key in tree]
+    in_sections = [
+        secrets_in(entry, schemas.load(home)["$defs"][entry["type"]], home, (group, name))
         for group, home in _SECTIONS.items()
         for name, entry in tree.get(group, {}).items()
-        for path, text in secrets_in(entry, schemas.load(home)["$defs"][entry["type"]], home)
     ]
+    return [each for found in (*in_objects, *in_sections) for each in found]
 
 
 def _texts(value: Any, path: Steps = ()) -> Iterator[tuple[Steps, str]]:

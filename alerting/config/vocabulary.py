@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from alerting.config import schema as schemas
+from alerting.core.defined import defined
 from alerting.core.lang.names import Names, SourceNames
 from alerting.model import SHARED, Kind, Metric
 
@@ -42,7 +44,7 @@ def open_names(settings: Settings, recorded: Collection[str] = ()) -> Names:
 
 
 def _of_settings(settings: Settings) -> list[SourceNames]:
-    return [_offered(each.name, each.kind, each.values.get("units")) for each in settings.sources.values()]
+    return [_offered(each.name, each.kind, each.values) for each in settings.sources.values()]
 
 
 @cache
@@ -54,8 +56,13 @@ def _metrics(kind: str, namespace: str) -> tuple[Metric, ...]:
     )
 
 
-def _offered(name: str, kind: str, units: Mapping[str, str] | None = None) -> SourceNames:
+def _offered(name: str, kind: str, values: Mapping[str, Any] = MappingProxyType({})) -> SourceNames:
+    """Give what a source offers: what its kind declares, and what the key that `x-metrics-from` names defines."""
     part = schemas.load("sources")["$defs"][kind]
     namespace = SHARED if part["x-namespace"] == "shared" else name
     closed = part["x-names"] == "closed"
-    return SourceNames(name, namespace, kind, closed, _metrics(kind, namespace), units or {})
+    own = [each for of in defined(namespace, values.get(part.get("x-metrics-from")) or {}).values() for each in of]
+    metrics = (*_metrics(kind, namespace), *own)
+    return SourceNames(
+        name, namespace, kind, closed, metrics, values.get("units") or {}, frozenset(each.name for each in own)
+    )

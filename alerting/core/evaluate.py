@@ -1,8 +1,9 @@
 """One rule over the samples: verdicts for the series that matter, and what could not be judged.
 
-Its law: a verdict exists only where one is needed. Series for which the condition holds get TRUE; an alert that
-is active and not among them is judged (FALSE on evidence only); everything else is silent. So a rule that holds
-for nothing and has no alert costs its condition and one comparison.
+Its law: a verdict exists only where one is needed. Series for which the condition holds get TRUE, save those whose
+alert fires already and has no clock running; an alert that is active and not among them is judged (FALSE on
+evidence only); everything else is silent. So a rule that holds for nothing and has no alert costs its condition and
+one comparison.
 
 A rule that raises is a fault of ours: it is unknown, says so, and no other rule is touched.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from alerting.core.lifecycle import NO_DATA
+from alerting.core.lifecycle import NO_DATA, is_steady
 from alerting.model import Alert, AlertState, Gap, Labels, OnMissing, Result, Rule, Sample, Truth, Verdict
 
 if TYPE_CHECKING:
@@ -87,19 +88,25 @@ def _verdicts(
     rule: Rule, result: Result, active: Mapping[Labels, Alert], limit: int, inherited: Sequence[Gap]
 ) -> tuple[list[Verdict], str]:
     """Give TRUE for what holds (within the limit), and a judgement for each other alert."""
-    found: dict[Labels, Verdict] = {}
-    room = limit - sum(alert.state is not AlertState.RESOLVED for alert in active.values()) if limit else None
+    found: dict[Labels, Verdict | None] = {}
+    room: int | None = None  # for new alerts; counted when the first one asks
     left_out = 0
     for labels, value in result.true:
         if labels in found:  # equal once the metric's name is dropped: the first speaks for both
             continue
-        if room is not None and not _is_live(active.get(labels)):
+        alert = active.get(labels)
+        if alert is not None and is_steady(alert):
+            found[labels] = None
+            continue
+        if limit and (alert is None or not _is_live(alert)):
+            if room is None:
+                room = limit - sum(map(_is_live, active.values()))
             if room <= 0:
                 left_out += 1
                 continue
             room -= 1
         found[labels] = Verdict(rule.spec.id, labels, Truth.TRUE, value, _why_true(result, labels, value))
-    verdicts = list(found.values())
+    verdicts = [verdict for verdict in found.values() if verdict is not None]
     for labels, alert in active.items():
         if labels not in found:
             verdicts.append(_judged(rule, result, labels, alert, inherited))
@@ -109,7 +116,7 @@ def _verdicts(
 
 def _judged(rule: Rule, result: Result, labels: Labels, alert: Alert, inherited: Sequence[Gap]) -> Verdict:
     """Judge an alert whose series is not among those for which the condition holds."""
-    if alert.state is AlertState.RESOLVED:
+    if not _is_live(alert):
         return Verdict(rule.spec.id, labels, Truth.FALSE, alert.value, _said(alert.why))
     truth, why = result.judge(labels)
     if truth is not Truth.TRUE:
@@ -126,8 +133,9 @@ def _missing(
     rule: Rule, gaps: Sequence[Gap], active: Mapping[Labels, Alert], verdicts: Sequence[Verdict]
 ) -> list[Verdict]:
     """Give `on_missing: fire` something to fire: each gap that no alert of the rule stands for already."""
-    standing = [verdict.labels for verdict in verdicts if verdict.truth in (Truth.UNKNOWN, Truth.TRUE)]
-    standing += [labels for labels, alert in active.items() if alert.value == NO_DATA]
+    ended = {verdict.labels for verdict in verdicts if verdict.truth not in (Truth.UNKNOWN, Truth.TRUE)}
+    ended -= {labels for labels, alert in active.items() if alert.value == NO_DATA and _is_live(alert)}
+    standing = [labels for labels in (*active, *(verdict.labels for verdict in verdicts)) if labels not in ended]
     made: dict[Labels, Verdict] = {}
     for gap in gaps:
         if not any(labels.includes(gap.labels) for labels in (*standing, *made)):
@@ -148,8 +156,8 @@ def _fault_text(error: Exception) -> str:
     return f"{FAULT}: {type(error).__name__} while the condition was evaluated; please report it"
 
 
-def _is_live(alert: Alert | None) -> bool:
-    return alert is not None and alert.state is not AlertState.RESOLVED
+def _is_live(alert: Alert) -> bool:
+    return alert.state is not AlertState.RESOLVED
 
 
 def _why_true(result: Result, labels: Labels, value: Value) -> Why:

@@ -74,12 +74,7 @@ def advance(alert: Alert | None, verdict: Verdict, now: Millis, policy: Policy, 
             return Step(None)
         lost_from, unseen = now, False
     else:
-        if (
-            truth is Truth.TRUE
-            and alert.state is AlertState.FIRING
-            and not _clocks_run(alert)
-            and alert.value != NO_DATA
-        ):
+        if truth is Truth.TRUE and is_steady(alert):
             return Step(alert)
         last = alert.since if previous is None else previous
         unseen = not 0 <= now - last <= policy.max_gap
@@ -109,6 +104,17 @@ def rebased(alert: Alert, by: Millis) -> Alert:
         quiet_since=_moved(alert.quiet_since, by),
         paused_at=_moved(alert.paused_at, by),
         gone_since=_moved(alert.gone_since, by),
+    )
+
+
+def is_steady(alert: Alert) -> bool:
+    """Tell whether a verdict of true would change nothing: it fires, and no clock runs."""
+    return (
+        alert.state is AlertState.FIRING
+        and alert.quiet_since is None
+        and alert.paused_at is None
+        and alert.gone_since is None
+        and alert.value != NO_DATA
     )
 
 
@@ -256,10 +262,6 @@ TABLE: Mapping[AlertState, Mapping[Truth, Callable[[Any, _Moment], Step]]] = {
 
 
 # ------------------------------------------------------------------------------------------- clocks
-
-
-def _clocks_run(alert: Alert) -> bool:
-    return alert.quiet_since is not None or alert.paused_at is not None or alert.gone_since is not None
 
 
 def _resumed(alert: Alert, moment: _Moment) -> Alert:

@@ -60,7 +60,7 @@ class Samples:
             space.nameless.clear()
             space.window = 0
             for record in space.names.values():
-                record.by_pair, record.others, record.window = {}, [], 0
+                record.by_pair, record.others = {}, []
                 record.unwanted.clear()
         for key, window in windows.items():
             found = self._selections.get(key)
@@ -143,10 +143,8 @@ class Samples:
         record = space.names.get(name)
         if record is None:
             record = space.names[name] = Name()
-            record.others.extend(each for each in space.nameless if each.pair is None)
-            for each in space.nameless:
-                if each.pair is not None:
-                    record.attach(each)
+            for selection in space.nameless:
+                record.attach(selection)
         return record
 
     # ---------------------------------------------------------------------------------------- what comes in

@@ -19,28 +19,29 @@ if TYPE_CHECKING:
     from alerting.model import Labels, Matcher, Millis, Patterns
 
 NAME: Final = "__name__"
+_NO_PAGE = "no metrics page has been read yet"
 
 
 class Name:
     """All kept series of one name, and the selections that look at it."""
 
-    __slots__ = ("by_pair", "kind", "others", "seen", "series", "unwanted", "window")
+    __slots__ = ("by_pair", "kind", "others", "seen", "series", "unwanted")
 
     def __init__(self) -> None:
         self.series: dict[Labels, Series] = {}
         self.unwanted: set[Labels] = set()  # label sets that no selection takes; a bounded memory
-        self.by_pair: dict[tuple[str, str], list[Selection]] = {}  # by the first `label="value"` of each
+        self.by_pair: dict[tuple[str, str], list[Selection]] = {}  # by one `label="value"` of each
         self.others: list[Selection] = []  # without such a pair
         self.seen = False  # some reading has held it, or declared it
         self.kind = Kind.UNKNOWN
-        self.window: Millis = 0
 
     def attach(self, selection: Selection) -> None:
-        """Have a selection told of new series."""
-        if selection.pair is None:
-            self.others.append(selection)
+        """Have a selection told of new series: under whichever of its pairs tells it apart best."""
+        if selection.equal:
+            pair = min(selection.equal.items(), key=lambda pair: len(self.by_pair.get(pair, ())))
+            self.by_pair.setdefault(pair, []).append(selection)
         else:
-            self.by_pair.setdefault(selection.pair, []).append(selection)
+            self.others.append(selection)
 
     def takers(self, name: str, labels: Labels) -> list[Selection]:
         """Find the selections that take a series, without asking each of a thousand `x{idx="…"}`."""
@@ -71,7 +72,7 @@ class Space:
 class Selection:
     """The series that fit one selector, kept up to date by its Samples."""
 
-    __slots__ = ("equal", "matchers", "name", "owner", "pair", "record", "series", "space", "tests", "window")
+    __slots__ = ("equal", "name", "owner", "record", "series", "space", "tests", "window")
 
     def __init__(
         self, owner: Samples, space: Space, name: str, matchers: Sequence[Matcher], patterns: Patterns | None
@@ -79,10 +80,8 @@ class Selection:
         self.owner: Samples | None = owner  # None: dropped, look it up again
         self.space = space
         self.name = name  # empty: any
-        self.matchers = matchers
         self.tests = tuple((matcher.name, _test(matcher, patterns)) for matcher in matchers)
         self.equal = {each.name: each.value for each in matchers if each.op == "=" and each.value and each.name != NAME}
-        self.pair = next(iter(self.equal.items()), None)
         self.series: list[Series] = []
         self.record: Name | None = None
         self.window: Millis = 0
@@ -97,13 +96,7 @@ class Selection:
             return []
         targets = self.space.targets
         if not targets:
-            return [
-                Gap(
-                    f"{self.space.name} has not been read yet"
-                    if self.space.name
-                    else "no metrics page has been read yet"
-                )
-            ]
+            return [Gap(f"{self.space.name} has not been read yet" if self.space.name else _NO_PAGE)]
         found = []
         for target in targets.values():
             why = target.failed_at(t)

@@ -145,7 +145,7 @@ class Turn:
         if changed is not None:
             self._effects.append((track, changed))
             alerts = changed
-        if alerts or track.stored or track.watches:
+        if changed is not None or track.stored or track.watches:
             self._keep_time(track, alerts)
 
     def _keep_time(self, track: Track, alerts: Mapping[Labels, Alert]) -> None:

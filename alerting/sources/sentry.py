@@ -21,7 +21,7 @@ from urllib.parse import quote, urlsplit
 
 from alerting.errors import SecretError
 from alerting.http import Endpoint, retry_at, revealed
-from alerting.model import NO_LABELS, Fault, FaultKind, Reading, Sample, Secret
+from alerting.model import NO_LABELS, Fault, FaultKind, Kind, Metric, Reading, Sample, Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -128,7 +128,8 @@ class Sentry:
             fault = Fault(FaultKind.SECRET, f"{self.name}: {error}")
         up = Sample("up", NO_LABELS, 0.0 if fault else 1.0, at)
         took = self._clock.monotonic() - began
-        return Reading(self.name, self.namespace, at, (up, *samples), fault=fault, took=took)
+        kinds = (Metric("error_count", self.namespace, Kind.COUNT),)  # dated by its minutes, not by the reading
+        return Reading(self.name, self.namespace, at, (up, *samples), fault=fault, took=took, kinds=kinds)
 
     async def close(self) -> None:
         """Nothing of its own to let go of."""

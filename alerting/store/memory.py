@@ -13,7 +13,7 @@ from alerting.ports import Overview, Snapshot
 from alerting.store.records import FURTHEST, INTERRUPTED, SETTLED, is_empty
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from alerting.model import Alert, AlertKey, Millis, Notice, Notification, Receipt, Transition
     from alerting.ports import Change
@@ -38,6 +38,7 @@ class MemoryStore:
         self._owed: dict[str, dict[str, Delivery]] = {}  # receiver -> id -> what is not settled
         self._receipts: dict[tuple[str, str], Receipt | None] = {}  # (receiver, group key) -> of the newest sent
         self._written_at: Millis | None = None
+        self._kept: dict[str, str] = {}
 
     async def open(self) -> Snapshot:
         """Give what is held."""
@@ -138,6 +139,18 @@ class MemoryStore:
             dict(self._faults),
             self._written_at,
         )
+
+    async def keep(self, texts: Mapping[str, str | None]) -> None:
+        """Put or forget texts by name."""
+        for name, text in texts.items():
+            if text is None:
+                self._kept.pop(name, None)
+            else:
+                self._kept[name] = text
+
+    async def kept(self, prefix: str) -> Mapping[str, str]:
+        """Give the texts whose names begin so."""
+        return {name: text for name, text in self._kept.items() if name.startswith(prefix)}
 
     async def close(self) -> None:
         """Nothing to let go of."""

@@ -44,7 +44,7 @@ CREATE TABLE meta (             -- one row
     gone_sent    INTEGER NOT NULL DEFAULT 0,  -- of those, settled ones whose rows were pruned since
     gone_parked  INTEGER NOT NULL DEFAULT 0
 );
-CREATE TABLE kept (             -- texts by name: the last good configuration
+CREATE TABLE kept (             -- texts by name: the last good configuration, the last report of each job
     name  TEXT PRIMARY KEY,
     value TEXT NOT NULL
 );

@@ -18,7 +18,7 @@ from alerting.store.schema import BUSY
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from alerting.model import Delivery, Millis, Receipt
     from alerting.ports import Blocking, Change, Overview, Snapshot
@@ -105,6 +105,14 @@ class SqliteStore:
         return await self._call(
             lambda: self._handle.read(lambda rows: statements.overview(rows, self._handle.path, limit))
         )
+
+    async def keep(self, texts: Mapping[str, str | None]) -> None:
+        """Put or forget texts by name; returns when that is on disk."""
+        await self._call(lambda: self._handle.write(lambda rows: statements.keep(rows, texts)))
+
+    async def kept(self, prefix: str) -> Mapping[str, str]:
+        """Give the texts whose names begin so."""
+        return await self._call(lambda: self._handle.read(lambda rows: statements.kept(rows, prefix)))
 
     async def close(self) -> None:
         """Close the file and release the lock."""

@@ -32,7 +32,7 @@ from alerting.store.schema import refused
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from alerting.model import Alert, Millis, Notice, Receipt
     from alerting.ports import Change
@@ -84,8 +84,19 @@ def write_rest(rows: sqlite3.Connection, change: Change) -> None:
             put = "INSERT INTO fault VALUES (?, ?) ON CONFLICT DO UPDATE SET why = excluded.why"
             rows.execute(put, (source, printable(why)))
     if change.good_config is not None:
-        put = "INSERT INTO kept VALUES ('good_config', ?) ON CONFLICT DO UPDATE SET value = excluded.value"
-        rows.execute(put, (change.good_config,))
+        keep(rows, {"good_config": change.good_config})
+
+
+def keep(rows: sqlite3.Connection, texts: Mapping[str, str | None]) -> None:
+    """Put texts by name; None forgets one."""
+    put = "INSERT INTO kept VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
+    rows.executemany(put, ((name, text) for name, text in texts.items() if text is not None))
+    rows.executemany("DELETE FROM kept WHERE name = ?", ((name,) for name, text in texts.items() if text is None))
+
+
+def kept(rows: sqlite3.Connection, prefix: str) -> dict[str, str]:
+    """Give the texts whose names begin so."""
+    return dict(rows.execute("SELECT name, value FROM kept WHERE substr(name, 1, ?) = ?", (len(prefix), prefix)))
 
 
 def owe(rows: sqlite3.Connection, notification: Notification) -> None:

@@ -6,8 +6,7 @@ taking the samples in (which is shown apart). Medians of several rounds, in micr
 
 from __future__ import annotations
 
-import gc
-import resource
+import tracemalloc
 from statistics import median
 from time import process_time
 
@@ -62,8 +61,15 @@ def measure(texts: list[str], name: str, series: list[Labels], rising: float, ba
     return median(times) * 1e6, median(taking) * 1e6, true
 
 
-def _memory() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def _bytes_each(texts: list[str]) -> float:
+    """Give the memory that a compiled condition keeps."""
+    names = Names.anything()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    conditions = [compile_condition(text, names, compile_pattern)[0] for text in texts]
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    return grown / len(conditions)
 
 
 def main() -> None:
@@ -87,12 +93,10 @@ def main() -> None:
     for text in ("sum by (job) (bench_value) > 1e9", "bench_value / ignoring () bench_value > 2"):
         row = measure([text] * 3, "bench_value", series, 1.0, 1)
         print(f"{text + ' (1,000 series)':44} {row[0]:14.2f} {row[1]:13.2f} {row[2]:7}")
-    del quiet, loud
-    gc.collect()
-    before = _memory()
-    conditions, seconds = _compiled([f'bench_value{{idx="{index % SERIES}"}} > {index}.5' for index in range(50_000)])
-    grown = _memory() - before
-    print(f"50,000 compiled thresholds: {grown:.0f} MiB more, {seconds / len(conditions) * 1e6:.0f} us each to compile")
+    _, seconds = _compiled(quiet)
+    print(f"compiling: {seconds / len(quiet) * 1e6:.0f} us for each threshold")
+    rates = [f'rate(bench_total{{idx="{index % SERIES}"}}[5m]) > {index}' for index in range(2_000)]
+    print(f"memory: {_bytes_each(quiet):.0f} bytes for each threshold, {_bytes_each(rates):.0f} for each rate")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ import statistics
 import time
 from typing import TYPE_CHECKING
 
+from alerting.exposition import PageReader
 from alerting.model import Labels
-from alerting.sources.prometheus import PageReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alerting.config.cache import Cache, digest
+from alerting.config.cache import Cache, digest, place
 from alerting.config.validate import validate
 from alerting.patterns import compile_pattern
 
@@ -175,13 +175,33 @@ def test_files_checked_by_themselves_and_by_the_settings_are_kept_apart(folder: 
     assert "tells nobody" in checked(folder)[0]
 
 
-def test_a_secret_in_the_settings_is_not_copied_into_the_cache(folder: Path) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "receivers: {ops: {type: pagerduty, routing_key: MARKED0BAR7QUUX0123456789ABCDEFG}}",
+        "receivers: {ops: {type: pagerduty, routing_key: MARKED}}",
+        "receivers: {ops: {type: webhook, url: 'https://hooks.example.org/MARKED'}}",
+        "receivers: {ops: {type: webhook, url: 'https://${PATH}/MARKED0123456789abcdef'}}",
+        "receivers: {ops: {type: console}}\nsources: {a: {type: health, url: 'https://u:MARKED@a.example.org'}}",
+        "receivers: {ops: {type: console}}\nsources: {a: {type: health, url: 'https://a', headers: {k: MARKED}}}",
+    ],
+)
+def test_a_secret_in_the_settings_is_not_copied_into_the_cache(folder: Path, text: str) -> None:
     """The file that holds it is the only place."""
-    secret = "R015FOOBAR7QUUX0123456789ABCDEFG"
-    (folder / "alerting.yaml").write_text(f"receivers: {{ops: {{type: pagerduty, routing_key: {secret}}}}}\n")
-    assert "looks like a secret" in checked(folder)[0]
-    assert "looks like a secret" in checked(folder)[0]
-    assert not any(secret.encode() in file.read_bytes() for file in (folder / "cache").iterdir())
+    (folder / "alerting.yaml").write_text(
+        text + "\nrules: [rules/A.yaml]\n" + ("" if "sources" in text else "sources: {host: {type: host}}\n")
+    )
+    (folder / "rules" / "A.yaml").write_text(RULE.format("A").replace("disk_usage > 85%", "vector(1) > 0"))
+    for _ in range(2):
+        assert [each for each in checked(folder) if "warning" not in each] == []
+    kept = list((folder / "cache").iterdir())
+    assert len(kept) == 1  # the rules
+    assert not any(b"MARKED" in file.read_bytes() for file in kept)
+
+
+def test_the_folder_does_not_grow_with_every_question(tmp_path: Path) -> None:
+    """There are 4096 places for each sort of entry."""
+    assert len({place("rules", str(number)) for number in range(100_000)}) == 4096
 
 
 def test_files_that_the_cache_knows_need_neither_yaml_nor_jsonschema(folder: Path) -> None:

@@ -59,7 +59,7 @@ def test_every_bad_fixture_expects_something() -> None:
 
 def test_no_message_about_settings_repeats_a_text_that_may_be_a_secret() -> None:
     """Passwords and tokens in the fixtures stand in no problem, whatever is wrong around them."""
-    secrets = ("hunter2", "R015FOOBAR7QUUX0123456789ABCDEF", "sntrys_abcdefgh12345678")
+    secrets = ("hunter2", "R015FOOBAR7QUUX0123456789ABCDEF", "sntrys_abcdefgh12345678", "MARKED0SECRET")
     texts = "".join(path.read_text(encoding="utf-8") for path in SETTINGS)
     assert all(secret in texts for secret in secrets)
     told = "\n".join("\n".join(settings_problems(path)) for path in SETTINGS)

@@ -64,6 +64,8 @@ SETTINGS = {
     },
     "route": {"receiver": "out"},
     "external_labels": {"environment": "production"},
+    "web": {"listen": "127.0.0.1:9797", "hosts": ["alerting.internal"]},
+    "heartbeat": {"url": "https://hc.example.org/x", "sentry_monitor": "alerting", "every": "1m"},
 }
 DOCUMENTS: list[tuple[str, Any]] = [("rules", RULE), ("rules", [RULE]), ("rules", {"rules": [RULE]})]
 DOCUMENTS += [("rules", GROUPS), ("settings", SETTINGS)]
@@ -223,6 +225,7 @@ def test_an_unknown_keyword_is_an_error_and_never_passed_over() -> None:
         {"maxLength": 1},
         {"minItems": 1},
         {"maxItems": 0},
+        {"minProperties": 1},
         {"minimum": 2},
         {"maximum": 1},
         {"pattern": "^ab"},

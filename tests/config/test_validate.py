@@ -76,6 +76,23 @@ def test_problems_of_settings_and_rules_come_together(tmp_path: Path) -> None:
     assert "no receiver 'nobody_knows', known receivers: ops" in second
 
 
+def test_files_are_named_as_seen_from_the_working_folder(tmp_path: Path) -> None:
+    """Settings and rules of another folder, so that a click leads there; ids hang on the settings' folder."""
+    there, here = tmp_path / "there", tmp_path / "here"
+    for folder in (there / "rules", here):
+        folder.mkdir(parents=True)
+    (there / "alerting.yaml").write_text("receivers:\n  ops: {type: slack, webhook_url: '${NOT_SET_ANYWHERE}'}\n")
+    (there / "rules" / "a.yaml").write_text(GOOD)
+    assert [each.partition(":")[0] for each in checked(tmp_path, explicit="there/alerting.yaml")] == [
+        "there/alerting.yaml",
+        "there/rules/a.yaml",
+    ]
+    assert [each.partition(":")[0] for each in checked(here, explicit="../there/alerting.yaml")] == [
+        "../there/alerting.yaml",
+        "../there/rules/a.yaml",
+    ]
+
+
 def test_what_init_writes_is_good(tmp_path: Path) -> None:
     """The settings, the rule, and every line of the settings that is commented out."""
     (tmp_path / "rules").mkdir()

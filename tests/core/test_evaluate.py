@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -64,12 +65,20 @@ def test_query_offset_moves_what_is_looked_at() -> None:
 
 def test_what_holds_is_true_and_active_ones_are_judged() -> None:
     """True, false on evidence, vanished without."""
-    found = evaluate(rule(Says([(A, 20.0)], [A, B])), None, active(A, B, C), 0, None)
+    alerts = {**active(A, state=AlertState.PENDING), **active(B, C)}
+    found = evaluate(rule(Says([(A, 20.0)], [A, B])), None, alerts, 0, None)
     assert verdicts(found) == {
         "a": (Truth.TRUE, 'v{a="a"} = 20.0 > 10'),
         "b": (Truth.FALSE, 'v{a="b"} = 1 <= 10'),
         "c": (Truth.VANISHED, 'v{a="c"} is not reported any more'),
     }
+
+
+def test_what_fires_steadily_needs_no_verdict() -> None:
+    """Its condition holds and nothing can come of that; one with a clock running gets its verdict."""
+    assert evaluate(rule(Says([(A, 20.0)])), None, active(A), 0, None).verdicts == []
+    quiet = {A: replace(active(A)[A], quiet_since=5)}
+    assert verdicts(evaluate(rule(Says([(A, 20.0)])), None, quiet, 0, None))["a"][0] is Truth.TRUE
 
 
 def test_a_resolved_alert_is_not_judged_anew() -> None:
@@ -100,7 +109,8 @@ def test_f6_the_limit_takes_nothing_away_from_those_that_fire(
 ) -> None:
     """It applies to new series only; the rule's own goes before the general one."""
     condition = Says([(A, 20.0), (B, 20.0), (C, 20.0)])
-    found = evaluate(rule(condition, limit=own), None, active(*alerts), 0, None, limit=limit)
+    pending = active(*alerts, state=AlertState.PENDING)
+    found = evaluate(rule(condition, limit=own), None, pending, 0, None, limit=limit)
     assert tuple(each.labels for each in found.verdicts) == true
     text = f"{left} more series than the limit of {own or limit}: no alert is made for them"
     assert found.overflow == (text if left else "")
@@ -117,7 +127,8 @@ def test_a_condition_that_raises_leaves_everything_unknown_and_shows_no_text_of_
 def test_what_a_recording_rule_could_not_compute_is_unknown_here() -> None:
     """A gap that is inherited turns neither into false nor into vanished; what is true stays true."""
     gap = Gap("job:v is not recorded", Labels({"a": "b"}))
-    found = evaluate(rule(Says([(A, 20.0)], [A, C])), None, active(A, B, C), 0, None, inherited=[gap])
+    alerts = {**active(A, state=AlertState.PENDING), **active(B, C)}
+    found = evaluate(rule(Says([(A, 20.0)], [A, C])), None, alerts, 0, None, inherited=[gap])
     assert {name: truth for name, (truth, _) in verdicts(found).items()} == {
         "a": Truth.TRUE,
         "b": Truth.UNKNOWN,

@@ -90,6 +90,15 @@ def test_a_change_of_rules_keeps_what_is_still_needed() -> None:
     assert (values(samples, "x"), values(samples, "y")) == ([[5.0]], [[2.0, 4.0, 6.0]])
 
 
+def test_what_nobody_wanted_is_taken_once_somebody_does() -> None:
+    """A series that was passed over for its labels is kept from the change of rules on."""
+    samples = keeping(Need(SHARED, "x", (Matcher("job", "=", "b"),)))
+    samples.append(page(1, {"x": 1.0}))
+    samples.require([Need(SHARED, "x")], compile_pattern)
+    samples.append(page(2, {"x": 2.0}))
+    assert values(samples, "x") == [[2.0]]
+
+
 @pytest.mark.parametrize(
     ("matchers", "expected"),
     [
@@ -149,6 +158,15 @@ def test_the_past_stays_as_it_was() -> None:
     (series,) = samples.series(SHARED, "x")
     places = [series.instant(at, 300_000) for at in (5, 10, 19, 20, 29, 30, 400_000)]
     assert places == [-1, 0, 0, -1, -1, 1, -1]
+
+
+def test_the_lookback_holds_in_the_past_too() -> None:
+    """A sample that was followed by another one much later held for five minutes and no longer."""
+    samples = keeping(Need(SHARED, "x", (), 3_600_000))
+    for at in (0, 600_000):
+        samples.append(page(at, {"x": float(at)}))
+    (series,) = samples.series(SHARED, "x")
+    assert [series.instant(at, 300_000) for at in (299_999, 300_000, 599_999, 600_000)] == [0, -1, -1, 1]
 
 
 def test_a_failed_target_is_not_believed_and_says_so() -> None:
@@ -265,3 +283,15 @@ def test_a_sample_that_comes_twice_in_one_reading_counts_once() -> None:
     twice = (Sample("x", A, 1.0, 5), Sample("x", A, 2.0, 5), Sample("x", A, 9.0, 4))
     samples.append(Reading("metrics", SHARED, 5, twice, A))
     assert (values(samples, "x"), selected(samples, "x", 5)) == ([[2.0]], [2.0])
+
+
+def test_ten_thousand_selectors_that_share_a_label_are_told_apart_by_another() -> None:
+    """A new series is not shown to every selector that has `job="a"` in common with it."""
+    needs = [Need(SHARED, "x", (Matcher("job", "=", "a"), Matcher("idx", "=", str(idx)))) for idx in range(200)]
+    samples = keeping(*needs)
+    series = tuple(Sample("x", A.with_(idx=str(idx)), float(idx), 1) for idx in range(200))
+    samples.append(Reading("metrics", SHARED, 1, series, A))
+    assert selected(samples, "x", 1, *needs[7].matchers) == [7.0]
+    record = samples.selection(SHARED, "x", needs[7].matchers, compile_pattern).record
+    assert record is not None
+    assert max(map(len, record.by_pair.values())) <= 2

@@ -130,10 +130,10 @@ class Hostile:
 
     def __exit__(self, *_: object) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
         self._listener.close()
         for each in self._open:
             each.close()
-        self._thread.join()
 
     def _accept(self) -> None:
         while True:

@@ -11,6 +11,7 @@ from alerting.http import HttpClient
 from alerting.model import AlertKey, Notice, Notification, Secret, Section
 from alerting.pool import Pool
 from alerting.ports import Tools
+from alerting.reach import SystemResolver
 from tests.fakes.pagerduty import ROUTING_KEY, PagerDuty
 from tests.fakes.sink import Sink
 from tests.fakes.slack import TOKEN, Slack
@@ -106,4 +107,4 @@ def attempts(way: str, fake: Fake, tries: Sequence[tuple[Notification, Receipt |
 
 def new_tools(write: Callable[[str], None] = print) -> Tools:
     """What `build` is given, the real ones."""
-    return Tools(SystemClock(), HttpClient("alerting/test"), Pool, "web-1", "0", write)
+    return Tools(SystemClock(), HttpClient("alerting/test"), Pool, "web-1", "0", write, SystemResolver())

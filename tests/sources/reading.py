@@ -11,26 +11,40 @@ from alerting.http import HttpClient
 from alerting.model import Need, Reading, Section
 from alerting.pool import Pool
 from alerting.ports import Clock, Tools
+from alerting.reach import SystemResolver
 from alerting.registry import build_source
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Sequence
 
-    from alerting.ports import Source
+    from alerting.ports import Resolve, Source
 
 DEFAULTS = {
     "health": {"timeout": 2000},
     "prometheus": {"timeout": 2000, "series_limit": 100_000},
     "sentry": {"timeout": 2000, "window": 600_000, "minimum_count": 20},
     "host": {"timeout": 5000},
+    "tcp": {"timeout": 2000, "tls": False},
+    "tls": {"timeout": 2000},
+    "dns": {"timeout": 2000, "record": "A"},
+    "command": {"timeout": 5000, "reads": "exit"},
+    "file": {"timeout": 2000, "reads": "facts"},
+    "prometheus_query": {"timeout": 2000, "series_limit": 10_000, "partial_answers": False},
+    "cloudwatch": {"timeout": 5000, "delay": 120_000},
+    "datadog": {"timeout": 2000, "window": 300_000, "delay": 60_000, "series_limit": 10_000},
+    "newrelic": {"timeout": 2000, "region": "us", "window": 300_000, "delay": 60_000, "series_limit": 10_000},
+    "sql": {"timeout": 5000, "row_limit": 1000},
 }
 
 
 @asynccontextmanager
-async def source(kind: str, name: str = "", clock: Clock | None = None, **values: Any) -> AsyncIterator[Source]:
+async def source(
+    kind: str, name: str = "", clock: Clock | None = None, resolve: Resolve | None = None, **values: Any
+) -> AsyncIterator[Source]:
     """Build the one source of a section over real HTTP, and close everything behind it."""
-    http = HttpClient("alerting/test")
-    tools = Tools(clock or SystemClock(), http, Pool, "testhost", "0", print)
+    resolve = resolve or SystemResolver()
+    http = HttpClient("alerting/test", resolve)
+    tools = Tools(clock or SystemClock(), http, Pool, "testhost", "0", print, resolve)
     (built,) = build_source(Section(name or kind, kind, {**DEFAULTS[kind], **values}), tools)
     try:
         yield built

@@ -151,7 +151,7 @@ class Hanging(Host):
 
 def hanging(*command: str) -> Hanging:
     """Build one with a short deadline."""
-    tools: Any = Tools(FakeClock(), None, Pool, "h", "0", print)  # type: ignore[arg-type]
+    tools: Any = Tools(FakeClock(), None, Pool, "h", "0", print, None)  # type: ignore[arg-type]
     built = Hanging(Section("host", "host", {"timeout": 600}), tools)
     built.command = command
     return built
@@ -348,7 +348,7 @@ def test_a_system_that_does_not_answer_is_a_fault_in_time() -> None:
             return iter(())
 
     async def work() -> Reading:
-        tools: Any = Tools(FakeClock(), None, Pool, "h", "0", print)  # type: ignore[arg-type]
+        tools: Any = Tools(FakeClock(), None, Pool, "h", "0", print, None)  # type: ignore[arg-type]
         built = Slow(Section("host", "host", {"timeout": 200}), tools)
         began = time.monotonic()
         reading = await built.fetch(needs("load1"), None)

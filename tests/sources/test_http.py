@@ -7,6 +7,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 import tracemalloc
@@ -221,6 +222,29 @@ def test_hanging_servers_hold_up_nobody_f43() -> None:
     assert len(good) == 180
     assert max(bad) < 1.5 + 0.5
     assert sorted(good)[178] < 1.5
+
+
+HANGING_RESOLVER = """
+import asyncio, socket, sys, time
+from alerting.http import HttpClient, HttpFailed
+socket.getaddrinfo = lambda *_, **__: time.sleep(30)
+async def main():
+    try:
+        await HttpClient("alerting/test").request("GET", "http://some.name/", deadline=300)
+    except HttpFailed as failed:
+        print(failed.kind.value, failed.maybe_taken)
+asyncio.run(main())
+"""
+
+
+def test_a_resolver_that_hangs_holds_up_no_exit() -> None:
+    """The deadline covers the lookup, and the process does not wait for its thread afterwards."""
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", HANGING_RESOLVER], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert (done.stdout, done.stderr) == ("timed out False\n", "")
+    assert time.monotonic() - began < 10
 
 
 # ------------------------------------------------------------------------------------------- TLS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import alerting
 from alerting import registry
 from alerting.config import sections
-from alerting.model import NOWHERE, SHARED, Need, Secret, Section
+from alerting.model import NOWHERE, SHARED, FaultKind, Need, Secret, Section
 from tests.fakes.app import App
 from tests.fakes.sentry import Sentry
 from tests.sources.reading import run, source
@@ -76,6 +77,16 @@ def test_every_example_of_the_schema_builds_and_reads(kind: str, number: int) ->
                     assert {label for label, _ in sample.labels} == set(declared[name]["labels"]), name
 
     run(work())
+
+
+def test_the_page_for_people_names_every_metric_and_every_fault() -> None:
+    """docs/sources.md does not fall behind the schema or the model."""
+    text = (Path(alerting.__file__).parents[1] / "docs" / "sources.md").read_text()
+    names = [metric["name"] for kind in KINDS for metric in SCHEMA["$defs"][kind]["x-metrics"]]
+    words = {re.sub(r"^http_request_duration_(?!p50)|^network_\w+_(?=errors)", "", name) for name in names}
+    assert [word for word in words if f"{word}`" not in text] == []
+    spoken = text.replace("401, 403, 404, 429", "401 unauthorized, 403 forbidden, 404 not found, 429 rate limited")
+    assert [kind.value for kind in FaultKind if kind.value not in spoken and kind is not FaultKind.INTERNAL] == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,7 +7,6 @@ aggregation keeps `le`, without which there is no histogram.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from alerting.core.lang.tree import Aggregate, Binary, Call, Paren, Range, Selector, Subquery, Unary
@@ -27,24 +26,24 @@ def bucketed(node: Node) -> Node | None:
             return _selector(node)
         case Range():
             selector = _selector(node.selector)
-            return None if selector is None else replace(node, selector=selector)
+            return None if selector is None else node._replace(selector=selector)
         case Subquery() | Paren() | Unary():
             inner = bucketed(node.expr)
-            return None if inner is None else replace(node, expr=inner)
+            return None if inner is None else node._replace(expr=inner)
         case Aggregate():
             inner = bucketed(node.expr)
             if inner is None or BUCKET in node.grouping:
                 return None
             grouping = node.grouping if node.without else (*node.grouping, BUCKET)
-            return replace(node, expr=inner, grouping=grouping)
+            return node._replace(expr=inner, grouping=grouping)
         case Call():
             args = tuple(bucketed(arg) or arg for arg in node.args)
-            return None if args == node.args else replace(node, args=args)
+            return None if args == node.args else node._replace(args=args)
         case Binary():
             left, right = bucketed(node.left), bucketed(node.right)
             if left is None and right is None:
                 return None
-            return replace(node, left=left or node.left, right=right or node.right)
+            return node._replace(left=left or node.left, right=right or node.right)
         case _:
             return None
 
@@ -56,7 +55,7 @@ def _selector(node: Selector) -> Selector | None:
     metric = node.metric
     if metric is not None:
         metric = metric._replace(name=metric.name + SUFFIX)
-    return replace(node, path=(*node.path[:-1], name + SUFFIX), metric=metric)
+    return node._replace(path=(*node.path[:-1], name + SUFFIX), metric=metric)
 
 
 def with_buckets(node: Node) -> Node:
@@ -67,10 +66,10 @@ def with_buckets(node: Node) -> Node:
             if node.func in FUNCTIONS:
                 buckets = bucketed(node.args[-1])
                 args = (*args, buckets) if buckets is not None else args
-            return replace(node, args=args)
+            return node._replace(args=args)
         case Subquery() | Paren() | Unary() | Aggregate():
-            return replace(node, expr=with_buckets(node.expr))
+            return node._replace(expr=with_buckets(node.expr))
         case Binary():
-            return replace(node, left=with_buckets(node.left), right=with_buckets(node.right))
+            return node._replace(left=with_buckets(node.left), right=with_buckets(node.right))
         case _:
             return node

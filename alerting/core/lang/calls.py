@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from alerting.core.lang import facts as known
@@ -43,7 +42,7 @@ def check_call(checker: Checker, node: Call) -> tuple[Node, Facts]:
     args, found = arguments(checker, node, signature)
     for arg, facts in zip(node.args, found, strict=True):
         check_kind(checker, node, arg, facts)
-    settled = replace(node, args=tuple(args))
+    settled = node._replace(args=tuple(args))
     return settled, known.of_call(node.func, signature.gives, signature.unit, settled.args, found)
 
 

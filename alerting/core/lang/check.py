@@ -8,7 +8,6 @@ and units are left alone: a file that Prometheus loads is not refused for them.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from alerting.core.lang import facts as known
@@ -109,7 +108,7 @@ class _Settler(Checker):
                 return self.aggregate(node)
             case Paren():
                 inner, found = self.visit(node.expr)
-                return replace(node, expr=inner), found
+                return node._replace(expr=inner), found
             case Unary():
                 return self.unary(node)
             case Text():
@@ -152,7 +151,7 @@ class _Settler(Checker):
             name = self.shown(node.selector)
             self.error(f"{name} is computed, so it has no samples of its own", node.span, f"write {name}[5m:]")
         facts = known.of_metric(metric, node.selector, self.names)
-        return replace(node, selector=replace(node.selector, metric=metric)), facts._replace(type="range")
+        return node._replace(selector=node.selector._replace(metric=metric)), facts._replace(type="range")
 
     def unary(self, node: Unary) -> tuple[Node, Facts]:
         """Settle a sign; before a number it becomes part of it."""
@@ -163,9 +162,9 @@ class _Settler(Checker):
             self.error(f"{self.shown(node.expr)} is a text, it has no sign", node.span)
         if isinstance(inner, Number):
             if node.op == "+":
-                return replace(inner, span=node.span), found
+                return inner._replace(span=node.span), found
             return Number(-inner.value, node.span, "", f"-{inner.text}" if inner.text else ""), found
-        return replace(node, expr=inner), found._replace(value=NUMBERS, kind=Kind.UNKNOWN)
+        return node._replace(expr=inner), found._replace(value=NUMBERS, kind=Kind.UNKNOWN)
 
     def subquery(self, node: Subquery) -> tuple[Node, Facts]:
         """Settle an expression that is evaluated again and again."""
@@ -173,7 +172,7 @@ class _Settler(Checker):
         if found.type != "vector":
             hint = "a subquery goes behind an expression that gives series"
             self.error(f"{self.shown(node.expr)} is a {found.type}, not a vector", node.expr.span, hint)
-        return replace(node, expr=inner), found._replace(type="range", kind=Kind.UNKNOWN)
+        return node._replace(expr=inner), found._replace(type="range", kind=Kind.UNKNOWN)
 
     def aggregate(self, node: Aggregate) -> tuple[Node, Facts]:
         """Settle `sum by (…) (…)` and its like."""
@@ -193,7 +192,7 @@ class _Settler(Checker):
                 param, given = self.visit(param)
                 if given.type != rule.param:
                     self.error(f"the parameter of {node.op} is a {rule.param}, this is a {given.type}", param.span)
-        return replace(node, expr=inner, param=param), known.of_aggregate(node, rule.unit, found)
+        return node._replace(expr=inner, param=param), known.of_aggregate(node, rule.unit, found)
 
 
 def _at_top(checker: Checker, node: Node, found: Facts) -> None:

@@ -1,6 +1,6 @@
 """From a checked tree to closures: after this nothing walks a tree.
 
-`compile_node` gives a Compiled: what type it is, and a closure `(moment, t)` that gives its value at `t`.
+`Compiler.compile` gives a Compiled: what type it is, and a closure `(moment, t)` that gives its value at `t`.
 The table of functions is `signatures`; each of its names is made here.
 """
 
@@ -183,7 +183,6 @@ class Compiler:
 def over(function: over_time.OverTime, ranges: RangesOf, params: list[ScalarOf], name: str) -> VectorOf:
     """Make a function of stretches of time. Where it has no answer because we fetched too seldom: a gap."""
     compute, least, keeps, walks, slides = function
-    subject = "buckets" if name == "peak" else "samples"
 
     def run(m: Moment, t: Millis) -> Vector:
         mark = len(m.gaps)
@@ -204,7 +203,7 @@ def over(function: over_time.OverTime, ranges: RangesOf, params: list[ScalarOf],
                 continue
             if value is None:
                 if name == "peak":
-                    m.gaps.append(Gap(f"too few closed {subject} of {stretch.name} yet", stretch.labels))
+                    m.gaps.append(Gap(f"too few closed buckets of {stretch.name} yet", stretch.labels))
                 continue
             found.append((stretch.labels, value, stretch.name, not keeps or stretch.dropped))
         if len(found) < asked and shortage is not None:

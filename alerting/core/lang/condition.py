@@ -1,9 +1,10 @@
 """A condition from its text to its verdicts.
 
 Theory. `compile_condition` parses, settles and compiles once per change. What comes out is small, because there
-may be 50,000 of them: no tree is kept. A condition of the commonest shape, `selector OP number`, is a Threshold:
-one loop over the live list of its series. All others hold a closure. When somebody asks why, or an alert that is
-active does not hold any more, the text is parsed again (`judge`): that is rare, and evaluating is not.
+may be 50,000 of them: no tree is kept. The two commonest shapes, `selector OP number` and `rate(selector[5m]) OP
+number` and its like, are one loop over the live list of their series; all others hold a closure. When somebody
+asks why, or an alert that is active does not hold any more, the text is parsed again (`judge`): that is rare, and
+evaluating is not.
 
 An evaluation never raises for what the data is like: series that do not pair, or a budget that is used up, leave
 nothing true and a gap that says so.
@@ -13,18 +14,22 @@ from __future__ import annotations
 
 import operator
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from alerting.core.lang.binary import BETWEEN, MIRRORED
 from alerting.core.lang.bucketed import with_buckets
 from alerting.core.lang.check import settle
 from alerting.core.lang.compile import Compiled, Compiler
+from alerting.core.lang.explain import compared, inside
+from alerting.core.lang.judge import Judge
 from alerting.core.lang.needs import needs_of
+from alerting.core.lang.over_time import FUNCTIONS, Span
 from alerting.core.lang.parser import parse
-from alerting.core.lang.tree import Binary, Number, Paren, Selector
-from alerting.core.lang.values import NAME, Moment, finished
+from alerting.core.lang.selecting import is_open
+from alerting.core.lang.tree import Binary, Call, Number, Range, Selector
+from alerting.core.lang.values import NAME, Moment, Stretch, finished
 from alerting.errors import EvaluationError
-from alerting.model import NO_LABELS, Gap, Kind, Truth
+from alerting.model import NO_LABELS, Gap, Truth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,6 +43,7 @@ if TYPE_CHECKING:
     from alerting.errors import Diagnostic
     from alerting.model import Labels, Millis, Need, Patterns, Value, Why
 
+Origin: TypeAlias = "tuple[Names, Patterns, Dialect, Millis]"  # what the text is compiled with, and again
 Outcome: TypeAlias = "float | str | Sequence[tuple[Labels, Value]]"
 
 _INTERVAL = 30_000
@@ -82,7 +88,7 @@ class CompiledCondition:
     def __init__(
         self,
         text: str,
-        origin: tuple[Names, Patterns, Dialect, Millis],
+        origin: Origin,
         needs: tuple[Need, ...],
         unit: str,
         run: Compiled | None,
@@ -115,14 +121,10 @@ class CompiledCondition:
 
     def judge(self, found: Found, labels: Labels) -> tuple[Truth, Why]:
         """Judge a series of an evaluation; see Found.judge."""
-        from alerting.core.lang.judge import Judge  # noqa: PLC0415  only when an alert is active
-
         return Judge(self, found.samples, found.now, found.since).verdict(labels)
 
     def explain(self, found: Found, labels: Labels, value: Value) -> str:
         """Give the reason of a series of an evaluation; see Found.why."""
-        from alerting.core.lang.judge import Judge  # noqa: PLC0415  only when somebody asks
-
         return Judge(self, found.samples, found.now, found.since).reason(labels, value)
 
     def tree(self) -> Node:
@@ -140,23 +142,45 @@ class CompiledCondition:
         return run
 
 
-class Threshold(CompiledCondition):
-    """`selector OP number`: the shape of nearly all rules, evaluated in one loop."""
+class Shaped(CompiledCondition):
+    """One selector against one number: its series are found once, and its bound is at hand."""
 
-    __slots__ = ("_bound", "_found", "_holds", "_open", "op")
+    __slots__ = ("_bound", "_found", "_holds", "op")
 
     def __init__(
         self,
         text: str,
-        origin: tuple[Names, Patterns, Dialect, Millis],
+        origin: Origin,
         needs: tuple[Need, ...],
         unit: str,
-        shape: tuple[str, float, bool],
+        shape: _Shape,
     ) -> None:
         super().__init__(text, origin, needs, unit, None)
-        self.op, self._bound, self._open = shape
-        self._holds = _HOLDS[self.op]
+        self.op, self._bound = shape.op, shape.bound
+        self._holds = _HOLDS[shape.op]
         self._found: Selection | None = None
+
+    def _look(self, samples: Samples) -> Selection:
+        need = self.needs[0]
+        found = self._found = samples.selection(need.namespace, need.name, need.matchers, self._patterns)
+        return found
+
+
+class Threshold(Shaped):
+    """`selector OP number`: the shape of nearly all rules, evaluated in one loop."""
+
+    __slots__ = ("_open",)
+
+    def __init__(
+        self,
+        text: str,
+        origin: Origin,
+        needs: tuple[Need, ...],
+        unit: str,
+        shape: _Shape,
+    ) -> None:
+        super().__init__(text, origin, needs, unit, shape)
+        self._open = is_open(shape.selector)
 
     def evaluate(self, samples: Samples, now: Millis, since: Millis | None = None) -> Found:
         """Evaluate at `now`."""
@@ -203,16 +227,51 @@ class Threshold(CompiledCondition):
         return None
 
     def _words(self, labels: Labels, value: Value, between: str) -> str:
-        from alerting.core.lang.explain import compared  # noqa: PLC0415  only when somebody asks
-
         need = self.needs[0]
-        name = f"{need.namespace}.{need.name}" if need.namespace and "." in self.text else need.name
+        written = need.namespace and f"{need.namespace}." in self.text
+        name = f"{need.namespace}.{need.name}" if written else need.name
         return compared(name, labels, value, self.op, self._bound, self.unit, between=between)
 
-    def _look(self, samples: Samples) -> Selection:
-        need = self.needs[0]
-        found = self._found = samples.selection(need.namespace, need.name, need.matchers, self._patterns)
-        return found
+
+class WindowThreshold(Shaped):
+    """`rate(selector[5m]) OP number` and its like, where the function does not walk through the window."""
+
+    __slots__ = ("_compute", "_window")
+
+    def __init__(
+        self,
+        text: str,
+        origin: Origin,
+        needs: tuple[Need, ...],
+        unit: str,
+        shape: _Shape,
+    ) -> None:
+        super().__init__(text, origin, needs, unit, shape)
+        self._compute = FUNCTIONS[shape.function].compute
+        self._window = shape.window
+
+    def evaluate(self, samples: Samples, now: Millis, since: Millis | None = None) -> Found:
+        """Evaluate at `now`. Whatever is not plain (a gap, a series without an answer) goes the general way."""
+        selection = self._found
+        if selection is None or selection.owner is not samples:
+            selection = self._look(samples)
+        if now < selection.space.bad_until or not selection.series or not self.needs[0].name:
+            return super().evaluate(samples, now, since)
+        holds, bound, compute = self._holds, self._bound, self._compute
+        span = Span(now - self._window, now, now)
+        true: list[tuple[Labels, Value]] = []
+        try:
+            for series in selection.series:
+                low, high = series.bounds(span.start, now)
+                stretch = Stretch(series.labels, series.name, False, series, low, high)  # noqa: FBT003  hot: by position
+                value = compute(stretch, span) if low < high else None
+                if value is None:
+                    return super().evaluate(samples, now, since)
+                if holds(value, bound):
+                    true.append((series.labels, value))
+        except TypeError:  # a text among the numbers
+            return super().evaluate(samples, now, since)
+        return Found(self, samples, now, since, true, ())
 
 
 _HOLDS: dict[str, Callable[[Value, Value], bool]] = {  # a text raises TypeError
@@ -244,15 +303,18 @@ def compile_condition(
     settled = settle(tree, names, dialect=dialect, text=text, purpose=purpose, patterns=patterns)
     node = settled.node
     origin = (names, patterns, dialect, interval)
+    needs = _shared(
+        tuple(
+            need._replace(window=need.window + lookback) if need.window else need
+            for need in dict.fromkeys((*settled.needs, *needs_of(with_buckets(node))))
+        )
+    )
     shape = _shape(node)
     if shape is not None:
-        return Threshold(text, origin, _shared(settled.needs), settled.unit, shape), settled.diagnostics
+        make = WindowThreshold if shape.function else Threshold
+        return make(text, origin, needs, settled.unit, shape), settled.diagnostics
     run = Compiler(patterns, interval).compile(node)
-    needs = tuple(
-        need._replace(window=need.window + lookback) if need.window else need
-        for need in dict.fromkeys((*settled.needs, *needs_of(with_buckets(node))))
-    )
-    return CompiledCondition(text, origin, _shared(needs), settled.unit, run), settled.diagnostics
+    return CompiledCondition(text, origin, needs, settled.unit, run), settled.diagnostics
 
 
 def evaluate_expression(condition: CompiledCondition, samples: Samples, now: Millis) -> Outcome:
@@ -278,15 +340,31 @@ def _shared(needs: tuple[Need, ...]) -> tuple[Need, ...]:
     return needs
 
 
-def _shape(node: Node) -> tuple[str, float, bool] | None:
-    """Recognise `selector OP number`, either way round; None: another shape."""
-    while isinstance(node, Paren):
-        node = node.expr
+class _Shape(NamedTuple):
+    """A condition of one of the two commonest shapes; without a function it is the newest sample that counts."""
+
+    selector: Selector
+    op: str
+    bound: float
+    function: str = ""
+    window: Millis = 0
+
+
+def _shape(node: Node) -> _Shape | None:
+    """Recognise `selector OP number` and `function(selector[window]) OP number`, either way round; None: another."""
+    node = inside(node)
     if not isinstance(node, Binary) or node.bool_ or node.op not in _HOLDS:
         return None
-    left, right, op = node.left, node.right, node.op
+    left, right, op = inside(node.left), inside(node.right), node.op
     if isinstance(left, Number):
         left, right, op = right, left, MIRRORED[op]
-    if not isinstance(left, Selector) or not isinstance(right, Number) or left.at is not None or left.offset:
+    if not isinstance(right, Number):
         return None
-    return op, right.value, left.metric is None or left.metric.kind is Kind.UNKNOWN
+    function, window, selector = "", 0, left
+    if isinstance(left, Call) and len(left.args) == 1 and left.func in FUNCTIONS and not FUNCTIONS[left.func].walks:
+        stretch = inside(left.args[0])
+        if isinstance(stretch, Range):
+            function, window, selector = left.func, stretch.window, stretch.selector
+    if not isinstance(selector, Selector) or selector.at is not None or selector.offset:
+        return None
+    return _Shape(selector, op, right.value, function, window)

@@ -8,7 +8,6 @@ is bytes and a share is percent.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from alerting.core.lang.facts import UNKNOWN
@@ -34,12 +33,12 @@ def literal_of(node: Node) -> Number | None:
 def measured(checker: Checker, node: Node, against: Facts, other: Node) -> Node:
     """Put the literal that `node` is into the unit of `other`, of which `against` is known."""
     if isinstance(node, Paren):
-        return replace(node, expr=measured(checker, node.expr, against, other))
+        return node._replace(expr=measured(checker, node.expr, against, other))
     if isinstance(node, Unary):
         inner = measured(checker, node.expr, against, other)
         if isinstance(inner, Number):
             return Number(-inner.value if node.op == "-" else inner.value, node.span, "", checker.shown(node))
-        return replace(node, expr=inner)
+        return node._replace(expr=inner)
     if not isinstance(node, Number) or not node.unit:
         return node
     written = dimension(node.unit)

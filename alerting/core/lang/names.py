@@ -44,6 +44,7 @@ class SourceNames(NamedTuple):
     closed: bool  # True: `metrics` is all there is; False: more may appear
     metrics: tuple[Metric, ...]
     units: Mapping[str, str] = _NOTHING  # `units:` of the settings, by name
+    own: frozenset[str] = frozenset()  # of `metrics`, those that the settings define: only answers tell their labels
 
 
 class Found(NamedTuple):
@@ -110,6 +111,8 @@ class Names:
     def labels(self, metric: Metric) -> tuple[frozenset[str], frozenset[str] | None]:
         """Give the labels that every series of the metric has, and all that it may have (None: not known)."""
         source = self._sources.get(metric.namespace)
+        if source is not None and metric.name in source.own:
+            return frozenset(), None
         if source is not None and any(each.name == metric.name for each in source.metrics):
             return frozenset(metric.labels), frozenset(metric.labels)
         on_page = metric.namespace == SHARED and self._pages and metric.name not in self._recorded and not self.open
@@ -280,4 +283,8 @@ def _quantile(name: str) -> tuple[str, float | None]:
     base, mark, digits = name.rpartition("_p")
     if not mark or not base or not digits.isdecimal() or not digits.isascii() or len(digits) not in (2, 3, 4):
         return name, None
-    return base, 1.0 if digits == "100" else int(digits) / 10 ** len(digits)
+    if digits == "100":
+        return base, 1.0
+    if len(digits) > 2 and digits[0] != "9":  # noqa: PLR2004  p105: nobody can tell whether that is 10.5
+        return name, None
+    return base, int(digits) / 10 ** len(digits)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from alerting.core.lang import doubts
@@ -40,7 +39,7 @@ def check_binary(checker: Checker, node: Binary) -> tuple[Node, Facts]:
     if not both_vectors and node.matching is not None:
         if node.matching.labels:
             checker.error("`on` and `ignoring` pair series, and one side is a single number", node.op_span)
-        settled = replace(settled, matching=None)
+        settled = settled._replace(matching=None)
     if both_vectors:
         _pairs(checker, node, of_left, of_right)
     if node.op in SETS:
@@ -133,7 +132,7 @@ def _with_text(checker: Checker, node: Binary, of_left: Facts, of_right: Facts) 
         )
         return node, UNKNOWN
     if of_left.type == "string" and node.op in _SAME and of_right.type == "vector":
-        return _with_text(checker, replace(node, left=node.right, right=node.left), of_right, of_left)
+        return _with_text(checker, node._replace(left=node.right, right=node.left), of_right, of_left)
     text, series, facts = node.right, node.left, of_left
     if of_left.type == "string" or not isinstance(unwrapped(text), Text):
         hint = "write the metric on the left and the text on the right"
@@ -154,7 +153,7 @@ def _with_text(checker: Checker, node: Binary, of_left: Facts, of_right: Facts) 
     if node.op in _PATTERNS and isinstance(quoted, Text):
         checker.pattern(quoted.value, quoted.span)
     result = facts._replace(type="vector", value=NUMBERS if node.bool_ else facts.value)
-    return replace(node, right=quoted, matching=None), result
+    return node._replace(right=quoted, matching=None), result
 
 
 def _a(type_: str) -> str:

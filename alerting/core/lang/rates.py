@@ -7,7 +7,6 @@ events to count.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from alerting.core.lang import facts as known
@@ -49,8 +48,8 @@ def check_rate(checker: Checker, node: Binary) -> tuple[Node, Facts]:
     counted, facts = _counted(checker, node.left if on_right else node.right, per)
     facts = facts._replace(unit="", kind=Kind.UNKNOWN)
     if on_right:
-        return replace(node, left=counted, right=number, matching=None), facts
-    return replace(node, left=number, right=counted, matching=None), facts
+        return node._replace(left=counted, right=number, matching=None), facts
+    return node._replace(left=number, right=counted, matching=None), facts
 
 
 def _inside(node: Node) -> Node:
@@ -63,10 +62,10 @@ def _counted(checker: Checker, node: Node, per: Per) -> tuple[Node, Facts]:
     """Turn the one selector in `node` into events per period; `sum` and its like may stand around it."""
     if isinstance(node, Paren):
         inner, facts = _counted(checker, node.expr, per)
-        return replace(node, expr=inner), facts
+        return node._replace(expr=inner), facts
     if isinstance(node, Aggregate) and node.op in _THROUGH:
         inner, facts = _counted(checker, node.expr, per)
-        return replace(node, expr=inner), known.of_aggregate(node, "", facts)
+        return node._replace(expr=inner), known.of_aggregate(node, "", facts)
     if not isinstance(node, Selector):
         checker.visit(node)
         hint = "write it out: rate(x[5m]) > 0.2 is per second, increase(x[5m]) > 10 per five minutes"
@@ -76,7 +75,7 @@ def _counted(checker: Checker, node: Node, per: Per) -> tuple[Node, Facts]:
     if metric is None:
         return node, UNKNOWN
     facts = known.of_metric(metric, node, checker.names)._replace(unit="", value=NUMBERS, kind=Kind.UNKNOWN)
-    selected = replace(node, metric=metric)
+    selected = node._replace(metric=metric)
     if metric.kind is Kind.COUNT:
         return _peak(checker, selected, per), facts
     _check_counter(checker, selected, metric, per)

@@ -33,7 +33,7 @@ class Looking:
         self.namespace = metric.namespace if metric else SHARED
         self.name = metric.name if metric else ".".join(selector.path)
         self.matchers: tuple[Matcher, ...] = selector.matchers
-        self.open = metric is None or metric.kind is Kind.UNKNOWN  # only readings tell whether there is such a name
+        self.open = is_open(selector)
         self._patterns = patterns
         self.found: Selection | None = None
 
@@ -43,6 +43,11 @@ class Looking:
         if found is None or found.owner is not samples:
             found = self.found = samples.selection(self.namespace, self.name, self.matchers, self._patterns)
         return found
+
+
+def is_open(selector: Selector) -> bool:
+    """Tell whether only readings can say that there is such a name: no vocabulary has it."""
+    return selector.metric is None or selector.metric.kind is Kind.UNKNOWN
 
 
 def moved(t: Millis, now: Millis, offset: Millis, at: At | None) -> Millis:

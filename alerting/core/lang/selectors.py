@@ -5,7 +5,6 @@ The whole grammar stands in `parser`.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import isfinite
 from typing import TYPE_CHECKING
 
@@ -193,7 +192,7 @@ class SeriesReader(Cursor):
             self.fail("`offset` goes behind a selector, a range or a subquery", word.start, word.end)
         if inner.offset:
             self.complain("`offset` is given twice", self.since(word.start))
-        return self.with_time(node, replace(inner, offset=offset))
+        return self.with_time(node, inner._replace(offset=offset))
 
     def moved_at(self, node: Node) -> Node:
         """Read at := @ ( [+ | -] NUMBER | start() | end() )."""
@@ -203,7 +202,7 @@ class SeriesReader(Cursor):
             self.fail("`@` goes behind a selector, a range or a subquery", sign.start, sign.end)
         if inner.at is not None:
             self.complain("`@` is given twice", Span(sign.start, sign.end))
-        return self.with_time(node, replace(inner, at=self.instant()))
+        return self.with_time(node, inner._replace(at=self.instant()))
 
     def instant(self) -> At:
         """Read what stands behind an `@`."""
@@ -231,7 +230,7 @@ class SeriesReader(Cursor):
         span = self.since(node.span.start)
         if isinstance(node, Range) and isinstance(moved, Selector):
             return Range(moved, node.window, span)
-        return replace(moved, span=span)
+        return moved._replace(span=span)
 
 
 def _matches_empty(matcher: Matcher) -> bool:

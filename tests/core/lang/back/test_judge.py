@@ -64,6 +64,13 @@ def test_a_side_of_or_that_lost_the_series_is_no_evidence() -> None:
     assert never.judge(PAGE) == ("false", f"y{HERE} = 1, not > 5")
 
 
+def test_what_cannot_be_left_out_for_sure_is_unknown() -> None:
+    """The group is seen, but which of its series `unless` takes away is not known."""
+    world = World("count(x unless on () health_check.quiet == 1) > 0").page(("x", {}, 9.0))
+    world.source("health_check", fault="refused")
+    assert world.judge() == ("unknown", "health_check could not be read: refused")
+
+
 def test_absent_that_is_over_is_false() -> None:
     """The series is back: that is evidence."""
     world = World("absent(x) or y > 5").page(("x", {}, 1.0), ("y", {}, 1.0))

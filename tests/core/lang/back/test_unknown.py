@@ -189,6 +189,7 @@ def test_a_window_that_survived_a_restart_needs_no_new_readings() -> None:
         ("round(x) > 5", [HERE], [OTHER]),
         ("clamp_max(x, scalar(sum(y))) > 5", [], [NO_LABELS]),
         ("x > scalar(sum(y))", [], [NO_LABELS]),
+        ("x > scalar(y)", [], [NO_LABELS]),
         ("vector(scalar(sum(y))) < 1", [], [NO_LABELS]),
         ("label_replace(x, 'instance', 'z', 'nope', '') > 5", ['{instance="z",job="app"}'], [OTHER.only(["job"])]),
         ("max_over_time((x * 2)[1s:1s]) > 5", [HERE], [OTHER]),
@@ -284,6 +285,16 @@ def test_zero_events_are_false_and_no_bucket_yet_is_unknown() -> None:
     assert world.gaps() == ["too few closed buckets of error_count yet"]
     world.after(MINUTE).counts(world.now - MINUTE, 0.0)
     assert (world.true(), world.gaps(), world.judge()[0]) == ({}, [], "false")
+
+
+def test_a_histogram_by_its_own_name_is_no_gap_where_its_buckets_are_there() -> None:
+    """The name itself has no series, and needs none; one bucket that cannot be read makes the whole unknown."""
+    buckets = [("lat_bucket", {"le": "1"}, 5.0), ("lat_bucket", {"le": "2"}, 8.0), ("lat_bucket", {"le": "+Inf"}, 10.0)]
+    world = World("histogram_quantile(0.5, lat) >= 1").page(*buckets)
+    assert (world.true(), world.gaps()) == ({HERE: 1.0}, [])
+    world.after(1000).page(*buckets[:2], ("lat_bucket", {"le": "+Inf"}, "many"))
+    assert (world.true(), len(world.gaps())) == ({}, 1)
+    assert World("histogram_quantile(0.5, lat) >= 1").page().gaps()[0] == "no reading has ever held lat"
 
 
 def test_an_evaluation_that_touches_too_much_ends_as_a_gap() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
 from math import isnan
 from typing import Any
 
@@ -102,9 +101,6 @@ def without_places(node: Any) -> Any:
     """Give a tree as plain tuples, with every Span left out."""
     if isinstance(node, Span):
         return None
-    if is_dataclass(node) and not isinstance(node, type):
-        parts = [(each.name, without_places(getattr(node, each.name))) for each in fields(node)]
-        return type(node).__name__, *parts
     if isinstance(node, tuple):
-        return tuple(without_places(each) for each in node)
+        return type(node).__name__, *(without_places(each) for each in node)
     return "NaN" if isinstance(node, float) and isnan(node) else node

@@ -201,6 +201,7 @@ ERRORS = [  # text with the place marked by » «, words of the message, words o
     ),
     ("disk_usage > 5 »and« on (mount) cpu_usage > 5", "label mount", ""),
     ("sum by (job) (foo) > 1 »and« sum(bar) > 1", "always has the label job", ""),
+    ("health_check.jobs{name='x'} > 1 »and« cpu_usage > 5", "always has the label name, cpu_usage > 5 never", ""),
     ("disk_usage »*« cpu_usage > 5", "always has the label mount", "* on(…)"),
     ("disk_usage »>« cpu_usage", "always has the label mount", "> on(…)"),
     # names
@@ -259,6 +260,8 @@ def test_what_is_odd_is_a_warning(marked: str, message: str, hint: str) -> None:
         "disk_usage > 85 and ignoring (mount) cpu_usage > 5",
         "disk_usage > 85 or cpu_usage > 5",
         "disk_usage > 85 unless cpu_usage > 5",
+        "histogram_quantile(0.9, sum by (le) (rate(x_bucket[5m]))) > 1 and cpu_usage > 5",
+        "label_replace(cpu_usage, 'mount', '/', '', '') > 5 and disk_usage > 5",
         "http_request_duration_seconds > 600",
         "http_request_duration_seconds > 90",
         "batch_seconds > 1000",
@@ -369,9 +372,8 @@ def test_no_native_form_is_left() -> None:
             assert node.unit == ""
         if isinstance(node, Selector):
             assert node.metric is not None
-        for name in node.__slots__:
-            value = getattr(node, name)
-            for each in value if isinstance(value, tuple) and not isinstance(value, Matcher) else (value,):
+        for value in node:
+            for each in value if type(value) is tuple else (value,):
                 if hasattr(each, "span"):
                     walk(each)
 

@@ -142,7 +142,7 @@ def test_quantile_names_of_a_closed_source_and_of_a_probe() -> None:
     assert "health_check.response_time_p95 is the probe's own" in bare.diagnostics[0].hint
 
 
-@pytest.mark.parametrize("text", ["lag_p50", "x_p5", "x_p", "_p95", "x_p12345", "x_p9a"])
+@pytest.mark.parametrize("text", ["lag_p50", "x_p5", "x_p", "_p95", "x_p12345", "x_p105", "x_p9a"])
 def test_names_that_only_look_like_quantiles(text: str) -> None:
     """What the settings give a unit is a series; so is what has not two to four digits."""
     assert resolve(ALL, text).quantile is None

@@ -172,8 +172,7 @@ def test_a_percent_sign_before_an_operand_is_modulo(text: str, percent: bool) ->
 
 def walk(node: Any) -> list[Any]:
     """Give a node and all below it."""
-    below = [getattr(node, name) for name in getattr(node, "__slots__", ()) if not name.startswith("_")]
-    flat = [item for each in below for item in (each if isinstance(each, tuple) else (each,))]
+    flat = [item for each in node for item in (each if type(each) is tuple else (each,))]
     return [node, *(found for each in flat if hasattr(each, "span") for found in walk(each))]
 
 
@@ -354,6 +353,8 @@ BAD = [  # text with the place marked by » «, words of the message, words of t
     (r"""x == '»\q«'""", "no escape", r"\\"),
     (r"""x == '»\xff«'""", "UTF-8", ""),
     (r"""x == '»\ud800«'""", "no such character", ""),
+    (r"""x == '»\U00110000«'""", "no such character", ""),
+    (r"""x == '»\777«'""", "an octal escape is one byte", ""),
     ("»not« x", "expected a value before `not`", "unless"),
     ("»and« x > 5", "expected a value before `and`", ""),
     ("»on« > 5", "expected a value, found `on`", ""),

@@ -1,0 +1,158 @@
+"""Where sources may connect to: every address is judged before a packet goes out, by what it is, not by its name.
+
+Its law: a name is looked up once, and the address that was judged is the one that is connected to. A name that
+means something else a moment later (DNS rebinding) therefore gains nothing. A watcher watches its own house, so
+private addresses and this host are within reach; what no app lives at is not: the metadata services of clouds,
+which hand out credentials, link-local, multicast, reserved and unspecified addresses. An entry's `reach` replaces
+that default, by words and networks.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from alerting.errors import AlertingError
+from alerting.pool import Pool
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from ipaddress import IPv4Address, IPv6Address
+
+    from alerting.ports import Resolve
+
+DEFAULT = ("public", "private", "loopback")
+WORDS = (*DEFAULT, "link-local", "metadata")
+
+_LOOKUPS = 16  # names that are looked up at once; a name server that hangs holds a thread
+_LONGEST = 60_000  # ms; every caller has a deadline of its own, which ends before
+_METADATA = frozenset(
+    {
+        "169.254.169.254",  # nearly every cloud
+        "fd00:ec2::254",  # AWS, and below: containers and pods there
+        "169.254.170.2",
+        "169.254.170.23",
+        "fd00:ec2::23",
+        "fd20:ce::254",  # Google
+        "168.63.129.16",  # Azure
+        "100.100.100.200",  # Alibaba
+        "192.0.0.192",  # Oracle
+    }
+)
+_PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+_ODD = ("192.88.99.0/24", "192.0.0.0/24")  # relays and protocols: global by the book, but nobody's app
+_UNICAST = "2000::/3"  # what of IPv6 is given out to anybody
+_NAT64 = "64:ff9b::/96"  # leads to the IPv4 address in its last 32 bits (RFC 6052)
+
+
+class OutOfReach(AlertingError):
+    """An address that this source may not connect to; says which, what it is, and what would allow it."""
+
+
+class SystemResolver:
+    """The Resolve port over the operating system; in threads that nobody waits for when the program ends."""
+
+    def __init__(self) -> None:
+        self._pool = Pool(_LOOKUPS, "names")
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        """Give the addresses of a host, best first. Raises OSError, or ValueError for what cannot be a name."""
+        found = await self._pool(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), _LONGEST)
+        return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+async def addresses(host: str, port: int, allowed: Sequence[str], resolve: Resolve) -> Sequence[str]:
+    """Look a host up and give those of its addresses that may be connected to; `allowed` empty: the default.
+
+    Raises OutOfReach where none may be, OSError where the host is not found, ValueError for what is no host.
+    """
+    found = [host] if _is_address(host) else await resolve(host, port)
+    places = {address: place(address) for address in found}
+    within = [address for address in found if _allowed(address, places[address], allowed or DEFAULT)]
+    if within:
+        return within
+    if not found:
+        raise OSError("a name without an address")
+    what = places[found[0]]
+    would = f"`reach: [{what}]` would allow it" if what in WORDS else "its network in `reach` would allow it"
+    raise OutOfReach(f"sources may not connect to {found[0]} ({what}); {would}")
+
+
+def place(address: str) -> str:
+    """Say what an address is: one of WORDS, or `reserved`. One that leads to another is what that one is."""
+    from ipaddress import ip_network  # noqa: PLC0415  as below
+
+    ip = _led_to(address)
+    if str(ip) in _METADATA:
+        return "metadata"
+    if ip.is_loopback:
+        return "loopback"
+    if ip.is_link_local:
+        return "link-local"
+    if any(ip in ip_network(network) for network in _PRIVATE):
+        return "private"
+    odd = ip.is_multicast or ip.is_unspecified or ip.is_reserved or not ip.is_global
+    odd = odd or any(ip in ip_network(network) for network in _ODD)
+    return "reserved" if odd or (ip.version == 6 and ip not in ip_network(_UNICAST)) else "public"  # noqa: PLR2004
+
+
+def _allowed(address: str, what: str, allowed: Sequence[str]) -> bool:
+    """Tell whether words or networks admit an address; metadata services only by their own word."""
+    from ipaddress import ip_network  # noqa: PLC0415  as below
+
+    if what in allowed or what == "metadata":
+        return what in allowed
+    ip = _led_to(address)
+    return any(ip in ip_network(network, strict=False) for network in allowed if network not in WORDS)
+
+
+def _led_to(address: str) -> IPv4Address | IPv6Address:
+    """Give the address where packets end up: the IPv4 one that an IPv6 one stands for."""
+    from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network  # noqa: PLC0415  only who connects needs it
+
+    ip = ip_address(address)
+    if isinstance(ip, IPv6Address):
+        if ip in ip_network(_NAT64):
+            return IPv4Address(int(ip) & 0xFFFFFFFF)
+        return ip.ipv4_mapped or ip.sixtofour or ip
+    return ip
+
+
+def _is_address(host: str) -> bool:
+    from ipaddress import ip_address  # noqa: PLC0415  as above
+
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def trouble_in(allowed: Sequence[str]) -> str:
+    """Say which entry of a `reach` is neither a word nor a network; empty: none."""
+    from ipaddress import ip_network  # noqa: PLC0415  as above
+
+    for each in allowed:
+        try:
+            if each not in WORDS:
+                ip_network(each, strict=False)
+        except ValueError:
+            return f"`reach` holds {each!r}, which is neither a network nor one of {', '.join(WORDS)}"
+    return ""
+
+
+def trouble_with(url: str) -> str:
+    """Say why a source cannot be asked at an address; empty: nothing speaks against it. Holds none of the address."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        return "the address cannot be read"
+    if parts.scheme not in ("http", "https"):
+        return "the address must begin with http:// or https://"
+    if not host:
+        return "the address names no host"
+    if "@" in parts.netloc:
+        return "the address holds a user or password; put them into `headers` (Authorization), out of logs' way"
+    return ""
