@@ -1,4 +1,4 @@
-"""The daemon: APScheduler as metronome, the engine and the outbox, signals, reload, drain.
+"""The daemon: APScheduler as metronome, the engine and the outbox, signals, reload, drain, signs of life.
 
 Theory of operation. One job of the scheduler, the *beat*, asks the engine which batches are due and starts a tick
 for them; ticks run beside each other, so that a source that hangs delays only its own rules. The job's trigger asks
@@ -11,6 +11,7 @@ This is one of the two shells (with the command line) that catch everything: no 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -20,17 +21,21 @@ from apscheduler.triggers.base import BaseTrigger
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from alerting.engine import Engine, TickReport
     from alerting.model import Millis
     from alerting.ports import Clock
+    from alerting.systemd import Systemd
+    from alerting.vitals import Vitals
     from alerting.wiring import Program
 
 _LONGEST_SLEEP: Millis = 30_000  # between two looks at the heap
 _SHORTEST_SLEEP: Millis = 5
 _WATCH: Millis = 2_000  # how often the two clocks are compared
 _STEP: Millis = 300  # a difference that changed by more is a step of the wall
+_RELOAD: Millis = 60_000  # the longest that reading all files anew may take
+_CLOCK = "the watch over the clock"
 
 
 class NextDue(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
@@ -51,10 +56,24 @@ class Daemon:
     """One run of the program, from start to drain."""
 
     def __init__(
-        self, program: Program, reload: Callable[[], Awaitable[str]], log: logging.Logger, grace: Millis
+        self,
+        program: Program,
+        reload: Callable[[], Awaitable[str]],
+        log: logging.Logger,
+        grace: Millis,
+        *,
+        vitals: Vitals,
+        systemd: Systemd,
+        beside: Mapping[str, Coroutine[Any, Any, None]],
     ) -> None:
-        """`reload` reads settings and rules again and hands them over; it gives what is wrong with them, or nothing."""
+        """`reload` reads settings and rules again and hands them over; it gives what is wrong with them, or nothing.
+
+        `beside` are loops that go on as long as the daemon does, by the names of what they do.
+        """
         self._program = program
+        self._vitals = vitals
+        self._systemd = systemd
+        self._beside = {_CLOCK: self._watch(), **beside}
         self._reload = reload
         self._log = log
         self._grace = grace
@@ -71,7 +90,7 @@ class Daemon:
             loop.add_signal_handler(number, self._stopping, number)
         loop.add_signal_handler(signal.SIGHUP, self._reloading_soon)
         sending = asyncio.create_task(self._program.outbox.run(self._stop, self._grace))
-        watching = asyncio.create_task(self._watch())
+        others = [self._start(part, loop) for part, loop in self._beside.items()]
         trigger = NextDue(self._program.engine, self._program.clock)
         self._scheduler.add_job(
             self._beat,
@@ -83,16 +102,32 @@ class Daemon:
             next_run_time=datetime.now(UTC),
         )
         self._scheduler.start()
-        self._say("started", "watching", rules=len(self._program.engine.statuses()))
+        self._say("started", "watching", pid=os.getpid(), rules=len(self._program.engine.statuses()))
+        self._systemd.ready("watching")
         await self._stop.wait()
+        self._systemd.stopping()
         self._scheduler.shutdown(wait=False)
-        watching.cancel()
+        for other in others:
+            other.cancel()
         if self._ticks:
             await asyncio.wait(self._ticks, timeout=self._grace / 1000)
         for tick in self._ticks:
             tick.cancel()
         await sending
         self._say("stopped", "stopped; what is still owed is sent by the next start")
+
+    def _start(self, part: str, loop: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start what goes on beside the beat. It should never end; where it does, that is said and seen."""
+
+        async def guarded() -> None:
+            try:
+                await loop
+            except Exception:  # noqa: BLE001  a shell: no fault in one of these ends the daemon
+                self._log.exception("a fault of alerting itself in %s", part, extra={"action": "fault"})
+
+        task = asyncio.create_task(guarded())
+        self._vitals.watch(part, task)
+        return task
 
     # ------------------------------------------------------------------------------------- beats
 
@@ -109,8 +144,11 @@ class Daemon:
             self._log.exception("a fault of alerting itself in the beat", extra={"action": "fault"})
 
     async def _tick(self, batch: Any) -> None:
+        began = self._program.clock.monotonic()
         try:
-            self._tell(await self._program.engine.tick([batch]))
+            report = await self._program.engine.tick([batch])
+            self._vitals.ticked(batch.name, report, self._program.clock.monotonic() - began)
+            self._tell(report)
         except Exception:  # noqa: BLE001  the same for one tick
             self._log.exception("a fault of alerting itself in a tick", extra={"action": "fault", "batch": batch.name})
 
@@ -119,6 +157,7 @@ class Daemon:
         clock = self._program.clock
         offset = clock.now() - clock.monotonic()
         while True:
+            self._vitals.promise(_CLOCK, _WATCH)
             await clock.sleep(_WATCH)
             seen = clock.now() - clock.monotonic()
             if abs(seen - offset) > _STEP:
@@ -141,11 +180,16 @@ class Daemon:
 
     async def _reload_now(self) -> None:
         async with self._reloading:
+            self._vitals.promise("reload", _RELOAD)
+            self._systemd.reloading(self._program.clock.monotonic())
             try:
                 wrong = await self._reload()
             except Exception:  # noqa: BLE001  the same for a reload
                 self._log.exception("a fault of alerting itself in the reload", extra={"action": "fault"})
-                return
+                wrong = "a fault of alerting itself"
+            self._vitals.release("reload")
+            self._vitals.reloaded(wrong)
+            self._systemd.ready("watching by the former rules: the new ones are wrong" if wrong else "watching")
             if wrong:
                 message = "not reloaded: the running rules and settings stay in force"
                 self._say("reload_refused", message, "error", problems=wrong)

@@ -1,16 +1,21 @@
 """Log lines: one JSON object a line for machines, short lines for people. Every line has an `action`.
 
-The standard `logging` does the work; this module only shapes and cleans. Control characters never reach a
-terminal or split a line, and known secrets are starred out by the injected function.
+The standard `logging` does the work; this module shapes, cleans and carries. Outside text cannot split a line or
+control a terminal, and known secrets are starred out of every text before it becomes part of one. Lines are written
+by a thread of their own: a pipe that nobody reads or a full disk delays no evaluation and no page. What could not be
+written is counted, and said when writing works again.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import math
+import queue
 import sys
+import threading
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import alerting
 
@@ -20,51 +25,136 @@ if TYPE_CHECKING:
     from alerting.model import Redact
 
 LOGGER = "alerting"
+_WAITING = 10_000  # lines that wait to be written, at most
+_LINE = 32_768  # characters of one text in a line
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-def set_up(level: str, form: str, redact: Redact, stream: TextIO | None = None) -> logging.Logger:
-    """Send the program's log lines to standard error. `form` is `json` or `text`."""
-    target = stream or sys.stderr
-    handler = logging.StreamHandler(target)
-    handler.setFormatter(_Lines(_json if form == "json" else _text, redact))
+def set_up(level: str, form: str, redact: Redact, environment: str = "", stream: TextIO | None = None) -> Carrier:
+    """Send the program's log lines to standard error. `form` is `json` or `text`; `environment` goes into each."""
+    carrier = Carrier(stream or sys.stderr)
+    handler = _Handler(carrier)
+    handler.setFormatter(_Lines(_json if form == "json" else _text, redact, environment))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    logger = logging.getLogger(LOGGER)
-    logger.setLevel(level.upper())
-    return logger
+    carrier.log.setLevel(level.upper())
+    return carrier
+
+
+class Carrier:
+    """Writes lines in a thread of its own, in order; drops and counts what it cannot write."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.lost = 0
+        self.log = logging.getLogger(LOGGER)
+        self._stream = stream
+        self._said = 0  # of those lost, the ones that were told
+        self._lines: queue.Queue[str | None] = queue.Queue(_WAITING)
+        self._thread = threading.Thread(target=self._work, name="log", daemon=True)
+        self._thread.start()
+
+    def put(self, line: str) -> bool:
+        """Hand over a line; tell whether there was room for it."""
+        try:
+            self._lines.put_nowait(line)
+        except queue.Full:
+            self.lost += 1
+            return False
+        return True
+
+    def close(self, seconds: float = 1.0) -> None:
+        """Write what waits, for no longer than `seconds`."""
+        if self._thread.is_alive():
+            try:
+                self._lines.put(None, timeout=seconds)
+            except queue.Full:
+                return
+            self._thread.join(seconds)
+
+    def _work(self) -> None:
+        while (line := self._lines.get()) is not None:
+            try:
+                self._write(line)
+            except (OSError, ValueError):  # ValueError: the stream is closed
+                self.lost += 1
+                continue
+            if self.lost > self._said:
+                lost, self._said = self.lost - self._said, self.lost
+                self.log.warning("%d log lines could not be written", lost, extra={"action": "log_lost", "lost": lost})
+
+    def _write(self, line: str) -> None:
+        try:
+            self._stream.write(line + "\n")
+        except UnicodeEncodeError:
+            self._stream.write(line.encode("ascii", "backslashreplace").decode() + "\n")
+        self._stream.flush()
+
+
+class _Handler(logging.Handler):
+    def __init__(self, carrier: Carrier) -> None:
+        super().__init__()
+        self._carrier = carrier
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Shape here, where the secrets are known; write elsewhere."""
+        try:
+            self._carrier.put(self.format(record))
+        except Exception:  # noqa: BLE001  a line that cannot be shaped must not harm whoever logged it
+            self._carrier.lost += 1
 
 
 class _Lines(logging.Formatter):
-    def __init__(self, shape: Callable[[logging.LogRecord, dict[str, object]], str], redact: Redact) -> None:
+    def __init__(self, shape: Callable[[dict[str, Any]], str], redact: Redact, environment: str) -> None:
         super().__init__()
         self._shape = shape
         self._redact = redact
+        self._environment = environment
 
     def format(self, record: logging.LogRecord) -> str:
-        extra = {name: value for name, value in vars(record).items() if name not in _OWN}
+        """Give one line: what every line has, the ids that came along, and of faults the trace."""
+        line: dict[str, Any] = {
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "context": record.name,
+            "message": record.getMessage(),
+            "env": self._environment,
+            "version": alerting.__version__,
+        }
+        line |= {name: value for name, value in vars(record).items() if name not in _OWN}
         if record.exc_info and record.exc_info[0] is not None:
-            extra["exception"] = self.formatException(record.exc_info)
-        return self._redact(self._shape(record, extra))
+            line["trace"] = self.formatException(record.exc_info)
+        return self._shape({name: _plain(value, self._redact) for name, value in line.items()})
 
 
-def _json(record: logging.LogRecord, extra: dict[str, object]) -> str:
-    line = {
-        "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-        "level": record.levelname.lower(),
-        "context": record.name,
-        "message": record.getMessage(),
-        "version": alerting.__version__,
-        **extra,
-    }
-    return json.dumps(line, default=str, ensure_ascii=True)
+def _plain(value: object, redact: Redact) -> object:
+    """Make a value one that JSON has, without secrets: they are taken out before quoting can hide them."""
+    if isinstance(value, dict):
+        return {redact(str(key)): _plain(item, redact) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item, redact) for item in value]
+    if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    text = redact(str(value))
+    return text if len(text) <= _LINE else f"{text[:_LINE]}…"
 
 
-def _text(record: logging.LogRecord, extra: dict[str, object]) -> str:
-    time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
-    fields = " ".join(f"{name}={value}" for name, value in extra.items() if name not in ("action", "exception"))
-    line = f"{time} {record.levelname.lower():7} {record.getMessage()}{'  ' + fields if fields else ''}"
-    if "exception" in extra:
-        line += f" | {extra['exception']}"
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" if ord(c) < 256 else f"\\u{ord(c):04x}" for c in line)  # noqa: PLR2004  one byte
+def _json(line: dict[str, Any]) -> str:
+    return json.dumps(line)
+
+
+def _text(line: dict[str, Any]) -> str:
+    time = datetime.fromisoformat(line.pop("timestamp")).astimezone().strftime("%H:%M:%S")
+    level, message, trace = line.pop("level"), line.pop("message"), line.pop("trace", "")
+    for name in ("context", "env", "version", "action"):
+        line.pop(name, None)
+    parts = (f"{time} {level:7} {message}", " ".join(f"{name}={value}" for name, value in line.items()), trace)
+    return "".join(map(_shown, "  ".join(part for part in parts if part)))
+
+
+def _shown(char: str) -> str:
+    """Give a character, or its escape where it would control a terminal or hide something."""
+    if char.isprintable():
+        return char
+    number = ord(char)
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"  # noqa: PLR2004  widths of escapes

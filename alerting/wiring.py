@@ -9,12 +9,13 @@ import alerting
 from alerting import registry
 from alerting.clock import SystemClock
 from alerting.engine import Engine, Limits, Setup, Target
+from alerting.errors import ReportRefused
 from alerting.http import HttpClient
 from alerting.model import Secret, Section
 from alerting.outbox import Outbox
 from alerting.patterns import compile_pattern
 from alerting.pool import Pool
-from alerting.ports import Tools
+from alerting.ports import Inbox, Tools
 from alerting.reach import SystemResolver
 from alerting.redact import Redactor
 from alerting.store.samples import build as sample_store
@@ -26,10 +27,12 @@ if TYPE_CHECKING:
 
     from alerting.config.rules import RuleSet
     from alerting.config.settings import Settings
+    from alerting.heartbeat import Heartbeat
     from alerting.model import Delivery, Millis
     from alerting.ports import Clock, Notifier, SampleStore, Snapshot, Source, Store
 
 CONSOLE = "console"
+_REPORTS = "push/"  # what the names of kept reports begin with: push/SOURCE/JOB
 
 
 def nothing(_: object) -> None:
@@ -56,6 +59,7 @@ class Program:
         self.clock: Clock = SystemClock()
         self.redact = Redactor()
         self._say = say
+        self._on_trouble = on_trouble
         self._resolve = SystemResolver()
         self._http = HttpClient(f"alerting/{alerting.__version__}", self._resolve)
         self._sources: Sequence[Source] = ()
@@ -93,6 +97,7 @@ class Program:
     ) -> None:
         """Work by these settings and rules from now on. What is in flight ends with what it began with."""
         notifiers, sources = self._notifiers(settings, rules), self._built_sources(settings)
+        await self._expect([source for source, _ in sources if isinstance(source, Inbox)])
         self._retired.extend(self._sources)
         self._sources = [source for source, _ in sources]
         self.engine.adopt(
@@ -123,6 +128,48 @@ class Program:
         await self.outbox.close()
         await self._http.close()
         await self.store.close()
+
+    async def report(self, source: str, job: str, token: str, body: bytes, *, failed: bool) -> None:
+        """Take what a job reports to a source, and keep it before it counts.
+
+        Raises ReportRefused, SecretError, StoreError.
+        """
+        inbox = next((each for each in self._sources if each.name == source and isinstance(each, Inbox)), None)
+        if inbox is None or not inbox.admits(token):  # which sources there are is nobody's business
+            raise ReportRefused("the token is not the one of this source", admitted=False)
+        if job not in inbox.jobs:
+            raise ReportRefused(f"the settings name no job {job[:80]!r} in {source}: add it under `jobs`")
+        try:
+            text = inbox.read(body, failed=failed)
+        except ValueError as error:
+            raise ReportRefused(str(error)) from None
+        await self.store.keep({f"{_REPORTS}{source}/{job}": text})
+        inbox.take({job: text})
+
+    async def _expect(self, inboxes: Sequence[Inbox]) -> None:
+        """Give the inboxes what was kept of their jobs; forget what was kept of jobs that the settings name no more."""
+        if not inboxes:
+            return
+        kept = await self.store.kept(_REPORTS)
+        changes: dict[str, str | None] = dict.fromkeys(kept)
+        for inbox in inboxes:
+            home = f"{_REPORTS}{inbox.name}/"
+            known = {job: kept[home + job] for job in inbox.jobs if home + job in kept}
+            inbox.take(known)
+            for job in known:
+                del changes[home + job]
+            changes.update((home + job, text) for job, text in inbox.expect().items())
+        if changes:
+            await self.store.keep(changes)
+
+    def heartbeat(self, settings: Settings) -> Heartbeat | None:
+        """Build what tells others that alerting lives; None: nobody is to be told."""
+        if settings.heartbeat is None:
+            return None
+        from alerting.heartbeat import Heartbeat  # noqa: PLC0415  few want it
+
+        self.redact.watch(secrets_of(settings.heartbeat))
+        return Heartbeat(settings.heartbeat, self._http, self.clock, environment(settings), self._on_trouble)
 
     def _wake(self, receivers: Collection[str]) -> None:
         for receiver in receivers:
@@ -180,6 +227,11 @@ async def dry_store(settings: Settings) -> Store:
     seed = await kept.open()
     await kept.close()
     return MemoryStore(seed)
+
+
+def environment(settings: Settings) -> str:
+    """Give the name of the environment that this runs in, as Sentry and log lines have it; empty: nobody said."""
+    return os.environ.get("SENTRY_ENVIRONMENT") or settings.external_labels.get("environment", "")
 
 
 def host_name() -> str:

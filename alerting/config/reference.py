@@ -103,7 +103,7 @@ def _form(part: Mapping[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) and value.isprintable() else json.dumps(value, ensure_ascii=False)
 
 
 if __name__ == "__main__":  # python -m alerting.config.reference docs/rules.md docs/settings.md

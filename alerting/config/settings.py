@@ -195,15 +195,18 @@ class _Reading:
             unknown_after=millis(value["unknown_after"]),
             max_gap=millis(value["max_gap"]) if "max_gap" in value else None,
             lookback=millis(value["lookback"]),
-            **{key: self._object(key, whole[key]) for key in _OBJECTS if key in whole},
+            web=self._object("web", whole),
+            heartbeat=self._object("heartbeat", whole),
         )
         self._look_at_names(settings)
         self._look_at_references(tree)
         return settings
 
-    def _object(self, key: str, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _object(self, key: str, whole: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        if key not in whole:
+            return None
         part = schemas.load("settings")["$defs"][key]
-        return values_of(entry, part, "settings", partial(self._in_section, (key,)))
+        return values_of(whole[key], part, "settings", partial(self._in_section, (key,)))
 
     def _sections(
         self,

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from alerting.core.history import Series, Target
-    from alerting.core.samples import Samples
     from alerting.model import Labels, Matcher, Millis, Patterns
 
 NAME: Final = "__name__"
@@ -57,10 +56,11 @@ class Name:
 class Space:
     """One namespace: its targets, its names, and until when something in it could not be believed."""
 
-    __slots__ = ("bad_until", "name", "nameless", "names", "orphans", "targets", "window")
+    __slots__ = ("bad_until", "name", "nameless", "names", "orphans", "promql", "targets", "window")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, promql: bool = False) -> None:
         self.name = name
+        self.promql = promql  # rule tests: nothing is ever a gap
         self.names: dict[str, Name] = {}
         self.nameless: list[Selection] = []  # selectors by matchers alone
         self.targets: dict[tuple[str, Labels], Target] = {}
@@ -75,9 +75,9 @@ class Selection:
     __slots__ = ("equal", "name", "owner", "record", "series", "space", "tests", "window")
 
     def __init__(
-        self, owner: Samples, space: Space, name: str, matchers: Sequence[Matcher], patterns: Patterns | None
+        self, owner: object, space: Space, name: str, matchers: Sequence[Matcher], patterns: Patterns | None
     ) -> None:
-        self.owner: Samples | None = owner  # None: dropped, look it up again
+        self.owner: object = owner  # the Samples that keep it; None: dropped, look it up again
         self.space = space
         self.name = name  # empty: any
         self.tests = tuple((matcher.name, _test(matcher, patterns)) for matcher in matchers)
@@ -92,7 +92,7 @@ class Selection:
 
     def gaps(self, t: Millis, *, open_: bool = False) -> list[Gap]:
         """Say what could not be seen at `t`. `open_`: only readings can tell whether such a name exists."""
-        if self.owner is None or self.owner.promql or self.name == "up":
+        if self.space.promql or self.name == "up":
             return []
         targets = self.space.targets
         if not targets:
@@ -120,7 +120,7 @@ class Selection:
 
     def short(self, start: Millis, end: Millis, least: int) -> list[Gap]:
         """Say which series have fewer than `least` samples in `(start, end]` because we read too seldom."""
-        if self.owner is None or self.owner.promql:
+        if self.space.promql:
             return []
         found: dict[Target, Gap] = {}
         for series in self.series:

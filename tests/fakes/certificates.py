@@ -39,7 +39,7 @@ class Authority:
         else:
             self._openssl("req", *_KEY, "-keyout", key, "-out", request, "-subj", f"/CN={name}", *names)
             extensions = f"subjectAltName={subject}\n" if subject else ""
-            config = f"[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nnew_certs_dir=.\nrand_serial=yes\npolicy=p\nx509_extensions=e\n[p]\ncommonName=supplied\n[e]\nbasicConstraints=CA:FALSE\n{extensions}"  # noqa: E501  one text
+            config = f"[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nunique_subject=no\nnew_certs_dir=.\nrand_serial=yes\npolicy=p\nx509_extensions=e\n[p]\ncommonName=supplied\n[e]\nbasicConstraints=CA:FALSE\n{extensions}"  # noqa: E501  one text
             (self._folder / f"{name}.cnf").write_text(config)
             period = ("-startdate", begin or "20200101000000Z", "-enddate", end or "20991231235959Z")
             files = ("-config", f"{name}.cnf", "-in", request, "-out", made, "-cert", "ca.pem", "-keyfile", "ca.key")

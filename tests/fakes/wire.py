@@ -3,7 +3,7 @@
 In a test::
 
     with Wire(lambda line: line.sendall(b"220 hello\r\n")) as server:
-        ... server.target, server.connections
+        ... server.target, server.came(1)
 """
 
 from __future__ import annotations
@@ -76,25 +76,18 @@ def answering(question: bytes, answer: bytes) -> Behaviour:
 
 
 class Wire:
-    """One server of one behaviour; `connections` counts who came."""
+    """One server of one behaviour; `came` tells how many did."""
 
     def __init__(self, act: Behaviour, context: ssl.SSLContext | None = None, address: str = "127.0.0.1") -> None:
-        self.connections = 0
+        self._connections = 0
         self._act = act
         self._context = context
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self._listener = socket.create_server((address, 0), family=family)
+        self.port: int = self._listener.getsockname()[1]
+        self.target = f"127.0.0.1:{self.port}"
         self._open: list[socket.socket] = []
         self._thread = threading.Thread(target=self._accept, name="wire", daemon=True)
-
-    @property
-    def port(self) -> int:
-        port: int = self._listener.getsockname()[1]
-        return port
-
-    @property
-    def target(self) -> str:
-        return f"127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -109,13 +102,21 @@ class Wire:
             each.close()
         self._thread.join()
 
+    def came(self, count: int) -> bool:
+        """Tell whether so many connections came; one that is on its way is waited for."""
+        for _ in range(100):
+            if self._connections >= count:
+                break
+            time.sleep(0.01)
+        return self._connections == count
+
     def _accept(self) -> None:
         while True:
             try:
                 line, _ = self._listener.accept()
             except OSError:
                 return
-            self.connections += 1
+            self._connections += 1
             self._open.append(line)
             threading.Thread(target=self._serve, args=(line,), daemon=True).start()
 

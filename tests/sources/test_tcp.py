@@ -42,7 +42,7 @@ def test_a_port_that_takes_connections_is_up() -> None:
     """Two times in seconds, the target as a label, and nothing is sent."""
     with Wire(wire.silent) as server:
         reading = look(server.target)
-        assert server.connections == 1
+        assert server.came(1)
     label = f'{{target="{server.target}"}}'
     assert reading.fault is None
     assert up(reading) == 1

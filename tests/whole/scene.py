@@ -179,7 +179,8 @@ class Daemon:
 
     def ready(self) -> None:
         """Wait until this very process has said that it watches."""
-        eventually(lambda: self.log.count('"action": "started"') > 0 or self.process.poll() is not None, "started")
+        said = f'"pid": {self.process.pid},'
+        eventually(lambda: said in self.log or self.process.poll() is not None, "started")
         assert self.process.poll() is None, self.log
 
     def signal(self, number: signal.Signals) -> None:

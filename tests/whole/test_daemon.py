@@ -141,22 +141,18 @@ def test_f9_fifty_kills_lose_nothing_and_open_no_second_incident(scene: Scene) -
     answers_slowly = Step(delay=0.03, times=0)
     scene.pagerduty.script(answers_slowly)
     scene.slack.script(answers_slowly)
-    episodes = 0
-    down = False
-    for _ in range(rounds):
+    for number in range(rounds):
         daemon = scene.start()
         try:
-            down = not down
-            episodes += down
-            if down:
-                scene.app.break_database()
-            else:
+            daemon.ready()
+            if number % 2:
                 scene.app.mend_database()
-            threading.Event().wait(rolls.uniform(0.25, 1.1))
+            else:
+                scene.app.break_database()
+            threading.Event().wait(rolls.uniform(0, 0.4))
         finally:
             daemon.kill()
     scene.app.break_database()
-    episodes += not down
     with scene.daemon():
         eventually(lambda: len(scene.pagerduty.incidents.open) == 1, "the last state at PagerDuty")
         scene.app.mend_database()

@@ -121,11 +121,14 @@ class CompiledCondition:
 
     def judge(self, found: Found, labels: Labels) -> tuple[Truth, Why]:
         """Judge a series of an evaluation; see Found.judge."""
-        return Judge(self, found.samples, found.now, found.since).verdict(labels)
+        return self._judge(found).verdict(labels)
 
     def explain(self, found: Found, labels: Labels, value: Value) -> str:
         """Give the reason of a series of an evaluation; see Found.why."""
-        return Judge(self, found.samples, found.now, found.since).reason(labels, value)
+        return self._judge(found).reason(labels, value)
+
+    def _judge(self, found: Found) -> Judge:
+        return Judge(self.tree(), self.compiler(), found.samples, now=found.now, since=found.since)
 
     def tree(self) -> Node:
         """Parse and settle the text again."""

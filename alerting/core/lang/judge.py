@@ -23,8 +23,7 @@ from alerting.errors import EvaluationError
 from alerting.model import Truth
 
 if TYPE_CHECKING:
-    from alerting.core.lang.compile import Compiled
-    from alerting.core.lang.condition import CompiledCondition
+    from alerting.core.lang.compile import Compiled, Compiler
     from alerting.core.lang.tree import Node
     from alerting.core.lang.values import Entry, Vector
     from alerting.core.samples import Samples
@@ -72,9 +71,9 @@ class Key(NamedTuple):
 class Judge:
     """One look at one evaluation of one condition, part by part."""
 
-    def __init__(self, condition: CompiledCondition, samples: Samples, now: Millis, since: Millis | None) -> None:
-        self._node = condition.tree()
-        self._compiler = condition.compiler()
+    def __init__(self, node: Node, compiler: Compiler, samples: Samples, *, now: Millis, since: Millis | None) -> None:
+        self._node = node
+        self._compiler = compiler
         self._samples = samples
         self._now = now
         self._since = since

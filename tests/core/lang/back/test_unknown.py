@@ -292,7 +292,7 @@ def test_a_histogram_by_its_own_name_is_no_gap_where_its_buckets_are_there() -> 
     buckets = [("lat_bucket", {"le": "1"}, 5.0), ("lat_bucket", {"le": "2"}, 8.0), ("lat_bucket", {"le": "+Inf"}, 10.0)]
     world = World("histogram_quantile(0.5, lat) >= 1").page(*buckets)
     assert (world.true(), world.gaps()) == ({HERE: 1.0}, [])
-    world.after(1000).page(*buckets[:2], ("lat_bucket", {"le": "+Inf"}, "many"))
+    world.after(1000).page(("lat_bucket", {"le": "1"}, "many"), *buckets[1:])
     assert (world.true(), len(world.gaps())) == ({}, 1)
     assert World("histogram_quantile(0.5, lat) >= 1").page().gaps()[0] == "no reading has ever held lat"
 
