@@ -150,6 +150,7 @@ class Daemon:
             self._vitals.ticked(batch.name, report, self._program.clock.monotonic() - began)
             self._tell(report)
         except Exception:  # noqa: BLE001  the same for one tick
+            self._vitals.failed(batch.name)
             self._log.exception("a fault of alerting itself in a tick", extra={"action": "fault", "batch": batch.name})
 
     async def _watch(self) -> None:
@@ -216,7 +217,7 @@ class Daemon:
         for kind, states in (("source", report.faults), ("rule", report.blind)):
             for name, why in states.items():
                 if self._shown.get(f"{kind} {name}") != why:
-                    self._say("unknown", f"{kind} {name}: {why}", "warning")
+                    self._say("unknown", f"{kind} {why if why.startswith(name) else f'{name}: {why}'}", "warning")
         seen = {f"source {name}": why for name, why in report.faults.items()}
         seen |= {f"rule {name}": why for name, why in report.blind.items()}
         self._shown = seen

@@ -66,12 +66,12 @@ class Heartbeat:
             why = await ailing()
             await self.send(FAILED if why else OK)
 
-    async def begin(self, run: str, pace: Millis | None) -> None:
-        """Say that one run begins, with an id of 32 hex digits; `pace` is how often there is one."""
+    def begin(self, run: str, pace: Millis | None) -> asyncio.Task[None]:
+        """Say that one run of `check` begins, while it goes on; `run` are 32 hex digits, `pace` is how often it runs."""
         self._run = run
         if pace is not None:
             self.every = pace
-        await self.send(START)
+        return asyncio.create_task(self.send(START))
 
     async def send(self, beat: Beat) -> None:
         """Say one thing to all who are to hear it. Never raises."""
@@ -134,5 +134,7 @@ def check_in_url(dsn: str, monitor: str) -> str:
     host, _, path = place.partition("/")
     path, _, project = f"/{path}".rpartition("/")
     if scheme not in ("http", "https") or not (key and host and project.isdigit()):
-        raise AlertingError("the DSN is none: it looks like https://KEY@HOST/PROJECT; copy it from the project's settings")
+        raise AlertingError(
+            "the DSN is none: it looks like https://KEY@HOST/PROJECT; copy it from the project's settings"
+        )
     return f"{scheme}://{host}{path}/api/{project}/cron/{monitor}/{key.partition(':')[0]}/"

@@ -227,7 +227,7 @@ class Intake:
             taken = self.samples.append(reading)
         self._unkept.extend(taken)
         self._note_buckets(taken)
-        why = "" if reading.fault is None else f"{name}: {reading.fault.message or reading.fault.kind}"
+        why = "" if reading.fault is None else reading.fault.told(name)
         self.heard[name] = why
         if why:
             self.faults[name] = why

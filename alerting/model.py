@@ -246,6 +246,11 @@ class Fault(NamedTuple):
     message: str
     retry_at: Millis | None = None  # the service said: not before
 
+    def told(self, source: str) -> str:
+        """Say what is wrong with which source, naming it once."""
+        text = self.message or str(self.kind)
+        return text if text.startswith(f"{source}: ") else f"{source}: {text}"
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:

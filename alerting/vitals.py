@@ -18,7 +18,7 @@ from alerting.core.progress import SLACK, Ailment, Loop, wedged
 from alerting.errors import AlertingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from alerting.engine import TickReport
     from alerting.model import Delivery, Millis
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PATIENCE: Millis = 120_000  # so long a receiver may fail before that is an ailment
 BOUNDS = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 30.0)  # s, of the histogram of ticks
 _SECOND_LOOK: Millis = 250
-_ANSWER: Millis = 2_000  # the state should answer within
+_ANSWER: Millis = 1_000  # the state should answer within
 _PROBE: Millis = 45_000  # beyond its own deadline of 30 s nothing answers any more
 
 
@@ -70,6 +70,8 @@ class Tally:
         self.reloads = {"ok": 0, "refused": 0}
         self.config_good = True
         self.faults = 0  # of alerting itself
+        self.beats: Mapping[str, int] = {}  # heartbeats, by how they ended
+        self.lines_lost: Callable[[], int] = int  # log lines that could not be written
 
 
 class Vitals:
@@ -83,7 +85,7 @@ class Vitals:
         self._slack = slack
         self._patience = patience
         self._promises: dict[str, Loop] = {}
-        self._unsaved: dict[str, str] = {}  # batch -> why its last turn could not be saved
+        self._undone: dict[str, str] = {}  # batch -> why its last tick came to nothing
         self._probe: asyncio.Task[State] | None = None
         self._probed_at: Millis = 0
 
@@ -112,9 +114,14 @@ class Vitals:
         for at, bound in enumerate(BOUNDS):
             tally.tick_buckets[at] += seconds <= bound
         if report.trouble:
-            self._unsaved[batch] = report.trouble
+            self._undone[batch] = report.trouble
         else:
-            self._unsaved.pop(batch, None)
+            self._undone.pop(batch, None)
+
+    def failed(self, batch: str) -> None:
+        """Take note of a tick that ended in a fault of alerting itself."""
+        self.tally.faults += 1
+        self._undone[batch] = "a fault of alerting itself kept rules from being evaluated; the log has it"
 
     def settled(self, delivery: Delivery) -> None:
         """Take note of how an attempt ended."""
@@ -130,7 +137,7 @@ class Vitals:
         self.tally.reloads["refused" if why else "ok"] += 1
         self.tally.config_good = not why
         if not why:
-            self._unsaved.clear()  # the batches may be others now
+            self._undone.clear()  # the batches may be others now
 
     # ------------------------------------------------------------------------------------- telling others
 
@@ -176,8 +183,8 @@ class Vitals:
     def _of_state(self, state: State) -> Iterable[Ailment]:
         if state.why:
             yield Ailment("state", state.why, wedged=state.latency > _PROBE)
-        for why in self._unsaved.values():
-            yield Ailment("state", why)
+        for why in self._undone.values():
+            yield Ailment("evaluation", why)
 
     def _of_lanes(self) -> Iterable[Ailment]:
         for lane in self.program.outbox.lanes():

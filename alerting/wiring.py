@@ -59,7 +59,6 @@ class Program:
         self.clock: Clock = SystemClock()
         self.redact = Redactor()
         self._say = say
-        self._on_trouble = on_trouble
         self._resolve = SystemResolver()
         self._http = HttpClient(f"alerting/{alerting.__version__}", self._resolve)
         self._sources: Sequence[Source] = ()
@@ -162,14 +161,14 @@ class Program:
         if changes:
             await self.store.keep(changes)
 
-    def heartbeat(self, settings: Settings) -> Heartbeat | None:
-        """Build what tells others that alerting lives; None: nobody is to be told."""
+    def heartbeat(self, settings: Settings, say: Callable[[str], None]) -> Heartbeat | None:
+        """Build what tells others that alerting lives; None: nobody is to be told. `say` hears why it cannot."""
         if settings.heartbeat is None:
             return None
         from alerting.heartbeat import Heartbeat  # noqa: PLC0415  few want it
 
         self.redact.watch(secrets_of(settings.heartbeat))
-        return Heartbeat(settings.heartbeat, self._http, self.clock, environment(settings), self._on_trouble)
+        return Heartbeat(settings.heartbeat, self._http, self.clock, environment(settings), say)
 
     def _wake(self, receivers: Collection[str]) -> None:
         for receiver in receivers:

@@ -165,7 +165,7 @@ def test_on_missing_fire_tells_that_there_is_no_data_and_ends_when_there_is() ->
         house = await House(rule(on_missing=OnMissing.FIRE, notify=("chat",))).open()
         await house.tick(1)
         fired = await house.tick(None)
-        why = "no data, and on_missing is fire: app could not be read: connection refused"
+        why = "no data, and on_missing is fire: could not read app: connection refused"
         assert said(fired.notifications) == [("chat", f"High: {why}")]
         assert fired.notifications[0].firing[0].value == "no data"
         assert (await house.tick(None)).notifications == []
@@ -186,7 +186,7 @@ def test_on_missing_resolve_ends_as_no_data_and_never_as_recovered() -> None:
         report = await house.tick(None)
         assert report.notifications[0].resolved[0].ended == Ended.NO_DATA
         assert said(report.notifications) == [
-            ("chat", "High resolved: ended: no data (app could not be read: connection refused)")
+            ("chat", "High resolved: ended: no data (could not read app: connection refused)")
         ]
 
     asyncio.run(story())
@@ -657,7 +657,7 @@ def test_a_recording_rule_feeds_later_rules_of_its_group_in_the_same_turn() -> N
         assert [each.key.rule_id for each in report.transitions] == ["alerting/SourceDown/app"]
         assert house.states() == {"A": "firing"}
         assert house.engine.statuses()[0].unknown == (
-            "job:v is not recorded: app could not be read: connection refused"
+            "job:v is not recorded: could not read app: connection refused"
         )
         assert said((await house.tick(3)).notifications) == [
             ("chat", 'A resolved: recovered (v{a="1",team="x"} = 3 <= 10)')

@@ -97,10 +97,9 @@ def _print(
     *,
     dry_run: bool,
 ) -> None:
-    rows = [(each.state, each.rule.name, each.value, each.why or each.unknown) for each in statuses]
+    rows = [(each.state, each.rule.name, each.value, _reason(each)) for each in statuses]
     say(*table(("STATE", "RULE", "VALUE", "REASON"), rows, [COLOURS[each.state] for each in statuses]))
-    for name, why in sorted(report.faults.items()):
-        say(paint(f"source {name}: {program.redact(why)}", "blue"))
+    say(*(paint(f"source {program.redact(why)}", "blue") for _, why in sorted(report.faults.items())))
     for notice in report.notices:
         say(f"note: {notice}")
     if report.trouble:
@@ -109,6 +108,13 @@ def _print(
         say(*(f"would send to {each.receiver}: {each.title}" for each in report.notifications))
     for delivery in sent:
         say(*_delivery(delivery))
+
+
+def _reason(status: RuleStatus) -> str:
+    """Say why a rule stands as it does, and, where it fires on, what cannot be seen of it now."""
+    if status.why and status.unknown and status.why != status.unknown:
+        return f"{status.why} (now unknown: {status.unknown})"
+    return status.why or status.unknown
 
 
 def _delivery(delivery: Delivery) -> Sequence[str]:

@@ -24,7 +24,7 @@ def look(config: str | None) -> list[Problem]:
     all_names = [Need(space, "") for space in dict.fromkeys(need.namespace for need in needs)]  # for "did you mean"
     readings = asyncio.run(read(loaded.settings, [*needs, *all_names]))
     problems = [
-        Problem(f"source {each.source} cannot be read: {each.fault.message}", "online", warning=True)
+        Problem(f"could not read {each.fault.told(each.source)}", "online", warning=True)
         for each in readings
         if each.fault is not None
     ]

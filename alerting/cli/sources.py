@@ -30,14 +30,14 @@ def main(arguments: Namespace) -> int:
     metrics = offered(settings)
     readings = asyncio.run(read(settings, _everything(settings, metrics)))
     rows = _rows(metrics, readings, closed_spaces(settings))
-    faults = {each.source: str(each.fault.message) for each in readings if each.fault is not None}
+    faults = {each.source: each.fault.told(each.source) for each in readings if each.fault is not None}
     if arguments.output == "json":
         say_json({"metrics": rows, "faults": faults})
     else:
         head = ("METRIC", "SOURCE", "KIND", "UNIT", "LABELS", "VALUE NOW")
         say(*table(head, [_cells(row) for row in rows]))
-        for name, why in sorted(faults.items()):
-            say(paint(f"source {name}: {why}", "red"))
+        for _, why in sorted(faults.items()):
+            say(paint(f"source {why}", "red"))
     return Exit.INCOMPLETE if faults else Exit.OK
 
 

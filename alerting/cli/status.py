@@ -58,8 +58,8 @@ def _print(overview: Overview) -> None:
         say(*table(("STATE", "RULE", "SERIES", "SINCE", "REASON"), rows, colours))
     else:
         say("no alert is pending or firing")
-    for name, why in sorted(overview.faults.items()):
-        say(paint(f"source {name} cannot be read: {why}", "red"))
+    for _, why in sorted(overview.faults.items()):
+        say(paint(f"source {why}", "red"))
     owed = [each for each in overview.deliveries if each.state in (DeliveryState.PENDING, DeliveryState.CLAIMED)]
     parked = [each for each in overview.deliveries if each.state is DeliveryState.PARKED]
     if owed or parked:

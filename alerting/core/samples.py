@@ -158,7 +158,7 @@ class Samples:
         if reading.kinds:
             self._declare(space, reading.kinds)
         if reading.fault is not None:
-            target.fail(at, f"{reading.source} could not be read: {reading.fault.message}")
+            target.fail(at, f"could not read {reading.fault.told(reading.source)}")
             space.bad_until = FOREVER
         else:
             target.answer(at, at - space.window)

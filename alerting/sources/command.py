@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from alerting.sources._probe import Found
 
 SWITCH = "ALERTING_COMMANDS"
-OWN = ("up", "exit_code", "run_time", "status")  # hide a value of the same name
+OWN = ("up", "exit_code", "run_time", "plugin_state")  # hide a value of the same name
 
 _LIMIT = 1024 * 1024  # bytes of output
 _PASSED = ("PATH", "HOME", "TZ")  # what the program gets of our own environment
@@ -77,28 +77,33 @@ class Command:
             case "json":
                 found = _fields(code, output)
             case "nagios":
-                found = self._nagios(code, output)
+                own.append(("plugin_state", NO_LABELS, _state(code)))
+                found = self._performance(output)
             case _:
                 found = []
-        return [*own, *(each for each in found if each[1] or each[0] not in OWN or each[0] == "status")]
+        return [*own, *(each for each in found if each[1] or each[0] not in OWN)]
 
-    def _nagios(self, code: int, output: bytes) -> list[Found]:
-        if code >= len(_STATES):
-            raise FailedError(FaultKind.BAD_STATUS, f"it ended with {code}; plugins end with 0 to 3")
+    def _performance(self, output: bytes) -> list[Found]:
         try:
-            performance, self._probe.kinds = read_performance(output.decode(), self.namespace)
+            figures, self._probe.kinds = read_performance(output.decode(), self.namespace)
         except UnicodeDecodeError:
             raise FailedError(FaultKind.MALFORMED, "what it printed is not UTF-8") from None
         except ValueError as error:
             raise FailedError(FaultKind.MALFORMED, str(error)) from None
-        status: Found = ("status", NO_LABELS, _STATES[code])
-        return [status, *((name, NO_LABELS, value) for name, value in performance.items() if name not in OWN)]
+        return [(name, NO_LABELS, value) for name, value in figures.items()]
+
+
+def _state(code: int) -> str:
+    """Give the word for a plugin's exit code."""
+    if code >= len(_STATES):
+        raise FailedError(FaultKind.BAD_STATUS, f"it ended with {code}; plugins end with 0 to 3")
+    return _STATES[code]
 
 
 def _fields(code: int, output: bytes) -> list[Found]:
     """Take one JSON object, whatever the exit code, as the health source does whatever the status."""
     try:
-        return [(name, labels, value) for (name, labels), value in read_fields(output).items() if name != "status"]
+        return [(name, labels, value) for (name, labels), value in read_fields(output).items()]
     except UnreadableError as error:
         ended = f"it ended with {code}, and " if code else ""
         raise FailedError(FaultKind.MALFORMED, f"{ended}what it printed is not usable: {error}") from None

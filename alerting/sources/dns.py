@@ -110,7 +110,8 @@ class Dns:
 
     def _servers(self) -> list[tuple[str, int]]:
         """Give the servers of the settings, or the system's."""
-        import dns.resolver  # noqa: PLC0415  as above
+        import dns.inet  # noqa: PLC0415  as above
+        import dns.resolver  # noqa: PLC0415
 
         if "servers" not in self._values:
             try:
@@ -118,12 +119,10 @@ class Dns:
             except dns.resolver.NoResolverConfiguration:
                 return []
         texts = [revealed(each) for each in self._values["servers"]]
-        return [(text, _PORT) if _is_bare(text) else host_and_port(text) for text in texts]
-
-
-def _is_bare(server: str) -> bool:
-    """Tell whether an address stands without a port."""
-    return server.count(":") != 1 and server[:1] != "["
+        servers = [(text, _PORT) if dns.inet.is_address(text) else host_and_port(text) for text in texts]
+        if not all(dns.inet.is_address(address) for address, _ in servers):
+            raise FailedError(FaultKind.MALFORMED, "a server is written as its address, perhaps with a port")
+        return servers
 
 
 def _texts(answer: Message) -> list[str]:

@@ -168,13 +168,15 @@ def _content(path: str, limit: int) -> bytes:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe without a writer holds nobody
     except OSError as error:
         raise FailedError(FaultKind.UNREADABLE, f"cannot read {_text(path)}: {error.strerror}") from None
-    with os.fdopen(handle, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise FailedError(FaultKind.UNREADABLE, f"{_text(path)} is not a file")
-        try:
+        with open(handle, "rb", closefd=False) as file:  # noqa: PTH123  a descriptor
             page = file.read(limit + 1)
-        except OSError as error:
-            raise FailedError(FaultKind.UNREADABLE, f"cannot read {_text(path)}: {error.strerror}") from None
+    except OSError as error:
+        raise FailedError(FaultKind.UNREADABLE, f"cannot read {_text(path)}: {error.strerror}") from None
+    finally:
+        os.close(handle)
     if len(page) > limit:
         raise FailedError(FaultKind.TOO_LARGE, f"{_text(path)}: more than {_LIMIT} bytes in all files together")
     if page and not page.endswith(b"\n"):

@@ -96,7 +96,9 @@ class Push:
         try:
             kept = json.loads(text)
             age = self._clock.now() - int(kept["at"])
-            values = {str(name): value if isinstance(value, str) else float(value) for name, value in kept["values"].items()}
+            values = {
+                str(name): value if isinstance(value, str) else float(value) for name, value in kept["values"].items()
+            }
             return _Report(self._clock.monotonic() - max(0, age), bool(kept["failed"]), values)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
             return None

@@ -12,7 +12,7 @@ import math
 import os
 import socket
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote
@@ -96,12 +96,14 @@ class Database:
         return ask.until - self._clock.monotonic()
 
     def _read(self, query: Query, found: Rows, at: Millis) -> Sequence[Sample] | None:
+        where = f"{self._name}: {query.name}: the query"
+        if len(found.rows) > self._limit:
+            text = f"{where} gives more rows than `row_limit` ({self._limit})"
+            raise FailedError(Fault(FaultKind.TOO_LARGE, text))
         try:
-            if len(found.rows) > self._limit:
-                raise RefusedError(FaultKind.TOO_LARGE, f"gives more rows than `row_limit` ({self._limit})")
             return read_rows(query, found, at)
         except RefusedError as error:
-            raise FailedError(Fault(error.kind, f"{self._name}: {query.name}: the query {error}")) from None
+            raise FailedError(Fault(error.kind, f"{where} {error}")) from None
 
 
 # ------------------------------------------------------------------------------------------- rows
@@ -113,11 +115,7 @@ def read_rows(query: Query, found: Rows, at: Millis) -> Sequence[Sample] | None:
     Without `columns` the value is the one column that holds numbers, and labels are texts. Truth values are 1 and 0.
     A label that is NULL is no label. None: there are rows, and no value in them. Raises RefusedError.
     """
-    chosen = query.said.get("columns") or _value_column(found)
-    missing = [column for column in chosen if column not in found.columns]
-    if missing:
-        raise _malformed(f"gives no column {missing[0]!r}; it has {', '.join(found.columns)}")
-    places = [found.columns.index(column) for column in chosen]
+    places = _named(query.said["columns"], found) if "columns" in query.said else _of_numbers(found)
     others = [(place, name) for place, name in enumerate(found.columns) if place not in places]
     samples = []
     for row in found.rows:
@@ -132,20 +130,24 @@ def read_rows(query: Query, found: Rows, at: Millis) -> Sequence[Sample] | None:
         raise _malformed("gives two rows with the same labels; add a column of text that tells them apart") from None
 
 
-def _value_column(found: Rows) -> list[str]:
+def _named(chosen: Sequence[str], found: Rows) -> list[int]:
+    missing = [column for column in chosen if column not in found.columns]
+    if missing:
+        raise _malformed(f"gives no column {missing[0]!r}; it has {', '.join(found.columns)}")
+    return [found.columns.index(column) for column in chosen]
+
+
+def _of_numbers(found: Rows) -> list[int]:
     """Find the one column that holds numbers; none where there is no row, or nothing but NULL beside the labels."""
     columns = list(zip(*found.rows, strict=True)) if found.rows else []
-    numbers = [
-        name
-        for name, values in zip(found.columns, columns, strict=False)
-        if any(isinstance(value, (int, float, Decimal)) for value in values)
-    ]
-    if len(numbers) > 1:
-        text = f"gives numbers in several columns ({', '.join(numbers)})"
+    numeric = [any(isinstance(value, (int, float, Decimal)) for value in values) for values in columns]
+    places = [place for place, has_numbers in enumerate(numeric) if has_numbers]
+    if len(places) > 1:
+        text = f"gives numbers in several columns ({', '.join(found.columns[place] for place in places)})"
         raise _malformed(f"{text}; name those that are values under `columns`, or cast the others to text")
-    if not numbers and columns and not any(set(values) == {None} for values in columns):
+    if columns and not places and not any(set(values) == {None} for values in columns):
         raise _malformed("gives no numbers; cast the value to a number")
-    return numbers
+    return places
 
 
 def _labels(pairs: Sequence[tuple[str, Any]]) -> Labels:
@@ -193,10 +195,8 @@ class _Line:
 
     def cut(self) -> None:
         if self._socket is not None:
-            try:
+            with suppress(OSError):  # it has ended just now
                 self._socket.shutdown(socket.SHUT_RDWR)
-            except OSError:  # it has ended just now
-                pass
 
     def drop(self) -> None:
         if self._socket is not None:
@@ -237,14 +237,12 @@ def _of_sqlite(work: _Work) -> dict[str, Rows]:
 
 def _sqlite_refusal(error: Exception, name: str) -> RefusedError:
     """Put SQLite's error into words; its own are repeated only where they are about the query."""
-    code = getattr(error, "sqlite_errorcode", None)
-    what = f"{name}: " if name else ""
-    if code is not None:
-        primary = code & 0xFF
-        if primary in _SQLITE_ERRORS:
-            kind, text = _SQLITE_ERRORS[primary]
-            return RefusedError(kind, f"{what}{text}")
-    return RefusedError(FaultKind.BAD_STATUS, f"{what}SQLite does not take the query: {words(str(error))}")
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary one
+    if str(error) == "not authorized":  # the code is SQLITE_ERROR where a statement within the statement was stopped
+        code = sqlite3.SQLITE_AUTH
+    told = f"SQLite does not take the query: {words(str(error))}"
+    kind, text = _SQLITE_ERRORS.get(code, (FaultKind.BAD_STATUS, told))
+    return RefusedError(kind, f"{name}: {text}" if name else text)
 
 
 _SQLITE_ERRORS = {
@@ -276,7 +274,8 @@ def _of_postgres(work: _Work) -> dict[str, Rows]:
     name = ""
     try:
         wait = -(-work.left() // 1000)
-        with psycopg.connect(work.dsn, connect_timeout=wait, application_name="alerting") as connection:
+        made = psycopg.connect(work.dsn, connect_timeout=wait, application_name="alerting")
+        with closing(made) as connection:  # without a commit: functions may write even in a read-only transaction
             work.line.hold(connection.fileno())
             connection.read_only = True
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -289,6 +288,9 @@ def _of_postgres(work: _Work) -> dict[str, Rows]:
                     found[name] = Rows(columns, cursor.fetchmany(work.limit))
             return found
     except psycopg.Error as error:
+        if error.sqlstate is None and isinstance(error, psycopg.DataError):
+            text = f"{name}: the query gives a value that cannot be read; cast it to text or to a number"
+            raise RefusedError(FaultKind.MALFORMED, text) from None
         raise _postgres_refusal(error, name) from None
     finally:
         work.line.drop()
@@ -338,7 +340,7 @@ _CONNECTING = (
     (("SSL", "certificate"), (FaultKind.TLS, "the server and we do not agree on TLS; see `sslmode` and `sslrootcert`")),
     (("closed the connection", "Connection reset", "terminat", "lost"), (FaultKind.RESET, "the connection broke")),
     (
-        ('missing "="', "invalid", "invalid URI"),
+        ('missing "="', "invalid", "URI"),
         (FaultKind.MALFORMED, "`dsn` cannot be read; write postgresql://user:password@host/name"),
     ),
 )

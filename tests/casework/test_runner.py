@@ -346,7 +346,7 @@ def test_pages_fail_by_their_labels(tmp_path):
           - eval_time: 2m
             alertname: Slow
             exp_alerts: [{exp_labels: {job: b}, exp_annotations: {why: 'latency{job="b"} = 2 > 1'}}]
-            exp_unknown: 'metrics could not be read: timed out'
+            exp_unknown: 'could not read metrics: timed out'
           - {eval_time: 4m, alertname: Slow}
           - eval_time: 5m
             alertname: Slow

@@ -175,7 +175,7 @@ def test_a_failed_target_is_not_believed_and_says_so() -> None:
     samples.append(page(1, {"x": 1.0}))
     samples.append(page(1, {"x": 2.0}, B))
     samples.append(page(2, {}, A, REFUSED))
-    why = "metrics could not be read: nobody listens there"
+    why = "could not read metrics: nobody listens there"
     assert selected(samples, "x", 2) == [2.0]
     assert samples.gaps(SHARED, "x", 2) == [Gap(why, A, "metrics")]
     assert samples.gaps(SHARED, "x", 1) == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import random
 import struct
 import time
 from typing import TYPE_CHECKING, Any
@@ -137,7 +137,7 @@ DAMAGED: dict[str, tuple[Callable[[bytes], bytes | None], FaultKind]] = {
         FaultKind.MALFORMED,
     ),
     "an alias in a circle": (looped, FaultKind.MALFORMED),
-    "random bytes": (lambda question: question[:2] + os.urandom(100), FaultKind.MALFORMED),
+    "random bytes": (lambda question: question[:2] + random.Random(1).randbytes(100), FaultKind.MALFORMED),
     "text": (lambda _: b"<html>not a name server</html>", FaultKind.MALFORMED),
     "SERVFAIL": (lambda question: reply(question, code=2), FaultKind.SERVER_ERROR),
     "REFUSED": (lambda question: reply(question, code=5), FaultKind.SERVER_ERROR),
@@ -193,13 +193,14 @@ def test_what_cannot_be_a_server_is_said(server: str) -> None:
     reading = look("example.test", servers=[server])
     assert reading.fault is not None
     assert reading.fault.kind is FaultKind.MALFORMED
+    assert "written" in reading.fault.message
 
 
 def test_nobody_listens() -> None:
-    """Refused is told apart from silence."""
-    reading = look("example.test", servers=["127.0.0.1:1"])
+    """By UDP that is silence."""
+    reading = look("example.test", servers=["127.0.0.1:1"], timeout=300)
     assert reading.fault is not None
-    assert reading.fault.kind is FaultKind.REFUSED
+    assert reading.fault.kind is FaultKind.TIMEOUT
 
 
 def test_a_secret_name_that_cannot_be_had_is_said() -> None:

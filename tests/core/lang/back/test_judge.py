@@ -17,7 +17,7 @@ def test_false_needs_the_series() -> None:
     world.after(1000).page()
     assert world.judge(PAGE) == ("vanished", f"x{HERE} is no longer reported")
     world.after(1000).page(fault="refused")
-    assert world.judge(PAGE) == ("unknown", "metrics could not be read: refused")
+    assert world.judge(PAGE) == ("unknown", "could not read metrics: refused")
 
 
 def test_a_sample_beyond_the_lookback_is_no_evidence() -> None:
@@ -68,7 +68,7 @@ def test_what_cannot_be_left_out_for_sure_is_unknown() -> None:
     """The group is seen, but which of its series `unless` takes away is not known."""
     world = World("count(x unless on () health_check.quiet == 1) > 0").page(("x", {}, 9.0))
     world.source("health_check", fault="refused")
-    assert world.judge() == ("unknown", "health_check could not be read: refused")
+    assert world.judge() == ("unknown", "could not read health_check: refused")
 
 
 def test_absent_that_is_over_is_false() -> None:

@@ -15,7 +15,7 @@ from tests.core.lang.back.world import MINUTE, NAMES, OTHER, PAGE, World
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-DOWN = "metrics could not be read: refused"
+DOWN = "could not read metrics: refused"
 HERE, THERE = str(PAGE), str(OTHER)
 
 

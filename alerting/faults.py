@@ -1,0 +1,125 @@
+"""Faults of alerting itself, reported to Sentry: only where SENTRY_DSN is set, and nothing but faults.
+
+The SDK's own habits are switched off: it watches no library, reads no local variables, adds nothing to requests of
+ours, and what it would send goes through `before_send`, where known secrets in every shape, cookies and
+authorization are taken out. If that fails, the event is not sent.
+
+`SENTRY_ENVIRONMENT`, `SENTRY_RELEASE`, `SENTRY_SAMPLE_RATE` and `SENTRY_TRACES_SAMPLE_RATE` mean what they mean to
+every program with that SDK. No sample rate of traces is set by default.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import alerting
+from alerting.redact import STARS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from alerting.model import Redact
+
+FLUSH = 2.0  # s that the last events have
+_PRIVATE = frozenset(("authorization", "proxy-authorization", "cookie", "cookies", "set-cookie", "x-api-key", "api-key"))
+_DEEPEST = 20
+
+
+def start(
+    env: Mapping[str, str], redact: Redact, environment: str, say: Callable[[str], None], logger: str = "alerting"
+) -> bool:
+    """Report what is logged with a trace from now on; tell whether it is reported. `say` hears why it is not."""
+    dsn = env.get("SENTRY_DSN", "")
+    if not dsn:
+        return False
+    try:
+        import sentry_sdk  # noqa: PLC0415  heavy: only processes that report pay for it
+    except ImportError:
+        say("SENTRY_DSN is set, but faults are not reported: install alerting[sentry]")
+        return False
+    try:
+        sentry_sdk.init(
+            dsn=dsn,
+            environment=environment or None,
+            release=env.get("SENTRY_RELEASE") or f"alerting@{alerting.__version__}",
+            sample_rate=_rate(env, "SENTRY_SAMPLE_RATE", 1.0),
+            traces_sample_rate=_rate(env, "SENTRY_TRACES_SAMPLE_RATE", None),
+            before_send=_cleaned(redact),
+            before_send_transaction=_cleaned(redact),
+            max_breadcrumbs=0,
+            include_local_variables=False,
+            send_default_pii=False,
+            default_integrations=False,
+            auto_enabling_integrations=False,
+            trace_propagation_targets=[],
+            shutdown_timeout=0,
+        )
+    except Exception as error:  # noqa: BLE001  the SDK's own kinds; whatever it is, alerting goes on
+        say(f"SENTRY_DSN or its companions cannot be used ({type(error).__name__}): faults are not reported")
+        return False
+    logging.getLogger(logger).addHandler(_Reporting())
+    return True
+
+
+def report_end(error: BaseException, env: Mapping[str, str]) -> None:
+    """Report the fault that ends a command. Which secrets its text may hold is not known here, so no text is sent."""
+    if start(env, lambda text: text if _is_code(text) else STARS, env.get("SENTRY_ENVIRONMENT", ""), lambda _why: None):
+        _report(error)
+        flush()
+
+
+def _report(error: BaseException) -> None:
+    import sentry_sdk  # noqa: PLC0415  loaded by `start`
+
+    sentry_sdk.capture_exception(error)
+
+
+def flush(seconds: float = FLUSH) -> None:
+    """Send what waits, for no longer than so many seconds. Blocks."""
+    import sentry_sdk  # noqa: PLC0415  loaded by `start`
+
+    sentry_sdk.flush(seconds)
+
+
+class _Reporting(logging.Handler):
+    """Reports the log records that come with a trace."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and record.exc_info[1] is not None:
+            _report(record.exc_info[1])
+
+
+def _rate(env: Mapping[str, str], name: str, otherwise: float | None) -> float | None:
+    """Read a share from 0 to 1. Raises ValueError."""
+    text = env.get(name, "")
+    if not text:
+        return otherwise
+    rate = float(text)
+    if not 0 <= rate <= 1:
+        raise ValueError(name)
+    return rate
+
+
+def _cleaned(redact: Redact) -> Callable[[Any, Any], Any]:
+    def before_send(event: Any, _hint: Any) -> Any:
+        try:
+            return _clean(event, redact, 0)
+        except Exception:  # noqa: BLE001  better no report than one that was not looked through
+            return None
+
+    return before_send
+
+
+def _clean(value: Any, redact: Redact, depth: int) -> Any:
+    if depth > _DEEPEST:
+        return STARS
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, dict):
+        return {
+            key: STARS if str(key).lower() in _PRIVATE else _clean(item, redact, depth + 1) for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_clean(item, redact, depth + 1) for item in value]
+    return value

@@ -1,0 +1,183 @@
+"""What is served: the daemon's health and metrics, and the door for jobs that report. Nothing else changes anything.
+
+`/health` has the shape that the apps around it have: status, timestamp, uptime (s), version, database (status and
+latency in ms), memory (MiB), and besides `problems`, one object for each part that does not do its work. It answers
+200 when all is well and when a part only fails; 503 says that a part does not go round any more, so that whoever
+probes can start the process anew.
+
+No password guards what can be read; names in `Host` that nobody gave us are refused, so that no web page can read
+it through a name of its own (DNS rebinding). An address of digits cannot be such a name.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import psutil
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+import alerting
+from alerting.core.progress import Ailment
+from alerting.errors import ReportRefused, SecretError, StoreError
+from alerting.vitals import Checkup, State
+from alerting.web.exposition import CONTENT_TYPE, page
+from alerting.web.metrics import families
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Coroutine
+    from typing import Protocol, TypeVar
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from alerting.model import Redact
+    from alerting.vitals import Vitals
+
+    T = TypeVar("T")
+
+    class Ask(Protocol):
+        """Has the daemon's own loop do something. Raises TimeoutError when it does not come to it."""
+
+        async def __call__(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+            """Do it there, give the result here."""
+            ...
+
+
+_BODY = 65_536  # bytes of a report
+_MIB = 1024 * 1024
+_HEADERS = ((b"connection", b"close"), (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+_STUCK = Checkup(
+    (Ailment("event loop", "it does not come to answer: something blocks it", wedged=True),), State(0, "not asked")
+)
+
+
+class Views(NamedTuple):
+    """The pages, and what they show."""
+
+    ask: Ask
+    vitals: Vitals
+    redact: Redact
+
+    async def health(self, _request: Request) -> Response:
+        """Tell how the daemon is."""
+        try:
+            checkup = await self.ask(self.vitals.check)
+        except TimeoutError:
+            checkup = _STUCK
+        return JSONResponse(self._document(checkup), 503 if checkup.wedged else 200)
+
+    def _document(self, checkup: Checkup) -> dict[str, Any]:
+        memory, machine = psutil.Process().memory_info(), psutil.virtual_memory()
+        latency, why = checkup.state
+        return {
+            "status": "degraded" if checkup.ailments else "ok",
+            "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "uptime": (self.vitals.clock.monotonic() - self.vitals.started) / 1000,
+            "version": alerting.__version__,
+            "database": {"status": "error" if why else "ok", "latency": latency},
+            "memory": {
+                "used": round((machine.total - machine.available) / _MIB, 1),
+                "total": round(machine.total / _MIB, 1),
+                "rss": round(memory.rss / _MIB, 1),
+            },
+            "problems": [
+                {"name": part, "why": self.redact(why), "wedged": wedged} for part, why, wedged in checkup.ailments
+            ],
+        }
+
+    async def metrics(self, _request: Request) -> Response:
+        """Give the metrics page."""
+
+        async def gather() -> str:
+            checkup = await self.vitals.check()
+            counts = {} if checkup.state.why else (await self.vitals.program.store.overview(0)).counts
+            return page(families(self.vitals, checkup, counts))
+
+        try:
+            return Response(await self.ask(gather), media_type=CONTENT_TYPE)
+        except (TimeoutError, StoreError):
+            return _refusal(503, "the daemon does not come to answer")
+
+    async def push(self, request: Request) -> Response:
+        """Take a job's report."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            return _refusal(401, "send the source's token as `Authorization: Bearer …`")
+        body = await _body(request)
+        if body is None:
+            return _refusal(413, f"a report has at most {_BODY} bytes")
+        source, job = request.path_params["source"], request.path_params["job"]
+        failed = request.url.path.endswith("/fail")
+        try:
+            await self.ask(
+                lambda: self.vitals.program.report(source, job, token.strip(), body, failed=failed)  # noqa: B023
+            )
+        except ReportRefused as error:
+            return _refusal(400 if error.admitted else 401, str(error))
+        except (TimeoutError, StoreError, SecretError):
+            return _refusal(503, "the report could not be kept; send it again")
+        return JSONResponse({"status": "ok"})
+
+
+def build(views: Views, hosts: Collection[str]) -> ASGIApp:
+    """Put the application together; `hosts` are names by which it may be asked."""
+    routes = [
+        Route("/health", views.health),
+        Route("/health/metrics", views.metrics),
+        Route("/metrics", views.metrics),
+        Route("/push/{source}/{job}", views.push, methods=["POST"]),
+        Route("/push/{source}/{job}/fail", views.push, methods=["POST"]),
+    ]
+    return _Guard(Starlette(routes=routes), frozenset(host.lower() for host in hosts) | {"localhost"})
+
+
+class _Guard:
+    """Refuses unknown hosts, and puts on every answer what all answers have."""
+
+    def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
+        self._app = app
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or answer it here."""
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *_HEADERS]
+            await send(message)
+
+        named = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        known = len(named) == 1 and _is_known(named[0], self._hosts)
+        app = self._app if known else _refusal(421, "this is not the name of this service: see `web: {hosts: …}`")
+        await app(scope, receive, answer)
+
+
+def _is_known(host: str, hosts: frozenset[str]) -> bool:
+    name = host.lower()
+    if name.startswith("["):
+        name = name[1:].partition("]")[0]
+    else:
+        name = name.partition(":")[0]
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return name in hosts
+    return True
+
+
+async def _body(request: Request) -> bytes | None:
+    """Read the body; None where it is too long."""
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _BODY:
+            return None
+    return body
+
+
+def _refusal(status: int, why: str) -> Response:
+    return JSONResponse({"error": why}, status)
