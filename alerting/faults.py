@@ -14,6 +14,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import alerting
+from alerting.log import LOGGER
 from alerting.redact import STARS
 
 if TYPE_CHECKING:
@@ -27,9 +28,12 @@ _DEEPEST = 20
 
 
 def start(
-    env: Mapping[str, str], redact: Redact, environment: str, say: Callable[[str], None], logger: str = "alerting"
+    env: Mapping[str, str], redact: Redact | None, environment: str, say: Callable[[str], None] = lambda _why: None
 ) -> bool:
-    """Report what is logged with a trace from now on; tell whether it is reported. `say` hears why it is not."""
+    """Report what is logged with a trace from now on; tell whether it is reported. `say` hears why it is not.
+
+    `redact` None: which secrets there are is not known, so no text of a fault is sent, only its kind and its place.
+    """
     dsn = env.get("SENTRY_DSN", "")
     if not dsn:
         return False
@@ -58,13 +62,13 @@ def start(
     except Exception as error:  # noqa: BLE001  the SDK's own kinds; whatever it is, alerting goes on
         say(f"SENTRY_DSN or its companions cannot be used ({type(error).__name__}): faults are not reported")
         return False
-    logging.getLogger(logger).addHandler(_Reporting())
+    logging.getLogger(LOGGER).addHandler(_Reporting())
     return True
 
 
 def report_end(error: BaseException, env: Mapping[str, str]) -> None:
-    """Report the fault that ends a command. Which secrets its text may hold is not known here, so no text is sent."""
-    if start(env, lambda text: text if _is_code(text) else STARS, env.get("SENTRY_ENVIRONMENT", ""), lambda _why: None):
+    """Report the fault that ends a command."""
+    if start(env, None, env.get("SENTRY_ENVIRONMENT", "")):
         _report(error)
         flush()
 
@@ -101,10 +105,13 @@ def _rate(env: Mapping[str, str], name: str, otherwise: float | None) -> float |
     return rate
 
 
-def _cleaned(redact: Redact) -> Callable[[Any, Any], Any]:
+def _cleaned(redact: Redact | None) -> Callable[[Any, Any], Any]:
     def before_send(event: Any, _hint: Any) -> Any:
         try:
-            return _clean(event, redact, 0)
+            if redact is None:
+                for each in event.get("exception", {}).get("values", ()):
+                    each["value"] = STARS
+            return _clean(event, redact or str, 0)
         except Exception:  # noqa: BLE001  better no report than one that was not looked through
             return None
 

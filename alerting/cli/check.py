@@ -36,6 +36,9 @@ async def _check(arguments: Namespace) -> int:
     program = Program(loaded.settings, say=(lambda _: None) if arguments.output == "json" else say, dry=dry)
     started = program.clock.monotonic()
     snapshot = await program.open()
+    heartbeat = None if arguments.dry_run else program.heartbeat(loaded.settings, lambda why: None if quiet else warn(why))
+    beginning = heartbeat and heartbeat.begin(os.urandom(16).hex(), arguments.every)
+    code = Exit.FAULT
     try:
         gap = 2 * arguments.every if arguments.every else DEFAULT_GAP
         whole = await adopt(program, loaded, snapshot, max_gap=gap)
@@ -54,6 +57,9 @@ async def _check(arguments: Namespace) -> int:
             _print(statuses, report, sent, program, dry_run=arguments.dry_run)
         return code
     finally:
+        if heartbeat and beginning:
+            await beginning
+            await heartbeat.send(heartbeat_of(code))
         await program.close()
 
 
