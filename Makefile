@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help install demo test quick lint format bench clean
+.PHONY: help install demo test quick lint format docs bench clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -42,6 +42,9 @@ lint: $(VENV)/.lint ## ruff and mypy, as in CI
 format: $(VENV)/.lint
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
+
+docs: $(STAMP)   ## the tables of keys in docs/, made from the schemas
+	$(BIN)/python -m alerting.config.reference docs/rules.md docs/settings.md
 
 bench: $(VENV)/.test ## figures, as ratios in one run
 	$(BIN)/python -m tests.bench

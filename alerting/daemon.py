@@ -34,7 +34,7 @@ _LONGEST_SLEEP: Millis = 30_000  # between two looks at the heap
 _SHORTEST_SLEEP: Millis = 5
 _WATCH: Millis = 2_000  # how often the two clocks are compared
 _STEP: Millis = 300  # a difference that changed by more is a step of the wall
-_RELOAD: Millis = 60_000  # the longest that reading all files anew may take
+_RELOAD: Millis = 45_000  # the longest that reading all files anew may take
 _CLOCK = "the watch over the clock"
 
 

@@ -18,8 +18,7 @@ secret. The tree::
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,16 +28,14 @@ class AlertingError(Exception):
     """The root of the tree above."""
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """Where something stands in a condition's text: offsets in characters, `end` excluded."""
 
     start: int
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(NamedTuple):
     """One thing that is wrong (or, as a warning, odd) in a condition's text."""
 
     message: str
@@ -47,8 +44,7 @@ class Diagnostic:
     warning: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing that is wrong (or, as a warning, odd) in a file. Lines and columns count from 1; 0: unknown."""
 
     message: str

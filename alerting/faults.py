@@ -5,7 +5,7 @@ ours, and what it would send goes through `before_send`, where known secrets in 
 authorization are taken out. If that fails, the event is not sent.
 
 `SENTRY_ENVIRONMENT`, `SENTRY_RELEASE`, `SENTRY_SAMPLE_RATE` and `SENTRY_TRACES_SAMPLE_RATE` mean what they mean to
-every program with that SDK. No sample rate of traces is set by default.
+every program with that SDK.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from alerting.model import Redact
 
 FLUSH = 2.0  # s that the last events have
-_PRIVATE = frozenset(("authorization", "proxy-authorization", "cookie", "cookies", "set-cookie", "x-api-key", "api-key"))
+_PRIVATE = frozenset(
+    ("authorization", "proxy-authorization", "cookie", "cookies", "set-cookie", "x-api-key", "api-key")
+)
 _DEEPEST = 20
 
 
@@ -47,8 +49,8 @@ def start(
             dsn=dsn,
             environment=environment or None,
             release=env.get("SENTRY_RELEASE") or f"alerting@{alerting.__version__}",
-            sample_rate=_rate(env, "SENTRY_SAMPLE_RATE", 1.0),
-            traces_sample_rate=_rate(env, "SENTRY_TRACES_SAMPLE_RATE", None),
+            sample_rate=_rate(env, "SENTRY_SAMPLE_RATE", "1"),
+            traces_sample_rate=_rate(env, "SENTRY_TRACES_SAMPLE_RATE", "0"),
             before_send=_cleaned(redact),
             before_send_transaction=_cleaned(redact),
             max_breadcrumbs=0,
@@ -94,12 +96,9 @@ class _Reporting(logging.Handler):
             _report(record.exc_info[1])
 
 
-def _rate(env: Mapping[str, str], name: str, otherwise: float | None) -> float | None:
+def _rate(env: Mapping[str, str], name: str, otherwise: str) -> float:
     """Read a share from 0 to 1. Raises ValueError."""
-    text = env.get(name, "")
-    if not text:
-        return otherwise
-    rate = float(text)
+    rate = float(env.get(name) or otherwise)
     if not 0 <= rate <= 1:
         raise ValueError(name)
     return rate
@@ -125,7 +124,8 @@ def _clean(value: Any, redact: Redact, depth: int) -> Any:
         return redact(value)
     if isinstance(value, dict):
         return {
-            key: STARS if str(key).lower() in _PRIVATE else _clean(item, redact, depth + 1) for key, item in value.items()
+            key: STARS if str(key).lower() in _PRIVATE else _clean(item, redact, depth + 1)
+            for key, item in value.items()
         }
     if isinstance(value, list | tuple):
         return [_clean(item, redact, depth + 1) for item in value]

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alerting.errors import AlertingError, SecretError
 from alerting.http import HttpFailed, revealed
-from alerting.model import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from alerting.model import Millis
+    from alerting.model import Millis, Secret
     from alerting.ports import Clock, Http
 
 DEADLINE: Millis = 5_000  # of one beat
@@ -53,6 +52,7 @@ class Heartbeat:
         self._clock = clock
         self._environment = environment
         self._say = say
+        self._beginning: asyncio.Task[None] | None = None
         self._run = ""  # what joins the check-ins of one run of `check`
         self._said = ""
         self._next_check_in: Millis = 0
@@ -66,12 +66,17 @@ class Heartbeat:
             why = await ailing()
             await self.send(FAILED if why else OK)
 
-    def begin(self, run: str, pace: Millis | None) -> asyncio.Task[None]:
-        """Say that one run of `check` begins, while it goes on; `run` are 32 hex digits, `pace` is how often it runs."""
+    def begin(self, run: str, pace: Millis | None) -> None:
+        """Say that a run of `check` begins, while it goes on; `run` are 32 hex digits, `pace` is how often it runs."""
         self._run = run
-        if pace is not None:
-            self.every = pace
-        return asyncio.create_task(self.send(START))
+        self.every = pace or self.every
+        self._beginning = asyncio.create_task(self.send(START))
+
+    async def end(self, *, well: bool) -> None:
+        """Say how that run ended."""
+        if self._beginning is not None:
+            await self._beginning
+        await self.send(OK if well else FAILED)
 
     async def send(self, beat: Beat) -> None:
         """Say one thing to all who are to hear it. Never raises."""

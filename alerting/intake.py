@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.core.samples import Samples
@@ -218,7 +217,7 @@ class Intake:
         if name is None:
             return  # came in after its source was taken out of the settings
         if reading.fault is not None:
-            reading = replace(reading, fault=reading.fault._replace(message=self._redact(reading.fault.message)))
+            reading = reading._replace(fault=reading.fault._replace(message=self._redact(reading.fault.message)))
         try:
             taken = self.samples.append(reading)
         except Exception as error:  # noqa: BLE001  one odd answer must not stop the others

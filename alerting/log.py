@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import queue
 import sys
 import threading
@@ -48,7 +49,7 @@ class Carrier:
     def __init__(self, stream: TextIO) -> None:
         self.lost = 0
         self.log = logging.getLogger(LOGGER)
-        self._stream = stream
+        self._file, self._encoding = stream.fileno(), stream.encoding
         self._said = 0  # of those lost, the ones that were told
         self._lines: queue.Queue[str | None] = queue.Queue(_WAITING)
         self._thread = threading.Thread(target=self._work, name="log", daemon=True)
@@ -76,7 +77,7 @@ class Carrier:
         while (line := self._lines.get()) is not None:
             try:
                 self._write(line)
-            except (OSError, ValueError):  # ValueError: the stream is closed
+            except OSError:
                 self.lost += 1
                 continue
             if self.lost > self._said:
@@ -84,11 +85,10 @@ class Carrier:
                 self.log.warning("%d log lines could not be written", lost, extra={"action": "log_lost", "lost": lost})
 
     def _write(self, line: str) -> None:
-        try:
-            self._stream.write(line + "\n")
-        except UnicodeEncodeError:
-            self._stream.write(line.encode("ascii", "backslashreplace").decode() + "\n")
-        self._stream.flush()
+        """Write past the stream's buffer: one that cannot be emptied would hold up the end of the process."""
+        data = f"{line}\n".encode(self._encoding, "backslashreplace")
+        while data:
+            data = data[os.write(self._file, data) :]
 
 
 class _Handler(logging.Handler):

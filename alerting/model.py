@@ -8,8 +8,8 @@ library.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from alerting.errors import SecretError
@@ -21,6 +21,8 @@ Millis: TypeAlias = int
 Value: TypeAlias = float | str
 Why: TypeAlias = "Callable[[], str]"  # a reason in words, made only when somebody asks
 Redact: TypeAlias = "Callable[[str], str]"  # text in, the same text with known secrets starred out
+
+NO_TEXTS: Mapping[str, str] = MappingProxyType({})
 
 SHARED = ""  # the namespace that all metrics pages share; every other source is its own namespace
 
@@ -137,12 +139,13 @@ def _escaped(value: str) -> str:
 class Secret:
     """A text that prints stars. `reveal()` follows its reference each time: a rotated value takes effect."""
 
-    __slots__ = ("_follow", "label", "revealed")
+    __slots__ = ("_follow", "label", "references", "revealed")
 
-    def __init__(self, follow: Callable[[], str], label: str) -> None:
+    def __init__(self, follow: Callable[[], str], label: str, references: Sequence[tuple[str, str]] = ()) -> None:
         self._follow = follow
         self.revealed: set[str] = set()  # every value ever given out: what redaction must know, and no more
         self.label = label  # what may be shown: `${SLACK_WEBHOOK_URL}` or `(literal)`
+        self.references = references  # what it is made of: (kind, name) of each `${kind:name}`
 
     @classmethod
     def literal(cls, value: str) -> Secret:
@@ -252,8 +255,7 @@ class Fault(NamedTuple):
         return text if text.startswith(f"{source}: ") else f"{source}: {text}"
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What one fetch of one target gave. A failed fetch has a fault and no samples besides `up` = 0."""
 
     source: str  # the name in the settings
@@ -374,8 +376,7 @@ class OnMissing(StrEnum):
     RESOLVE = "resolve"
 
 
-@dataclass(frozen=True, slots=True)
-class RuleSpec:
+class RuleSpec(NamedTuple):
     """One rule as it was written, checked for shape, with defaults filled in. The condition is still text."""
 
     id: str
@@ -388,8 +389,8 @@ class RuleSpec:
     on_missing: OnMissing = OnMissing.KEEP
     vanish_after: Millis = 300_000
     severity: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = NO_TEXTS
+    annotations: Mapping[str, str] = NO_TEXTS
     notify: tuple[str, ...] = ()
     runbook_url: str = ""
     enabled: bool = True
@@ -400,8 +401,7 @@ class RuleSpec:
     dialect: Literal["native", "prometheus"] = "native"
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """A rule ready to run."""
 
     spec: RuleSpec
@@ -437,8 +437,7 @@ class AlertKey(NamedTuple):
     fingerprint: str
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
+class Alert(NamedTuple):
     """One rule's alert about one series. `value` and `why` are those of its last transition."""
 
     key: AlertKey
@@ -482,8 +481,7 @@ class Transition(NamedTuple):
 # ------------------------------------------------------------------------------------------- messages
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(NamedTuple):
     """What a message says of one alert: a snapshot, so that later edits cannot change what was announced."""
 
     key: AlertKey
@@ -497,12 +495,11 @@ class Notice:
     fired_at: Millis
     resolved_at: Millis | None = None
     ended: str = ""
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = NO_TEXTS
     runbook_url: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Notification:
+class Notification(NamedTuple):
     """One message that is owed to one receiver. Its `id` is its idempotency key."""
 
     id: str
@@ -513,7 +510,7 @@ class Notification:
     title: str
     firing: tuple[Notice, ...] = ()
     resolved: tuple[Notice, ...] = ()
-    external_labels: Mapping[str, str] = field(default_factory=dict)
+    external_labels: Mapping[str, str] = NO_TEXTS
 
     @property
     def all_resolved(self) -> bool:
@@ -551,8 +548,7 @@ class DeliveryState(StrEnum):
     PARKED = "parked"  # given up, with the reason
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """An owed message and how far its sending has come."""
 
     notification: Notification
@@ -570,8 +566,7 @@ class Delivery:
 # ------------------------------------------------------------------------------------------- settings
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(NamedTuple):
     """One entry under `sources:` or `receivers:`: its kind, and its keys with defaults, durations in ms."""
 
     name: str

@@ -19,7 +19,6 @@ Waits and leases run on the monotonic clock, placed on the wall once at the star
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.core.backoff import Limits, after, exhausted, pause
@@ -47,21 +46,21 @@ _STORE: Millis = 30_000  # the longest that the store may take over one call
 _SOON: Millis = 1_000  # a lane that is woken goes on within
 
 
-@dataclass(slots=True)
 class _Lane:
     """One receiver's queue as this process sees it. Times are monotonic."""
 
-    receiver: str
-    woken: asyncio.Event = field(default_factory=asyncio.Event)
-    failures: int = 0  # in a row, on whichever messages
-    rests_until: Millis = 0
-    held: list[Delivery] = field(default_factory=list)  # results that the store has not taken yet
-    flying: set[asyncio.Task[Any]] = field(default_factory=set)
-    worker: asyncio.Task[None] | None = None
-    back_by: Millis = 0  # by then it takes its next step
-    failing_since: Millis | None = None  # when the first of `failures` was
-    why: str = ""  # of the newest of them
-    trouble: str = ""  # why the store does not serve it now
+    def __init__(self, receiver: str) -> None:
+        self.receiver = receiver
+        self.woken = asyncio.Event()
+        self.failures = 0  # in a row, on whichever messages
+        self.rests_until: Millis = 0
+        self.held: list[Delivery] = []  # results that the store has not taken yet
+        self.flying: set[asyncio.Task[Any]] = set()
+        self.worker: asyncio.Task[None] | None = None
+        self.back_by: Millis = 0  # by then it takes its next step
+        self.failing_since: Millis | None = None  # when the first of `failures` was
+        self.why = ""  # of the newest of them
+        self.trouble = ""  # why the store does not serve it now
 
 
 class LaneStatus(NamedTuple):
@@ -182,7 +181,7 @@ class Outbox:
         if delivery.attempts >= self._limits.most:  # nobody saw their ends: the process died in them
             spent = exhausted(delivery.attempts, notification.created, self._clock.now(), self._limits)
             why = f"given up {spent}: {delivery.why}"
-            return replace(delivery, state=DeliveryState.PARKED, why=why, settled_at=self._clock.now())
+            return delivery._replace(state=DeliveryState.PARKED, why=why, settled_at=self._clock.now())
         answer = await self._ask(delivery, min(self._deadline, deadline))
         answer = answer._replace(why=self._redact(answer.why))
         self._note(self._lane(notification.receiver), answer)
@@ -190,8 +189,7 @@ class Outbox:
         decided = after(attempts, answer, notification.created, now, limits=self._limits, jitter=self._random())
         owed = decided.state is DeliveryState.PENDING
         kept = delivery.receipt if owed and answer.receipt is None else answer.receipt  # a note to the next attempt
-        return replace(
-            delivery,
+        return delivery._replace(
             state=decided.state,
             attempts=attempts,
             next_at=self._now() + decided.at - now,

@@ -90,9 +90,10 @@ def compile_pattern(pattern: str) -> Pattern:
         raise ValueError(f"longer than {_PATTERN_BYTES} bytes")
     options = re2.Options()
     options.log_errors = False
+    options.dot_nl = True
     options.max_mem = 4 * 1024 * 1024
     try:
-        return Re2Pattern(re2.compile(f"(?s:{pattern})", options))
+        return Re2Pattern(re2.compile(pattern, options))
     except re2.error as error:
         reason = error.args[0] if error.args else "not valid"
         raise ValueError(reason.decode() if isinstance(reason, bytes) else str(reason)) from None

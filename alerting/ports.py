@@ -5,7 +5,6 @@ Whoever implements one lives in sources/, notifiers/, store/, secrets/ or tests/
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
     )
 
 T = TypeVar("T")
+
+SECRETS = "secrets/"  # what the names of kept texts begin with that say since when and why secrets are old
 
 
 class Clock(Protocol):
@@ -161,8 +162,7 @@ class Blocking(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Tools:
+class Tools(NamedTuple):
     """What `build` of a source or a notifier is given besides its section."""
 
     clock: Clock
@@ -182,6 +182,21 @@ class SecretResolver(Protocol):
         ...
 
 
+class SecretStore(Protocol):
+    """What a module of alerting.secrets has besides `resolve` when its secrets come over a network.
+
+    Then `resolve` reads from memory, and whoever runs the program sees to it that memory is fresh.
+    """
+
+    def document(self, reference: str) -> str:
+        """Give the name of the document that holds it; asks nobody. Raises SecretError for what cannot work."""
+        ...
+
+    def refresh(self, document: str) -> None:
+        """Ask for a document now; blocks for a bounded time. Raises SecretError; what was held then stays."""
+        ...
+
+
 class Snapshot(NamedTuple):
     """What a store holds when it is opened."""
 
@@ -194,8 +209,7 @@ class Snapshot(NamedTuple):
     notices: Sequence[Notice] = ()  # what was announced of the alerts in `announced`, newest last
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What one tick writes, in one transaction: all or nothing."""
 
     at: Millis

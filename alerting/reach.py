@@ -10,6 +10,7 @@ that default, by words and networks.
 from __future__ import annotations
 
 import socket
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -47,7 +48,7 @@ _NAT64 = "64:ff9b::/96"  # leads to the IPv4 address in its last 32 bits (RFC 60
 
 
 class OutOfReach(AlertingError):
-    """An address that this source may not connect to; says which, what it is, and what would allow it."""
+    """An address that a source may not connect to; says which, what it is, and what it may."""
 
 
 class SystemResolver:
@@ -74,11 +75,11 @@ async def addresses(host: str, port: int, allowed: Sequence[str], resolve: Resol
         return within
     if not found:
         raise OSError("a name without an address")
-    what = places[found[0]]
-    would = f"`reach: [{what}]` would allow it" if what in WORDS else "its network in `reach` would allow it"
-    raise OutOfReach(f"sources may not connect to {found[0]} ({what}); {would}")
+    words = ", ".join(allowed or DEFAULT)
+    raise OutOfReach(f"{found[0]} ({places[found[0]]}) is not connected to: out of `reach` ({words})")
 
 
+@lru_cache(maxsize=1024)
 def place(address: str) -> str:
     """Say what an address is: one of WORDS, or `reserved`. One that leads to another is what that one is."""
     from ipaddress import ip_network  # noqa: PLC0415  as below
@@ -146,7 +147,7 @@ def trouble_with(url: str) -> str:
     """Say why a source cannot be asked at an address; empty: nothing speaks against it. Holds none of the address."""
     try:
         parts = urlsplit(url)
-        host = parts.hostname
+        host, _ = parts.hostname, parts.port  # a port that is none raises
     except ValueError:
         return "the address cannot be read"
     if parts.scheme not in ("http", "https"):

@@ -7,7 +7,6 @@ process loads no SDK that nobody configured. Kinds are checked against the schem
 from __future__ import annotations
 
 from importlib import import_module
-from pkgutil import iter_modules
 from typing import TYPE_CHECKING, cast
 
 import alerting
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from alerting.model import Section
-    from alerting.ports import Notifier, SecretResolver, Source, Tools
+    from alerting.ports import Notifier, SecretResolver, SecretStore, Source, Tools
 
 
 def build_source(section: Section, tools: Tools) -> Sequence[Source]:
@@ -37,7 +36,15 @@ def secret_resolver(kind: str) -> SecretResolver:
     return cast("SecretResolver", module.resolve)
 
 
+def secret_store(kind: str) -> SecretStore | None:
+    """Give the store behind a kind of secret that comes over a network; None: it is read at each use."""
+    module = import_module(f"alerting.secrets.{kind}")
+    return cast("SecretStore", module) if hasattr(module, "refresh") else None
+
+
 def kinds(package: str) -> tuple[str, ...]:
     """Give the kinds that a package (`sources`, `notifiers`, `secrets`) holds, sorted."""
+    from pkgutil import iter_modules  # noqa: PLC0415  4 ms: only where a kind is looked for
+
     paths = [f"{root}/{package}" for root in alerting.__path__]
     return tuple(sorted(m.name for m in iter_modules(paths) if not m.name.startswith("_")))

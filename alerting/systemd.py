@@ -50,7 +50,7 @@ class Systemd:
             return
         address = f"\0{self._address[1:]}" if self._address[0] == "@" else self._address
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as way:
-            way.setblocking(False)  # a manager that does not read must not stop us
+            way.settimeout(0)  # a manager that does not read must not stop us
             way.sendto("\n".join(lines).encode("utf-8", "replace"), address)
 
 

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import alerting
 from alerting import registry
 from alerting.clock import SystemClock
 from alerting.engine import Engine, Limits, Setup, Target
-from alerting.errors import ReportRefused
+from alerting.errors import ReportRefused, StoreError
 from alerting.http import HttpClient
 from alerting.model import Secret, Section
 from alerting.outbox import Outbox
 from alerting.patterns import compile_pattern
 from alerting.pool import Pool
-from alerting.ports import Inbox, Tools
+from alerting.ports import SECRETS, Inbox, Tools
 from alerting.reach import SystemResolver
 from alerting.redact import Redactor
+from alerting.rotation import Rotation
 from alerting.store.samples import build as sample_store
 from alerting.store.sqlite import build as sqlite_store
 from alerting.store.sqlite import file_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from alerting.config.rules import RuleSet
     from alerting.config.settings import Settings
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 CONSOLE = "console"
 _REPORTS = "push/"  # what the names of kept reports begin with: push/SOURCE/JOB
+_FETCHES = 64  # documents of secrets that are fetched at once
 
 
 def nothing(_: object) -> None:
@@ -51,6 +54,7 @@ class Program:
         dry: Store | None = None,
         on_settled: Callable[[Delivery], None] = nothing,
         on_trouble: Callable[[str], None] = nothing,
+        on_secrets: Callable[[str, str], None] = lambda _document, _why: None,
     ) -> None:
         """Build it around the store that `settings` name; nothing is opened yet. Raises StateRefused.
 
@@ -61,6 +65,8 @@ class Program:
         self._say = say
         self._resolve = SystemResolver()
         self._http = HttpClient(f"alerting/{alerting.__version__}", self._resolve)
+        self._on_secrets = on_secrets
+        self.rotation = Rotation(self.clock, Pool(_FETCHES, "secrets"), self._note_secrets)
         self._sources: Sequence[Source] = ()
         self._retired: list[Source] = []
         url, root = settings.store, settings.root
@@ -95,6 +101,8 @@ class Program:
         self, settings: Settings, rules: RuleSet, *, max_gap: Millis | None = None, good: str | None = None
     ) -> None:
         """Work by these settings and rules from now on. What is in flight ends with what it began with."""
+        await self.fetch_secrets(settings)
+        await self._forget_secrets()
         notifiers, sources = self._notifiers(settings, rules), self._built_sources(settings)
         await self._expect([source for source, _ in sources if isinstance(source, Inbox)])
         self._retired.extend(self._sources)
@@ -105,13 +113,33 @@ class Program:
                 targets=[Target(source, unknown_after) for source, unknown_after in sources],
                 receivers={name: notifier.stands_for for name, notifier in notifiers.items()},
                 fallback=settings.route or (() if settings.configured else (CONSOLE,)),
-                external_labels={"instance": host_name(), **settings.external_labels},
+                external_labels=external_labels(settings),
                 unknown_after=settings.unknown_after,
                 max_gap=max_gap or settings.max_gap,
                 good_config=good,
             )
         )
         await self.outbox.adopt(notifiers)
+
+    async def fetch_secrets(self, settings: Settings) -> None:
+        """Ask the secret stores for what the settings refer to, and keep that fresh from now on."""
+        sections = (*settings.sources.values(), *settings.receivers.values())
+        places = [*(section.values for section in sections), settings.web, settings.heartbeat]
+        references = [each for secret in secrets_of(places) for each in secret.references]
+        await self.rotation.adopt(references, settings.secrets_refresh)
+
+    async def _note_secrets(self, document: str, why: str) -> None:
+        """Say, and keep for `status`, that a document is old or fresh again."""
+        self._on_secrets(document, why)
+        with suppress(StoreError):
+            await self.store.keep({SECRETS + document: f"{self.clock.now()} {why}" if why else None})
+
+    async def _forget_secrets(self) -> None:
+        """Take back what an earlier run noted of documents that are well now, or that nobody refers to any more."""
+        noted = await self.store.kept(SECRETS)
+        over = [name for name in noted if name.removeprefix(SECRETS) not in self.rotation.troubled]
+        if over:
+            await self.store.keep(dict.fromkeys(over))
 
     async def retire(self) -> None:
         """Close the sources that an earlier `adopt` put aside; to be called when no tick runs."""
@@ -121,6 +149,7 @@ class Program:
 
     async def close(self) -> None:
         """Let go of everything, the state last."""
+        self.rotation.close()
         await self.engine.close()
         self._retired.extend(self._sources)
         await self.retire()
@@ -231,6 +260,11 @@ async def dry_store(settings: Settings) -> Store:
 def environment(settings: Settings) -> str:
     """Give the name of the environment that this runs in, as Sentry and log lines have it; empty: nobody said."""
     return os.environ.get("SENTRY_ENVIRONMENT") or settings.external_labels.get("environment", "")
+
+
+def external_labels(settings: Settings) -> Mapping[str, str]:
+    """Give the labels that are on every message."""
+    return {"instance": host_name(), **settings.external_labels}
 
 
 def host_name() -> str:

@@ -22,10 +22,18 @@ REPOSITORY = ROOT.parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("alerting.__main__",),
     ("alerting.cli",),
-    ("alerting.daemon",),
+    ("alerting.daemon", "alerting.web"),
+    ("alerting.vitals",),
     ("alerting.wiring",),
-    ("alerting.engine", "alerting.outbox", "alerting.casework"),
-    ("alerting.config", "alerting.sources", "alerting.notifiers", "alerting.secrets", "alerting.store"),
+    ("alerting.engine", "alerting.outbox", "alerting.casework", "alerting.heartbeat", "alerting.rotation"),
+    (
+        "alerting.config",
+        "alerting.sources",
+        "alerting.notifiers",
+        "alerting.secrets",
+        "alerting.store",
+        "alerting.faults",
+    ),
     (
         "alerting.intake",
         "alerting.http",
@@ -35,6 +43,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "alerting.clock",
         "alerting.log",
         "alerting.redact",
+        "alerting.systemd",
         "alerting.registry",
     ),
     ("alerting.reach",),
@@ -45,7 +54,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("alerting.errors",),
     ("alerting",),
 )
-WHOLE = ("alerting.cli", "alerting.config", "alerting.store", "alerting.core", "alerting.casework")
+WHOLE = ("alerting.cli", "alerting.config", "alerting.store", "alerting.core", "alerting.casework", "alerting.web")
 STANDARD = frozenset(sys.stdlib_module_names)
 
 
@@ -169,8 +178,11 @@ HEAVY = (
     "requests",
     "jsonschema",
     "sentry_sdk",
+    "starlette",
+    "uvicorn",
     "re2",
     "boto3",
+    "dns",
 )
 QUICK = {
     "--version": ("asyncio", "yaml", "sqlite3", "json", *HEAVY),

@@ -656,9 +656,7 @@ def test_a_recording_rule_feeds_later_rules_of_its_group_in_the_same_turn() -> N
         report = await house.tick(None)
         assert [each.key.rule_id for each in report.transitions] == ["alerting/SourceDown/app"]
         assert house.states() == {"A": "firing"}
-        assert house.engine.statuses()[0].unknown == (
-            "job:v is not recorded: could not read app: connection refused"
-        )
+        assert house.engine.statuses()[0].unknown == ("job:v is not recorded: could not read app: connection refused")
         assert said((await house.tick(3)).notifications) == [
             ("chat", 'A resolved: recovered (v{a="1",team="x"} = 3 <= 10)')
         ]

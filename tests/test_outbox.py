@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import replace
 
 import pytest
 
@@ -105,7 +104,7 @@ class Bench:
         self.stop = asyncio.Event()
 
     async def owe(self, *notifications):
-        created = [replace(each, created=self.clock.now()) for each in notifications]
+        created = [each._replace(created=self.clock.now()) for each in notifications]
         await self.store.commit(Change(self.clock.now(), notifications=created))
         for receiver in {each.receiver for each in notifications}:
             self.outbox.wake(receiver)

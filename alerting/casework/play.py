@@ -7,7 +7,6 @@ evaluation at or before its time. Values in annotations are those of that evalua
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.casework.compare import Got, Wanted, alert_differences, sample_differences, series_text, written
@@ -189,7 +188,7 @@ class _Play:
             self.case.external_url,
         )
         unit = track.rule.condition.unit if track.rule else ""
-        return render.notice(replace(alert, value=value, why=why), track.spec, unit, context)
+        return render.notice(alert._replace(value=value, why=why), track.spec, unit, context)
 
     def _last_true(self, track: Track, alert: Alert, now: Millis) -> tuple[Value, str]:
         """Give value and reason of the last evaluation that held, which `keep_firing_for` may have outlived."""

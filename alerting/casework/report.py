@@ -103,7 +103,7 @@ class Report:
 
         outcomes = self.outcomes()
         value = {
-            "exit_code": self.exit_code,
+            "exit": self.exit_code,
             "tests": len(outcomes),
             "checks": sum(outcome.checks for outcome in outcomes),
             "failed": sum(len(outcome.failures) for outcome in outcomes),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,7 +102,7 @@ def _stepped(rule: Rule, file: CaseFile, names: Names, patterns: Patterns) -> Ru
     """Have subqueries without a step take the test's interval of evaluation, as promtool does."""
     if ":]" not in rule.spec.condition.replace(" ", ""):
         return rule
-    again, _ = compiled(replace(rule.spec, interval=file.interval), names, patterns)
+    again, _ = compiled(rule.spec._replace(interval=file.interval), names, patterns)
     return again
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Any
 
+from alerting.cli import forms
 from alerting.cli.exit import Exit
-from alerting.cli.loading import Loaded, adopt, load
+from alerting.cli.loading import Loaded, adopt, load_for_work
 from alerting.cli.terminal import paint, say, say_json, table, warn
 from alerting.errors import AlertingError
 from alerting.model import AlertState, DeliveryState
@@ -30,14 +32,15 @@ def main(arguments: Namespace) -> int:
 
 
 async def _check(arguments: Namespace) -> int:
-    loaded = load(arguments.config)
+    loaded = load_for_work(arguments.config)
     quiet = arguments.quiet or arguments.output == "json"
     dry = await dry_store(loaded.settings) if arguments.dry_run else None
-    program = Program(loaded.settings, say=(lambda _: None) if arguments.output == "json" else say, dry=dry)
+    program = Program(loaded.settings, say=_silent if arguments.output == "json" else say, dry=dry)
     started = program.clock.monotonic()
     snapshot = await program.open()
-    heartbeat = None if arguments.dry_run else program.heartbeat(loaded.settings, lambda why: None if quiet else warn(why))
-    beginning = heartbeat and heartbeat.begin(os.urandom(16).hex(), arguments.every)
+    heartbeat = None if arguments.dry_run else program.heartbeat(loaded.settings, _silent if quiet else warn)
+    if heartbeat is not None:
+        heartbeat.begin(os.urandom(16).hex(), arguments.every)
     code = Exit.FAULT
     try:
         gap = 2 * arguments.every if arguments.every else DEFAULT_GAP
@@ -57,10 +60,13 @@ async def _check(arguments: Namespace) -> int:
             _print(statuses, report, sent, program, dry_run=arguments.dry_run)
         return code
     finally:
-        if heartbeat and beginning:
-            await beginning
-            await heartbeat.send(heartbeat_of(code))
+        if heartbeat is not None:
+            await heartbeat.end(well=code in (Exit.OK, Exit.FIRING))
         await program.close()
+
+
+def _silent(_: str) -> None:
+    """Say nothing."""
 
 
 def _chosen(program: Program, only: Sequence[str] | None, *, whole: bool) -> Collection[str] | None:
@@ -89,9 +95,11 @@ def _code(
 
 
 def _changed(report: TickReport, sent: Sequence[Delivery], faults_before: object) -> bool:
-    """Tell whether there is anything that the last run did not say."""
-    news = [each for each in report.transitions if each.after is not AlertState.PENDING]
-    troubled = any(each.state is not DeliveryState.SENT for each in sent)
+    """Tell whether there is anything that the last run did not say: not that a message is owed for longer still."""
+    news = any(each.after is not AlertState.PENDING for each in report.transitions)
+    fresh = {each.id for each in report.notifications}
+    settled = any(each.state in (DeliveryState.SENT, DeliveryState.PARKED) for each in sent)
+    troubled = settled or any(each.notification.id in fresh for each in sent)
     return bool(news or troubled or report.trouble or dict(report.faults) != faults_before)
 
 
@@ -127,8 +135,9 @@ def _delivery(delivery: Delivery) -> Sequence[str]:
     notification = delivery.notification
     if delivery.state is DeliveryState.SENT:
         return (f"sent to {notification.receiver}: {notification.title}",)
-    what = "given up" if delivery.state is DeliveryState.PARKED else f"still owed after attempt {delivery.attempts}"
-    return (paint(f"{what}, to {notification.receiver}: {notification.title} ({delivery.why})", "red"),)
+    tries = f"{delivery.attempts} attempt{'s' * (delivery.attempts != 1)}"
+    what = "given up" if delivery.state is DeliveryState.PARKED else "still owed"
+    return (paint(f"{what} to {notification.receiver} after {tries}: {notification.title} ({delivery.why})", "red"),)
 
 
 def _document(
@@ -144,45 +153,14 @@ def _document(
                 "value": each.value,
                 "why": each.why,
                 "unknown": each.unknown,
-                "alerts": [
-                    {
-                        "labels": alert.labels.as_dict(),
-                        "state": alert.state,
-                        "since": alert.since,
-                        "value": alert.value,
-                        "why": alert.why,
-                        "episode": alert.episode,
-                    }
-                    for alert in each.alerts
-                ],
+                "alerts": [forms.alert(alert) for alert in each.alerts],
             }
             for each in statuses
         ],
-        "sources": {name: program.redact(why) for name, why in report.faults.items()},
-        "transitions": [
-            {
-                "rule": each.key.rule_id,
-                "labels": each.labels.as_dict(),
-                "before": each.before,
-                "after": each.after,
-                "at": each.at,
-                "why": each.why,
-                "ended": each.ended,
-            }
-            for each in report.transitions
-        ],
+        "faults": {name: program.redact(why) for name, why in report.faults.items()},
+        "transitions": [forms.transition(each) for each in report.transitions],
         "notifications": [_notification(each) for each in report.notifications],
-        "deliveries": [
-            {
-                "notification": each.notification.id,
-                "receiver": each.notification.receiver,
-                "title": each.notification.title,
-                "state": each.state,
-                "attempts": each.attempts,
-                "why": each.why,
-            }
-            for each in sent
-        ],
+        "deliveries": [forms.delivery(each) for each in sent],
         "trouble": report.trouble,
         "notices": list(report.notices),
     }

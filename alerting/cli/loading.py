@@ -12,6 +12,7 @@ from alerting.config.settings import Settings, find_settings, load_settings
 from alerting.config.snapshot import dump_good, load_good, specs_in, with_kept_ids
 from alerting.errors import ConfigError, Problem
 from alerting.patterns import compile_pattern
+from alerting.store.sqlite import file_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +47,18 @@ def load(explicit: str | None) -> Loaded:
     cache = Cache.of_user(env)
     settings = load_settings(find_settings(explicit, env, cwd), env, cwd, cache)
     return Loaded(settings, load_rules(settings, None, compile_pattern, cache=cache))
+
+
+def load_for_work(explicit: str | None) -> Loaded:
+    """Read settings and rules to evaluate by. Raises ConfigError also for broken rules where no state has good ones.
+
+    So a slip in a folder where nothing ever ran leaves no state file there.
+    """
+    loaded = load(explicit)
+    settings = loaded.settings
+    if not loaded.good and not os.path.exists(file_of(settings.store, settings.root)):  # noqa: PTH110  a path as text
+        raise ConfigError([each for each in loaded.problems if not each.warning])
+    return loaded
 
 
 def load_settings_only(explicit: str | None) -> Settings:

@@ -7,10 +7,12 @@ load nothing that they do not use. This is one of the two shells (with the daemo
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
+from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import alerting
 from alerting.cli.exit import Exit
@@ -18,12 +20,18 @@ from alerting.config.durations import millis
 from alerting.errors import AlertingError, ConfigError, LockHeld, StateRefused, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+_COLLECT_AFTER = 50_000  # new objects; by default 700, but what a command makes is many records and hardly any garbage
 
 DESCRIPTION = """\
 Alert rules as code: watches an app's health, metrics, Sentry and its host, and tells Slack and PagerDuty.
 
 Start with `alerting init`, then `alerting validate` and `alerting check`."""
+
+RUN = """\
+Evaluates and sends without end: the daemon. TERM and INT stop evaluating and finish what is being sent; HUP reads
+rules and settings again, and keeps the ones in force if the new ones are wrong."""
 
 CHECK = """\
 Evaluates every rule once, sends what is due, and ends: the form for cron. The exit code tells how it went:
@@ -31,27 +39,31 @@ Evaluates every rule once, sends what is due, and ends: the form for cron. The e
   1  something fires
   2  rules or settings are wrong (the last good ones stayed in force)
   3  incomplete: a source or a delivery failed (goes before 1)
-  4  another alerting holds the state; this one did nothing
+  4  another process holds the state; this one did nothing
   5  the state file was refused
   70 a fault of alerting itself"""
 
 
-def parser() -> argparse.ArgumentParser:
-    """Build the whole grammar of the command line."""
+class _Command(NamedTuple):
+    """One command's part of the grammar. Its module is alerting.cli.<name>."""
+
+    summary: str
+    options: Callable[[argparse.ArgumentParser], None] | None = None
+    description: str = ""  # empty: the summary
+    settings: bool = True  # reads the settings
+    output: bool = True  # prints text or JSON
+
+
+def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Build the grammar of the command line: whole or, where `words` begin with a command, of that one alone.
+
+    The other ten would take longer to build than a small command takes to run.
+    """
     top = argparse.ArgumentParser("alerting", description=DESCRIPTION, formatter_class=_Help)
     top.add_argument("--version", action="version", version=f"alerting {alerting.__version__}")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    _check(_command(commands, "check", "evaluate once, send what is due (cron)", CHECK))
-    _run(_command(commands, "run", "evaluate and send without end (the daemon)"))
-    _validate(_command(commands, "validate", "report every problem in rules and settings, with file and line"))
-    _query(_command(commands, "query", "evaluate an expression now and print its series"))
-    _test(_command(commands, "test", "run rule tests (Prometheus' unit-test format)"))
-    _command(commands, "status", "what fires, what is unknown and why, what is still owed")
-    _command(commands, "sources", "every metric on offer, with kind, unit and today's value")
-    _send_test(_command(commands, "send-test", "send a test message to a receiver"))
-    _schema(_command(commands, "schema", "print a JSON Schema, for editors", settings=False))
-    _init(_command(commands, "init", "write a commented settings file and one rule here", settings=False))
-    _completion(_command(commands, "completion", "print a completion script for your shell", settings=False))
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, prog=top.prog)
+    for name in words[:1] if words and words[0] in _COMMANDS else _COMMANDS:
+        _add(commands, name, _COMMANDS[name])
     return top
 
 
@@ -60,31 +72,27 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=30)
 
 
-def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    summary: str,
-    description: str = "",
-    *,
-    settings: bool = True,
-) -> argparse.ArgumentParser:
-    text = description or f"{summary[0].upper()}{summary[1:]}."
-    command = commands.add_parser(name, help=summary, description=text, formatter_class=_Help)
-    if settings:
+def _add(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, part: _Command) -> None:
+    text = part.description or f"{part.summary[0].upper()}{part.summary[1:]}."
+    command = commands.add_parser(name, help=part.summary, description=text, formatter_class=_Help)
+    if part.settings:
         where = "settings file (default: ALERTING_CONFIG, else alerting.yaml here)"
         command.add_argument("--config", "-c", metavar="FILE", help=where)
-    if name not in ("run", "test", "init", "schema", "completion", "send-test"):
+    if part.output:
         command.add_argument("--output", "-o", choices=("text", "json"), default="text", help="form of the output")
-    return command
+    if part.options is not None:
+        part.options(command)
 
 
 def _check(command: argparse.ArgumentParser) -> None:
     command.add_argument("--quiet", "-q", action="store_true", help="print only when something changed (cron mail)")
     command.add_argument("--dry-run", action="store_true", help="send nothing, store nothing")
     command.add_argument("--only", metavar="RULE", action="append", help="only this rule (name or id); repeatable")
-    every = "how often cron runs this; gaps longer than twice that count as unknown time (default: than 5 m)"
+    every = "how often cron runs this; a gap of more than twice that counts as unknown time (default: of more than 5m)"
     command.add_argument("--every", metavar="DURATION", type=_duration, help=every)
-    command.add_argument("--deadline", metavar="DURATION", type=_duration, default="50s", help="end by then (50s)")
+    command.add_argument(
+        "--deadline", metavar="DURATION", type=_duration, default="50s", help="end within (default: 50s)"
+    )
 
 
 def _duration(text: str) -> int:
@@ -100,21 +108,38 @@ def _duration(text: str) -> int:
 def _run(command: argparse.ArgumentParser) -> None:
     _logging(command)
     command.add_argument(
-        "--grace", metavar="DURATION", type=_duration, default="8s", help="time to finish sending at a stop (8s)"
+        "--grace",
+        metavar="DURATION",
+        type=_duration,
+        default="8s",
+        help="time to finish sending at a stop (default: 8s)",
     )
 
 
 def _logging(command: argparse.ArgumentParser) -> None:
     level = os.environ.get("ALERTING_LOG_LEVEL", "info")
     form = os.environ.get("ALERTING_LOG_FORMAT", "text" if sys.stderr.isatty() else "json")
-    levels = ("debug", "info", "warning", "error")
-    command.add_argument("--log-level", choices=levels, default=level, help="ALERTING_LOG_LEVEL (info)")
-    forms = "ALERTING_LOG_FORMAT (text on a terminal, else json)"
-    command.add_argument("--log-format", choices=("text", "json"), default=form, help=forms)
+    levels, forms = ("debug", "info", "warning", "error"), ("text", "json")
+    said = "least level of log lines (ALERTING_LOG_LEVEL, else info)"
+    command.add_argument("--log-level", choices=levels, type=partial(_one_of, levels), default=level, help=said)
+    said = "form of log lines (ALERTING_LOG_FORMAT, else text on a terminal, json elsewhere)"
+    command.add_argument("--log-format", choices=forms, type=partial(_one_of, forms), default=form, help=said)
+
+
+def _one_of(words: Sequence[str], text: str) -> str:
+    """Take a word in any case. `choices` alone would not look at a default that comes from the environment."""
+    if text.lower() not in words:
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(words)}")
+    return text.lower()
 
 
 def _validate(command: argparse.ArgumentParser) -> None:
-    command.add_argument("files", metavar="FILE", nargs="*", help="check these rule files by themselves")
+    command.add_argument(
+        "files",
+        metavar="FILE",
+        nargs="*",
+        help="check these files by themselves (default: the settings and their rules)",
+    )
     command.add_argument("--online", action="store_true", help="also ask the sources whether the names exist")
 
 
@@ -133,7 +158,7 @@ def _send_test(command: argparse.ArgumentParser) -> None:
 
 
 def _schema(command: argparse.ArgumentParser) -> None:
-    names = ("rules", "settings", "sources", "notifiers")
+    names = ("rules", "settings", "sources", "notifiers", "tests")
     command.add_argument("name", choices=names, nargs="?", default="rules", help="which one (default: rules)")
 
 
@@ -145,10 +170,28 @@ def _completion(command: argparse.ArgumentParser) -> None:
     command.add_argument("shell", choices=("bash", "zsh", "fish"), help="which shell")
 
 
+_COMMANDS: Mapping[str, _Command] = {
+    "check": _Command("evaluate once, send what is due (cron)", _check, CHECK),
+    "run": _Command("evaluate and send without end (the daemon)", _run, RUN, output=False),
+    "validate": _Command("report every problem in rules and settings, with file and line", _validate),
+    "query": _Command("evaluate an expression now and print its series", _query),
+    "test": _Command("run rule tests (Prometheus' unit-test format)", _test, settings=False, output=False),
+    "status": _Command("what fires, what is unknown and why, what is still owed"),
+    "sources": _Command("every metric on offer, with kind, unit and today's value"),
+    "send-test": _Command("send a test message to a receiver", _send_test, output=False),
+    "schema": _Command("print a JSON Schema, for editors", _schema, settings=False, output=False),
+    "init": _Command("write a commented settings file and one rule here", _init, settings=False, output=False),
+    "completion": _Command("print a completion script for your shell", _completion, settings=False, output=False),
+}
+
+
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command that `argv` names and exit with its code."""
-    arguments = parser().parse_args(argv)
-    sys.exit(_guarded(arguments))
+    gc.set_threshold(_COLLECT_AFTER)
+    words = sys.argv[1:] if argv is None else argv
+    code = _guarded(parser(words).parse_args(words))
+    gc.freeze()  # what is left goes with the process: a last look for garbage in it would cost 10 ms
+    sys.exit(code)
 
 
 def _guarded(arguments: argparse.Namespace) -> int:

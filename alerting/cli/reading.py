@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from alerting.cli.terminal import say
@@ -21,6 +20,7 @@ async def read(settings: Settings, needs: Sequence[Need]) -> Sequence[Reading]:
     """Read what `needs` ask of the sources that offer it, all at once. Faults are in the readings, secrets are not."""
     program = Program(settings, say=say, dry=await dry_store(settings))
     try:
+        await program.fetch_secrets(settings)
         asked = [(source, _of(source, needs)) for source in program.sources(settings)]
         readings = await asyncio.gather(*(source.fetch(these, None) for source, these in asked if these))
         return [_clean(reading, program) for reading in readings]
@@ -35,4 +35,4 @@ def _of(source: Source, needs: Sequence[Need]) -> Sequence[Need]:
 def _clean(reading: Reading, program: Program) -> Reading:
     if reading.fault is None:
         return reading
-    return replace(reading, fault=reading.fault._replace(message=program.redact(reading.fault.message)))
+    return reading._replace(fault=reading.fault._replace(message=program.redact(reading.fault.message)))

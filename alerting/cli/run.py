@@ -1,24 +1,38 @@
-"""`alerting run`: the daemon, with what it reads again at SIGHUP."""
+"""`alerting run`: the daemon, with what it reads again at SIGHUP and what tells others how it is."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import select
+import sys
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from alerting.cli.exit import Exit
-from alerting.cli.loading import adopt, broken, load
+from alerting.cli.loading import adopt, broken, load, load_for_work
 from alerting.daemon import Daemon
-from alerting.errors import ConfigError
+from alerting.errors import AlertingError, ConfigError, StoreError
 from alerting.log import set_up
-from alerting.model import DeliveryState
-from alerting.wiring import Program
+from alerting.model import DeliveryState, Secret
+from alerting.pool import Pool
+from alerting.systemd import Systemd
+from alerting.vitals import Vitals
+from alerting.wiring import Program, environment
 
 if TYPE_CHECKING:
     import logging
     from argparse import Namespace
+    from collections.abc import Coroutine
+    from typing import Any
 
     from alerting.cli.loading import Loaded
+    from alerting.config.settings import Settings
+    from alerting.log import Carrier
     from alerting.model import Delivery
+    from alerting.web.server import Server
 
 
 def main(arguments: Namespace) -> int:
@@ -27,19 +41,108 @@ def main(arguments: Namespace) -> int:
 
 
 async def _run(arguments: Namespace) -> int:
-    loaded = load(arguments.config)
+    loaded = load_for_work(arguments.config)
     voice = _Voice()
-    program = Program(loaded.settings, say=_print, daemon=True, on_settled=voice.settled, on_trouble=voice.trouble)
-    voice.log = set_up(arguments.log_level, arguments.log_format, program.redact)
+    program = Program(
+        loaded.settings,
+        say=_print,
+        daemon=True,
+        on_settled=voice.settled,
+        on_trouble=voice.trouble,
+        on_secrets=voice.secrets,
+    )
+    voice.vitals = Vitals(program)
+    carrier = set_up(arguments.log_level, arguments.log_format, program.redact, environment(loaded.settings))
+    try:
+        await _watch(arguments, loaded, program, voice, carrier)
+    finally:
+        carrier.close()
+    return Exit.OK
+
+
+async def _watch(arguments: Namespace, loaded: Loaded, program: Program, voice: _Voice, carrier: Carrier) -> None:
+    """Watch until a signal says stop, and let go of everything."""
+    voice.log, voice.vitals.tally.lines_lost = carrier.log, lambda: carrier.lost
+    reported = _report_faults(loaded.settings, program, voice)
     for problem in loaded.problems:
         voice.problem(problem.where(), problem.message, warning=problem.warning)
+    server = None
     snapshot = await program.open()
     try:
         await adopt(program, loaded, snapshot)
-        await Daemon(program, _Reload(program, arguments.config, loaded, voice).again, voice.log, arguments.grace).run()
+        server = _serve(loaded.settings, program, voice)
+        systemd, reload = Systemd(), _Reload(program, arguments.config, loaded, voice)
+        beside = _beside(loaded.settings, program, voice, systemd)
+        await Daemon(
+            program,
+            reload.again,
+            voice.log,
+            arguments.grace,
+            vitals=voice.vitals,
+            systemd=systemd,
+            beside=beside,
+        ).run()
     finally:
+        if server is not None:
+            server.stop()
         await program.close()
-    return Exit.OK
+        if reported:
+            await _flush()
+
+
+def _report_faults(settings: Settings, program: Program, voice: _Voice) -> bool:
+    """Report faults of alerting itself to Sentry where a DSN says so; tell whether they are."""
+    dsn = os.environ.get("SENTRY_DSN")
+    if not dsn:
+        return False
+    from alerting import faults  # noqa: PLC0415  only where there is a DSN
+
+    secret = Secret.literal(dsn)
+    secret.reveal()
+    program.redact.watch([secret])
+    return faults.start(os.environ, program.redact, environment(settings), voice.trouble)
+
+
+async def _flush() -> None:
+    from alerting import faults  # noqa: PLC0415  only where faults are reported
+
+    with suppress(TimeoutError):
+        await Pool(1, "faults")(faults.flush, int(2_000 * faults.FLUSH))
+
+
+def _serve(settings: Settings, program: Program, voice: _Voice) -> Server | None:
+    """Serve health and metrics where the settings say so. Raises AlertingError."""
+    if settings.web is None:
+        return None
+    try:
+        from alerting.web import app, server  # noqa: PLC0415  heavy: only where it is asked for
+    except ImportError:
+        raise AlertingError("`web` in the settings needs more packages: install alerting[web]") from None
+    views = app.Views(server.Asking(asyncio.get_running_loop()), voice.vitals, program.redact)
+    made = server.Server(settings.web["listen"], app.build(views, settings.web["hosts"]))
+    made.start()
+    voice.log.info("serving %s", made.address, extra={"action": "serving", "address": made.address})
+    return made
+
+
+def _fixed(settings: Settings) -> object:
+    """Give what a reload does not change; secrets by the names of what they refer to."""
+    heartbeat = settings.heartbeat or {}
+    return settings.web, {key: each.label if isinstance(each, Secret) else each for key, each in heartbeat.items()}
+
+
+def _beside(
+    settings: Settings, program: Program, voice: _Voice, systemd: Systemd
+) -> dict[str, Coroutine[Any, Any, None]]:
+    """Give the loops that tell others how the daemon is."""
+    vitals, loops = voice.vitals, {}
+    heartbeat = program.heartbeat(settings, voice.trouble)
+    if heartbeat is not None:
+        vitals.tally.beats = heartbeat.beats
+        loops["heartbeat"] = heartbeat.run(vitals.ailing, partial(vitals.promise, "heartbeat"))
+    if systemd.pace is not None:
+        loops["watchdog"] = vitals.reassure(systemd, systemd.pace, voice.trouble)
+    return loops
 
 
 class _Reload:
@@ -49,6 +152,7 @@ class _Reload:
         self._program = program
         self._config = config
         self._store = (loaded.settings.store, loaded.settings.root)
+        self._fixed = _fixed(loaded.settings)
         self._voice = voice
 
     async def again(self) -> str:
@@ -63,7 +167,12 @@ class _Reload:
             return self._refused(broken(loaded.problems))
         if (loaded.settings.store, loaded.settings.root) != self._store:
             return self._refused("`store` cannot change while the daemon runs; start it anew")
-        await adopt(self._program, loaded, None)
+        if _fixed(loaded.settings) != self._fixed:
+            self._voice.trouble("`web` and `heartbeat` stay as they are until the next start")
+        try:
+            await adopt(self._program, loaded, None)
+        except StoreError as error:
+            return self._refused(str(error))
         return ""
 
     def _refused(self, why: str) -> str:
@@ -75,9 +184,11 @@ class _Voice:
     """Log lines for what the outbox and the loading of files have to tell."""
 
     log: logging.Logger
+    vitals: Vitals
 
     def settled(self, delivery: Delivery) -> None:
         """Tell how an attempt ended."""
+        self.vitals.settled(delivery)
         notification = delivery.notification
         fields = {
             "action": "delivery",
@@ -95,6 +206,11 @@ class _Voice:
         """Tell what operators should know."""
         self.log.error(message, extra={"action": "trouble"})
 
+    def secrets(self, document: str, why: str) -> None:
+        """Tell that secrets are old, or fresh again."""
+        level = self.log.warning if why else self.log.info
+        level("secrets of %s: %s", document, why or "fresh again", extra={"action": "secrets", "document": document})
+
     def problem(self, where: str, message: str, *, warning: bool) -> None:
         """Tell what is wrong or odd in a file."""
         level = self.log.warning if warning else self.log.error
@@ -102,4 +218,7 @@ class _Voice:
 
 
 def _print(text: str) -> None:
+    """Print for the console receiver; raises OSError where nobody reads what was printed before."""
+    if not select.select((), (sys.stdout,), (), 0)[1]:
+        raise BlockingIOError(errno.EAGAIN, "nobody reads it")
     print(text, flush=True)  # noqa: T201  the console receiver of a daemon

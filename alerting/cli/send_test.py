@@ -11,12 +11,20 @@ from alerting.cli.terminal import say, warn
 from alerting.core.lang.suggest import did_you_mean
 from alerting.errors import AlertingError
 from alerting.model import AlertKey, Notice, Notification, Outcome
-from alerting.wiring import Program, dry_store, host_name
+from alerting.wiring import Program, dry_store, external_labels, host_name
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Mapping
 
     from alerting.model import Millis
+
+
+_MEANS = {
+    Outcome.UNKNOWN: "it may have arrived; an alert would be sent again",
+    Outcome.RETRY: "an alert would be sent again",
+    Outcome.REFUSED: "an alert would be given up",
+}
 
 
 def main(arguments: Namespace) -> int:
@@ -32,28 +40,28 @@ async def _send(arguments: Namespace) -> int:
         raise AlertingError(f"the settings have no receiver {name!r}; {hint}")
     program = Program(loaded.settings, say=say, dry=await dry_store(loaded.settings))
     try:
+        await program.fetch_secrets(loaded.settings)
         notifier = program.notifier(name, loaded.settings)
-        for notification in _messages(name, program.clock.now()):
+        for notification in _messages(name, program.clock.now(), external_labels(loaded.settings)):
             answer = await notifier.deliver(notification, None)
             state = "resolve" if notification.all_resolved else "alert"
             if answer.outcome is not Outcome.SENT:
-                warn(f"the test {state} was not taken by {name}: {answer.outcome}, {program.redact(answer.why)}")
+                warn(f"{name} did not take the test {state}: {program.redact(answer.why)} ({_MEANS[answer.outcome]})")
                 return Exit.INCOMPLETE
-            say(f"the test {state} was taken by {name}")
+            say(f"{name} took the test {state}")
     finally:
         await program.close()
     return Exit.OK
 
 
-def _messages(receiver: str, now: Millis) -> list[Notification]:
+def _messages(receiver: str, now: Millis, common: Mapping[str, str]) -> list[Notification]:
     """Make a firing message and its resolve, both saying plainly what they are."""
-    host = host_name()
     notice = Notice(
         key=AlertKey("alerting/test", "test"),
         episode=f"test-{now}",
         step="firing",
         name="TestMessage",
-        labels={"instance": host},
+        labels={},
         severity="info",
         value="",
         why=f"a test sent by `alerting send-test {receiver}`; nothing is wrong",
@@ -72,8 +80,7 @@ def _messages(receiver: str, now: Millis) -> list[Notification]:
         resolved_at=now,
         ended="the test is over",
     )
-    common = {"instance": host}
-    key = f"alerting-test-{host}-{now}"
+    key = f"alerting-test-{host_name()}-{now}"
     return [
         Notification(f"{key}-1", receiver, key, "test", now, "TEST: TestMessage", (notice,), (), common),
         Notification(f"{key}-2", receiver, key, "test over", now, "TEST over: TestMessage", (), (ended,), common),

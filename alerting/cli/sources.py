@@ -10,6 +10,7 @@ from alerting.cli.loading import load_settings_only
 from alerting.cli.reading import read
 from alerting.cli.terminal import paint, say, say_json, table
 from alerting.config.vocabulary import closed_spaces, offered
+from alerting.core.lang.names import UP
 from alerting.core.lang.units import format_value
 from alerting.model import SHARED, Kind, Metric, Need
 
@@ -58,18 +59,18 @@ def _rows(metrics: Sequence[Metric], readings: Sequence[Reading], bare: Collecti
             key = (reading.namespace, sample.name)
             found.setdefault(key, []).append(sample)
             sources[key] = reading.source
+    closed = [name for space, name in found if space in bare]
+    alone = {(space, name) for space, name in found if space in bare and name != UP and closed.count(name) == 1}
     return [
-        _row(sources.get(key, key[0]), key, declared.get(key, _UNSAID), samples, bare={SHARED, *bare})
+        _row(sources.get(key, key[0]), key, declared.get(key, _UNSAID), samples, bare=key[0] == SHARED or key in alone)
         for key, samples in sorted(found.items())
     ]
 
 
-def _row(
-    source: str, key: tuple[str, str], metric: Metric, samples: Sequence[Sample], *, bare: Collection[str]
-) -> dict[str, Any]:
+def _row(source: str, key: tuple[str, str], metric: Metric, samples: Sequence[Sample], *, bare: bool) -> dict[str, Any]:
     namespace, name = key
     return {
-        "name": name if namespace in bare else f"{namespace}.{name}",  # as conditions write it
+        "name": name if bare else f"{namespace}.{name}",  # as conditions write it
         "source": source,
         "kind": str(metric.kind),
         "unit": metric.unit,

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import os
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from alerting.cli import forms
 from alerting.cli.exit import Exit
 from alerting.cli.loading import load_settings_only
 from alerting.cli.terminal import paint, say, say_json, table
 from alerting.model import AlertState, DeliveryState
+from alerting.ports import SECRETS
 from alerting.store.sqlite import build, file_of
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Mapping
 
     from alerting.config.settings import Settings
-    from alerting.model import Alert, Delivery, Millis
+    from alerting.model import Delivery, Millis
     from alerting.ports import Overview
+
+    Secrets: TypeAlias = Mapping[str, tuple[Millis, str]]  # document -> since when it is old or missing, and why
 
 _COLOURS = {AlertState.FIRING: "red", AlertState.PENDING: "yellow", AlertState.RESOLVED: "green"}
 _ORDER = (AlertState.FIRING, AlertState.PENDING, AlertState.RESOLVED)
@@ -33,24 +38,26 @@ def main(arguments: Namespace) -> int:
         else:
             say("nothing was evaluated here yet; run `alerting check` or `alerting run`")
         return Exit.OK
-    overview = asyncio.run(_overview(settings))
+    overview, secrets = asyncio.run(_read(settings))
     if arguments.output == "json":
-        say_json(_document(overview))
+        say_json({**_document(overview), "secrets": {name: why for name, (_, why) in secrets.items()}})
     else:
-        _print(overview)
+        _print(overview, secrets)
     return Exit.OK
 
 
-async def _overview(settings: Settings) -> Overview:
+async def _read(settings: Settings) -> tuple[Overview, Secrets]:
     store = build(settings.store, settings.root, read_only=True)
     await store.open()
     try:
-        return await store.overview()
+        notes = await store.kept(SECRETS)
+        secrets = {name.removeprefix(SECRETS): note.partition(" ")[::2] for name, note in notes.items()}
+        return await store.overview(), {name: (int(since), why) for name, (since, why) in secrets.items()}
     finally:
         await store.close()
 
 
-def _print(overview: Overview) -> None:
+def _print(overview: Overview, secrets: Secrets) -> None:
     alerts = sorted(overview.alerts, key=lambda each: (_ORDER.index(each.state), each.key.rule_id, each.labels.pairs))
     if alerts:
         rows = [(str(each.state), each.key.rule_id, str(each.labels), _time(each.since), each.why) for each in alerts]
@@ -60,6 +67,8 @@ def _print(overview: Overview) -> None:
         say("no alert is pending or firing")
     for _, why in sorted(overview.faults.items()):
         say(paint(f"source {why}", "red"))
+    for name, (since, why) in sorted(secrets.items()):
+        say(paint(f"secrets of {name}, since {_time(since)}: {why}", "red"))
     owed = [each for each in overview.deliveries if each.state in (DeliveryState.PENDING, DeliveryState.CLAIMED)]
     parked = [each for each in overview.deliveries if each.state is DeliveryState.PARKED]
     if owed or parked:
@@ -85,50 +94,16 @@ def _delivery(each: Delivery) -> tuple[str, ...]:
 
 
 def _time(at: Millis | None) -> str:
-    return datetime.fromtimestamp(at / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S") if at else "-"
+    """Show a time as messages and reasons do: UTC."""
+    return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at else "-"
 
 
 def _document(overview: Overview) -> Any:
     return {
         "state": {"installation": overview.installation, "written_at": overview.written_at},
-        "alerts": [_alert(each) for each in overview.alerts],
-        "sources": dict(overview.faults),
-        "deliveries": [
-            {
-                "notification": each.notification.id,
-                "receiver": each.notification.receiver,
-                "title": each.notification.title,
-                "state": each.state,
-                "attempts": each.attempts,
-                "next_at": each.next_at,
-                "why": each.why,
-            }
-            for each in overview.deliveries
-        ],
+        "alerts": [forms.alert(each) for each in overview.alerts],
+        "faults": dict(overview.faults),
+        "deliveries": [forms.delivery(each) for each in overview.deliveries],
         "counts": dict(overview.counts),
-        "transitions": [
-            {
-                "rule": each.key.rule_id,
-                "labels": each.labels.as_dict(),
-                "before": each.before,
-                "after": each.after,
-                "at": each.at,
-                "why": each.why,
-                "ended": each.ended,
-            }
-            for each in overview.transitions
-        ],
-    }
-
-
-def _alert(each: Alert) -> Any:
-    return {
-        "rule": each.key.rule_id,
-        "labels": each.labels.as_dict(),
-        "state": each.state,
-        "since": each.since,
-        "value": each.value,
-        "why": each.why,
-        "episode": each.episode,
-        "unknown_since": each.paused_at,
+        "transitions": [forms.transition(each) for each in overview.transitions],
     }

@@ -32,7 +32,7 @@ from alerting.config.collector import paused
 from alerting.config.encoding import refused
 from alerting.config.files import MOST_BYTES, too_large
 from alerting.config.scalars import TYPED_START, typed
-from alerting.config.syntax import explained
+from alerting.config.syntax import COMMENT, TEMPLATE, explained
 from alerting.errors import Problem
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ def comment_hint(file: File, document: Document, path: Sequence[str | int]) -> s
     """Say so where a value is missing because a comment begins in its place, as in `channel: #ops`."""
     line = file.line(place(locate(document, path, at_key=True))[0] - 1)
     if path and line.partition(f"{path[-1]}:")[2].lstrip().startswith("#"):
-        return "`#` begins a comment; put quotes around a text that begins with it"
+        return COMMENT
     return ""
 
 
@@ -346,7 +346,9 @@ class _Builder:
         for index in range(0, len(items), 2):
             key, at = items[index], marks[index]
             if not isinstance(key, str):
-                self._report("a key must be a plain text", at)
+                line, column = place(at)
+                template = self.file.line(line - 1)[:column].endswith("{{")
+                self._report("a key must be a plain text", at, hint=TEMPLATE if template else "")
             elif key in made:
                 line = place(kept[2 * list(made).index(key)])[0]
                 self._report(
@@ -410,5 +412,6 @@ def _syntax(file: File, error: yaml.YAMLError) -> Problem:
     marks = [getattr(error, "problem_mark", None), getattr(error, "context_mark", None)]
     mark = next((each for each in (reversed(marks) if "unexpected" in said else marks) if each is not None), None)
     line, column = (mark.line, mark.column) if mark else (0, 0)
-    message, hint = explained(said, file.line(line), column)
+    above = next((each for at in range(line - 1, -1, -1) if (each := file.line(at)).strip()), "")
+    message, hint = explained(said, file.line(line), column, above)
     return file.problem(message, position(line, column), hint=hint)

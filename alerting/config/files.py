@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from alerting.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 MOST_BYTES = 8 * 1024 * 1024
@@ -85,6 +86,32 @@ def expand(root: Path, patterns: Iterable[str], but: Path | None = None) -> list
     if problems:
         raise ConfigError(problems)
     return [found[name] for name in sorted(found)]
+
+
+def overlooked(root: Path, patterns: Sequence[str], cwd: Path) -> list[Problem]:
+    """Warn of files that a pattern would match if they were called `.yaml` and not `.yml`, or the other way round.
+
+    Only within folders: beside the settings file there are YAML files of others. Raises nothing.
+    """
+    problems = []
+    for pattern in patterns:
+        twin = _twin(pattern)
+        if "/" not in pattern or twin in patterns:
+            continue
+        with suppress(ConfigError):  # what is wrong with the pattern itself is said elsewhere
+            found = sorted(path for path in _matched(root, twin) if not _passed_over(path.name))
+            problems += [
+                Problem("is not read", shown(path, cwd), hint=f"rename it, or add {twin} to `rules:`", warning=True)
+                for path in found
+            ]
+    return problems
+
+
+def _twin(pattern: str) -> str:
+    """Give the pattern with the other ending that YAML files have."""
+    if pattern.endswith(".yml"):
+        return f"{pattern.removesuffix('.yml')}.yaml"
+    return f"{pattern.removesuffix('.yaml')}.yml" if pattern.endswith(".yaml") else pattern
 
 
 def _passed_over(name: str) -> bool:

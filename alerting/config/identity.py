@@ -7,7 +7,6 @@ and not from a native rule's `severity:`, so that changing that loses no state e
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def keep_ids(specs: Sequence[RuleSpec], previous: Iterable[RuleSpec]) -> Sequenc
         for nature, [spec, *others] in new.items()
         if not others and len(gone.get(nature, ())) == 1
     }
-    return [replace(spec, id=moved[spec.id]) if spec.id in moved else spec for spec in specs] if moved else specs
+    return [spec._replace(id=moved[spec.id]) if spec.id in moved else spec for spec in specs] if moved else specs
 
 
 def _by_nature(specs: Iterable[RuleSpec]) -> dict[tuple[object, ...], list[RuleSpec]]:

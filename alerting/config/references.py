@@ -30,6 +30,14 @@ class Reference(NamedTuple):
         """Give the value. Raises SecretError that says what is missing."""
         return registry.secret_resolver(self.kind)(self.name)
 
+    def look(self) -> None:
+        """See whether it can work, without asking anybody over a network. Raises SecretError."""
+        store = registry.secret_store(self.kind)
+        if store is None:
+            self.follow()
+        else:
+            store.document(self.name)
+
 
 def parts(text: str) -> Sequence[str | Reference]:
     """Cut a text into plain pieces and references. Raises ValueError that says what to write."""
@@ -53,6 +61,11 @@ def parts(text: str) -> Sequence[str | Reference]:
     return [*pieces, plain] if plain or not pieces else pieces
 
 
+def has_bare(text: str) -> bool:
+    """Tell whether a text holds `$NAME` without braces, as a shell would follow it. Nothing follows it here."""
+    return any(piece[:2].isupper() and piece[:2].isalpha() for piece in text.replace("$$", "").split("$")[1:])
+
+
 def _reference(inside: str) -> Reference:
     kind, colon, name = inside.partition(":")
     if not colon:
@@ -73,5 +86,10 @@ def resolved(text: str) -> str | Secret:
     pieces = parts(text)
     if len(pieces) == 1 and isinstance(pieces[0], str):
         return pieces[0]
-    label = ", ".join(str(each) for each in pieces if isinstance(each, Reference))
-    return Secret(lambda: "".join(each if isinstance(each, str) else each.follow() for each in pieces), label)
+    references = [each for each in pieces if isinstance(each, Reference)]
+    label = ", ".join(map(str, references))
+
+    def follow() -> str:
+        return "".join(each if isinstance(each, str) else each.follow() for each in pieces)
+
+    return Secret(follow, label, references)

@@ -1,7 +1,8 @@
 """Rule files: found, read, checked and compiled to a RuleSet. All problems of all files at once.
 
 `load_rules` is the whole path. Where the cache knows these very files under these settings, nothing is read but
-their bytes: the specs come from the cache, and only conditions are compiled.
+their bytes: the specs come from the cache, and only conditions are compiled. `check_rules` wants no rules, only
+what is wrong with them, and keeps no more than that.
 """
 
 from __future__ import annotations
@@ -83,6 +84,22 @@ def load_rules(
             specs = rows_of(rule.spec for rule in made.rules)
             cache.put(found.place, found.key, {"specs": specs, "warnings": problem_rows(made.problems)})
     return made
+
+
+def check_rules(
+    settings: Settings, patterns: Patterns, *, files: Sequence[Path] | None = None, cache: Cache = NOTHING
+) -> list[Problem]:
+    """Give what is wrong or odd in the rules that `load_rules` would load."""
+    found = read_sheets(settings, files)
+    verdict = f"verdict-{found.place}"
+    kept = None if found.problems else cache.get(verdict, found.key)
+    if kept is not None:  # these very files were found good, with these warnings
+        return problems_of(kept)
+    with paused():
+        made = _Loading(settings, None, patterns, files).run(found)
+    if made.good:
+        cache.put(verdict, found.key, problem_rows(made.problems))
+    return list(made.problems)
 
 
 def read_sheets(settings: Settings, files: Sequence[Path] | None) -> Sheets:
@@ -231,6 +248,8 @@ class _Loading:
         spec, receivers = draft.spec, self.settings.receivers
         if not (spec.notify or spec.record or self.settings.route):
             hint = "write `notify:` with a receiver, or `route: {receiver: …}` into the settings"
+            if spec.dialect == "prometheus":
+                hint = "Prometheus' files name no receiver: write `route: {receiver: …}` into the settings"
             self.problems.append(draft.file.problem(f"{spec.name} tells nobody", draft.rule.at, hint=hint))
         for name in spec.notify:
             if name not in receivers:

@@ -5,19 +5,19 @@ Lines of a settings file are never shown with a problem, because they may hold s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alerting.config import schema as schemas
 from alerting.config.cache import NOTHING, Cache, digest, place, program
 from alerting.config.durations import millis
-from alerting.config.files import read_bytes, shown
-from alerting.config.references import Reference, parts, resolved
+from alerting.config.files import overlooked, read_bytes, shown
+from alerting.config.references import Reference, has_bare, parts, resolved
 from alerting.config.sections import secrets_in, section, values_of, with_environment
 from alerting.core.lang.suggest import did_you_mean
 from alerting.errors import ConfigError, Problem, SecretError
-from alerting.model import Origin, Secret, Section
+from alerting.model import NO_TEXTS, Origin, Secret, Section
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -31,15 +31,17 @@ FILE_NAME = "alerting.yaml"
 VARIABLE = "ALERTING_CONFIG"
 DEFAULT_RULES = ("rules/*.yaml",)
 LOOKBACK: Millis = 300_000
-_LOCAL = ("env", "file")  # kinds of references that can be followed without asking anybody
 _SECRET_LENGTH = 16  # shorter literals under a secret key are hardly keys or tokens
+_TOKENS = ("AKIA", "ASIA", "dp.st.", "dp.pt.", "dp.ct.", "dp.sa.", "xoxb-", "xoxp-", "xapp-", "sntrys_", "sntryu_")
 
 _SECTIONS = {"sources": "sources", "receivers": "notifiers"}  # key of the settings -> schema of its entries
 _OBJECTS = ("web", "heartbeat")  # keys of the settings that hold one object
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+NO_SECTIONS: Mapping[str, Section] = MappingProxyType({})
+
+
+class Settings(NamedTuple):
     """What the settings say, with defaults filled in. Durations are in ms."""
 
     path: Path | None  # None: there is no settings file
@@ -47,13 +49,14 @@ class Settings:
     rules: tuple[str, ...] = DEFAULT_RULES  # patterns, relative to root
     interval: Millis = 30_000
     store: str = "sqlite:///alerting.db"
-    sources: Mapping[str, Section] = field(default_factory=dict)
-    receivers: Mapping[str, Section] = field(default_factory=dict)
+    sources: Mapping[str, Section] = NO_SECTIONS
+    receivers: Mapping[str, Section] = NO_SECTIONS
     route: tuple[str, ...] = ()  # who is told of rules without `notify`
-    external_labels: Mapping[str, str] = field(default_factory=dict)
+    external_labels: Mapping[str, str] = NO_TEXTS
     unknown_after: Millis = 300_000
     max_gap: Millis | None = None
     lookback: Millis = LOOKBACK
+    secrets_refresh: Millis = 300_000  # how often secret stores are asked anew
     web: Mapping[str, Any] | None = None  # where the daemon serves its own health; None: nowhere
     heartbeat: Mapping[str, Any] | None = None  # who is told that it lives
     warnings: tuple[Problem, ...] = ()
@@ -91,8 +94,18 @@ def load_settings(path: Path | None, env: Mapping[str, str], cwd: Path, cache: C
     Raises ConfigError with all problems that are not warnings.
     """
     if path is None:
+        notice = Problem(
+            "is not there: this host alone is read, and messages are printed",
+            FILE_NAME,
+            hint="`alerting init` writes one",
+            warning=True,
+        )
         return Settings(
-            path=None, root=cwd, cwd=cwd, sources={"host": _section("host", {"type": "host"}, "sources", env)}
+            path=None,
+            root=cwd,
+            cwd=cwd,
+            sources={"host": _section("host", {"type": "host"}, "sources", env)},
+            warnings=(notice, *overlooked(cwd, DEFAULT_RULES, cwd)),
         )
     return _Reading(path, env, cwd).settings(cache)
 
@@ -117,11 +130,12 @@ class _Reading:
         kept = cache.get(where, key)
         tree, origins = kept if kept is not None else self._checked()
         made = self._built(tree, origins)
+        self.problems += overlooked(made.root, made.rules, self.cwd)
         if any(not each.warning for each in self.problems):
             raise ConfigError(self.problems)
         if kept is None and not _holds_secrets(tree):  # a secret that stands in the file is written nowhere else
             cache.put(where, key, (tree, origins))
-        return replace(made, warnings=tuple(self.problems), digest=key)
+        return made._replace(warnings=tuple(self.problems), digest=key)
 
     def _checked(self) -> tuple[Mapping[str, Any], Mapping[str, tuple[int, int]]]:
         """Give what the file holds and where its sections stand. Raises ConfigError where it breaks the schema."""
@@ -129,7 +143,7 @@ class _Reading:
 
         file = self._parsed()
         if file.problems:
-            raise ConfigError([replace(each, source_line="") for each in file.problems])
+            raise ConfigError([each._replace(source_line="") for each in file.problems])
         if len(file.documents) > 1:
             self._add("a second document begins here", file.documents[1].at, hint="settings are one document")
             raise ConfigError(self.problems)
@@ -195,6 +209,7 @@ class _Reading:
             unknown_after=millis(value["unknown_after"]),
             max_gap=millis(value["max_gap"]) if "max_gap" in value else None,
             lookback=millis(value["lookback"]),
+            secrets_refresh=millis(value["secrets_refresh"]),
             web=self._object("web", whole),
             heartbeat=self._object("heartbeat", whole),
         )
@@ -230,22 +245,25 @@ class _Reading:
                 self._at(("route", "receiver"), f"no receiver {name!r}", hint=hint)
 
     def _look_at_references(self, tree: Mapping[str, Any]) -> None:
-        """Warn of variables and files that are not there, and of secrets that stand in the file itself."""
+        """Warn of references that lead nowhere, as far as nobody need be asked, and of secrets in the file itself."""
         for path, text in _texts({key: tree.get(key) for key in (*_SECTIONS, *_OBJECTS)}):
             try:
-                found = [each for each in parts(text) if isinstance(each, Reference) and each.kind in _LOCAL]
+                found = [each for each in parts(text) if isinstance(each, Reference)]
             except ValueError:
                 continue  # said where the section was made
             for each in found:
                 try:
-                    each.follow()
+                    each.look()
                 except SecretError as error:
                     self._at(path, str(error), hint="what needs it will not work until it is set", warning=True)
-        for path, text in _secrets(tree):
-            if is_literal(text):
+            if has_bare(text):
+                hint = "write ${NAME} for a variable, $$ for a plain dollar sign"
+                self._at(path, "`$` without braces stays as it is", hint=hint, warning=True)
+        secret_keys = {path for path, _ in _secrets(tree)}
+        for path, text in _texts(tree):
+            if is_token(text) or (path in secret_keys and is_literal(text)):
                 hint = f"write ${{NAME}} and set NAME in the environment, or ${{file:/run/secrets/{path[-1]}}}"
                 self._at(path, f"{str(path[-1])!r} looks like a secret in the file itself", hint=hint, warning=True)
-        for path, text in _texts(tree):
             if _has_password(text):
                 hint = "write ${NAME} in its place, or use `headers`"
                 self._at(path, f"{str(path[-1])!r} has a password in the file itself", hint=hint, warning=True)
@@ -275,7 +293,7 @@ class _Reading:
 
     def _add(self, message: str, at: int, *, hint: str = "", warning: bool = False) -> None:
         problem = self._parsed().problem(message, at, hint=hint, warning=warning)
-        self.problems.append(replace(problem, source_line=""))
+        self.problems.append(problem._replace(source_line=""))
 
 
 def names_in(written: str | Sequence[str]) -> list[str]:
@@ -286,7 +304,7 @@ def names_in(written: str | Sequence[str]) -> list[str]:
 
 def known(what: str, names: Collection[str]) -> str:
     """Say which names there are."""
-    return f"known {what}: {', '.join(sorted(names))}" if names else f"there are no {what}"
+    return f"known {what}: {', '.join(sorted(names))}" if names else f"write it under `{what}:` in the settings"
 
 
 def is_literal(text: str) -> bool:
@@ -295,6 +313,12 @@ def is_literal(text: str) -> bool:
     return "${" not in text and any(
         len(word) >= _SECRET_LENGTH and any(map(str.isdigit, word)) and any(map(str.isalpha, word)) for word in words
     )
+
+
+def is_token(text: str) -> bool:
+    """Tell whether some word of a text begins as the tokens of AWS, Doppler, Slack or Sentry do, whatever the key."""
+    words = "".join(letter if letter.isalnum() or letter in "-_." else " " for letter in text).split()
+    return any(len(word) >= _SECRET_LENGTH and word.startswith(_TOKENS) for word in words)
 
 
 def _has_password(text: str) -> bool:
@@ -308,7 +332,7 @@ def _has_password(text: str) -> bool:
 def _holds_secrets(tree: Mapping[str, Any]) -> bool:
     """Tell whether the file itself may hold a secret: any text under a secret key that is no reference counts."""
     plain = any("${" not in text or is_literal(text.replace("${", " ")) for _, text in _secrets(tree))
-    return plain or any("://" in text and "@" in text for _, text in _texts(tree))
+    return plain or any(("://" in text and "@" in text) or is_token(text) for _, text in _texts(tree))
 
 
 def _secrets(tree: Mapping[str, Any]) -> list[tuple[Steps, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from alerting.config.identity import keep_ids
@@ -59,5 +58,5 @@ def with_kept_ids(ruleset: RuleSet, previous: Iterable[RuleSpec]) -> RuleSet:
     if after is before:
         return ruleset
     return ruleset._replace(
-        rules=tuple(replace(rule, spec=spec) for rule, spec in zip(ruleset.rules, after, strict=True))
+        rules=tuple(rule._replace(spec=spec) for rule, spec in zip(ruleset.rules, after, strict=True))
     )

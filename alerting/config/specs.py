@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from alerting.errors import Problem
@@ -13,23 +11,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 
-def _default(field: Any) -> Any:
-    if field.default is not MISSING:
-        return field.default
-    return field.default_factory() if field.default_factory is not MISSING else None
-
-
-_NAMES = tuple(field.name for field in fields(RuleSpec))
-_DEFAULTS = tuple(_default(field) for field in fields(RuleSpec))
-_values_of = attrgetter(*_NAMES)
+_DEFAULTS = tuple((name, RuleSpec._field_defaults.get(name)) for name in RuleSpec._fields)
 
 
 def rows_of(specs: Iterable[RuleSpec]) -> list[dict[str, Any]]:
     """Give each spec as what JSON can hold: the fields that are not as by default."""
     rows = []
     for spec in specs:
-        both = zip(_NAMES, _values_of(spec), _DEFAULTS, strict=True)
-        rows.append({name: value for name, value, default in both if value != default})
+        both = zip(spec, _DEFAULTS, strict=True)
+        rows.append({name: value for value, (name, default) in both if value != default})
     return rows
 
 
@@ -50,7 +40,7 @@ def specs_of(rows: Iterable[Mapping[str, Any]]) -> list[RuleSpec]:
 
 def problem_rows(problems: Iterable[Problem]) -> list[list[Any]]:
     """Give problems as what JSON can hold."""
-    return [[getattr(each, field.name) for field in fields(Problem)] for each in problems]
+    return [list(each) for each in problems]
 
 
 def problems_of(rows: Iterable[Sequence[Any]]) -> list[Problem]:

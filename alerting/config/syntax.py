@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+TEMPLATE = "put quotes around the whole of a text that begins with {{"
+COMMENT = "`#` begins a comment; put quotes around a text that begins with it"
+
+_UNCLOSED = ("expected node content", "expected ',' or '}'", "expected ',' or ']'")
+
 # A part of the parser's message -> what to say, and what to do.
 _EXPLAINED = (
     ("mapping values are not allowed", "a ':' is not expected here", "put quotes around a text that holds ': '"),
@@ -32,7 +37,7 @@ _EXPLAINED = (
     (
         "expected comment or line break",
         "`>` and `|` begin a block of text here",
-        "put quotes around the whole of a text that begins with { or [",
+        "put quotes around the whole of a text that begins with a quote, { or [",
     ),
     ("did not find expected '-'", "a list item is expected here", "check the indentation"),
     (
@@ -43,18 +48,23 @@ _EXPLAINED = (
 )
 
 
-def explained(said: str, line: str, column: int) -> tuple[str, str]:
+def explained(said: str, line: str, column: int, above: str = "") -> tuple[str, str]:
     """Put the parser's message about a place (column from 0) into our words: message and hint.
 
+    `above` is the line before, where a bracket may have been opened that a comment swallowed the end of.
     The parser's own texts quote nothing of the file, so one that is not in the table may be repeated.
     """
     before = line[:column]
     if before.endswith("$") and line[column : column + 1] == "{":
         return "`${` begins a mapping here", 'put quotes around it: "${NAME}"'
+    if ": {{" in before:
+        return "`{{` begins a mapping here", TEMPLATE
     if "\t" in before and not before.strip():
         return "a tab indents this line", "indent with spaces"
     if line[column : column + 1] == "\t" and not before.strip():
         return "a tab indents this line", "indent with spaces"
+    if any(each in said for each in _UNCLOSED) and ": #" in above and ("{" in above or "[" in above):
+        return "the { or [ in the line above is not closed", COMMENT
     for part, message, hint in _EXPLAINED:
         if part in said:
             return message, hint

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from alerting.config.cache import NOTHING, Cache
 from alerting.config.files import TEST_SUFFIXES, shown
-from alerting.config.rules import load_rules, read_sheets
+from alerting.config.rules import check_rules
 from alerting.config.settings import DEFAULT_RULES, FILE_NAME, Settings, find_settings, load_settings
-from alerting.config.specs import problems_of
 from alerting.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -42,19 +41,30 @@ def validate(
             problems += error.problems
             files = sorted(shown(path, cwd) for pattern in DEFAULT_RULES for path in cwd.glob(pattern))
             files = [name for name in files if not name.endswith(TEST_SUFFIXES)]
-            return problems + (_rules(settings, [cwd / name for name in files], patterns, cache) if files else [])
+            return problems + (
+                check_rules(settings, patterns, files=[cwd / name for name in files], cache=cache) if files else []
+            )
     if not files:
-        return [*settings.warnings, *_rules(settings, None, patterns, cache)]
+        return [*settings.warnings, *check_rules(settings, patterns, cache=cache)]
     rules: list[Path] = []
     for name in files:
         path = cwd / name
-        if path.name == FILE_NAME or path == settings.path:
+        if path == settings.path or (path.name == FILE_NAME and not _holds_rules(path)):
             problems += _settings(path, env, cwd, cache)
         elif path.name.endswith(TEST_SUFFIXES):
             problems.append(Problem("holds tests, not rules", name, hint=f"run them: alerting test {name}"))
         else:
             rules.append(path)
-    return problems + (_rules(settings, rules, patterns, cache) if rules else [])
+    return problems + (check_rules(settings, patterns, files=rules, cache=cache) if rules else [])
+
+
+def _holds_rules(path: Path) -> bool:
+    """Tell whether a file begins as only a file of rules does, whatever it is called."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return False
+    return any(line.startswith((b"groups:", b"alert:", b"record:", b"- alert:", b"- record:")) for line in lines)
 
 
 def _settings(path: Path, env: Mapping[str, str], cwd: Path, cache: Cache) -> Sequence[Problem]:
@@ -62,11 +72,3 @@ def _settings(path: Path, env: Mapping[str, str], cwd: Path, cache: Cache) -> Se
         return load_settings(path, env, cwd, cache).warnings
     except ConfigError as error:
         return error.problems
-
-
-def _rules(settings: Settings, files: Sequence[Path] | None, patterns: Patterns, cache: Cache) -> list[Problem]:
-    found = read_sheets(settings, files)
-    kept = None if found.problems else cache.get(found.place, found.key)
-    if kept is not None:  # these very files were found good, with these warnings
-        return problems_of(kept["warnings"])
-    return list(load_rules(settings, None, patterns, files=files, cache=cache).problems)

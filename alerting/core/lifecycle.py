@@ -20,7 +20,6 @@ no duration is negative, a long outage of ours fires nothing, and unknown never 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alerting.model import Alert, AlertKey, AlertState, Ended, Millis, OnMissing, RuleSpec, Transition, Truth, Verdict
@@ -212,8 +211,7 @@ def _quieten(alert: Alert, moment: _Moment) -> Step:
 def _resolve(alert: Alert, moment: _Moment) -> Step:
     now, value, why = moment.now, moment.verdict.value, moment.why()
     fired_at = alert.since if alert.fired_at is None else alert.fired_at
-    resolved = replace(
-        alert,
+    resolved = alert._replace(
         state=AlertState.RESOLVED,
         since=now,
         value=value,
@@ -291,4 +289,4 @@ def _with(alert: Alert, **changes: Any) -> Alert:
     """Give a copy with `changes` and the next version; the very same object where they change nothing."""
     if all(getattr(alert, name) == value for name, value in changes.items()):
         return alert
-    return replace(alert, **changes, version=alert.version + 1)
+    return alert._replace(**changes, version=alert.version + 1)

@@ -8,7 +8,6 @@ that fails goes out as it was written and says why it failed: no alert is lost t
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -60,8 +59,7 @@ def notice(alert: Alert, spec: RuleSpec, unit: str, context: Context) -> Notice:
 def resolved(announced: Notice, news: News) -> Notice:
     """Say that what was announced is over, and in what way."""
     transition = news.transition
-    return replace(
-        announced,
+    return announced._replace(
         step=RESOLVED,
         why=transition.why,
         resolved_at=news.alert.resolved_at or transition.at,
@@ -75,7 +73,7 @@ def notification(
     """Write one message. `notices` holds what was or is announced of every alert in the bundle."""
     firing = [notices[owed.news.alert.key] for owed in bundle.firing]
     over = [resolved(notices[owed.news.alert.key], owed.news) for owed in bundle.resolved]
-    ongoing = [replace(notices[key], step=ONGOING) for key in bundle.ongoing if key in notices]
+    ongoing = [notices[key]._replace(step=ONGOING) for key in bundle.ongoing if key in notices]
     return Notification(
         id=bundle.id,
         receiver=bundle.receiver,

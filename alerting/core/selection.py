@@ -102,7 +102,7 @@ class Selection:
             why = target.failed_at(t)
             if why is not None and self._may_hold(target):
                 found.append(Gap(why, target.labels.merged(self.equal), target.source))
-        if open_ and self.record is not None:
+        if open_ and self.record is not None and (self.record.seen or not found):  # what failed may hold it
             found += self._unheld(self.record)
         return found
 

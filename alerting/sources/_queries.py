@@ -19,7 +19,7 @@ from alerting.http import revealed
 from alerting.model import NO_LABELS, Fault, FaultKind, Kind, Labels, Reading, Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from alerting.model import Metric, Millis, Need, Secret, Section
     from alerting.ports import Clock
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 MINUTE: Millis = 60_000  # the length of a bucket of a `count`
 _BUCKETS = 1440  # of one question: a day of minutes
 _BACK = 60  # so many times D are caught up after a pause
+_VALUES = 200_000  # of one answer: some 16 MiB when they are decoded
 _WORDS = 200  # characters of a service's own words
 _LABEL = 1024  # characters of a label's value
 
@@ -159,17 +160,25 @@ def read_queries(section: Section) -> tuple[Query, ...]:
 # ------------------------------------------------------------------------------------------- reading answers
 
 
+class TooMuchError(ValueError):
+    """A document of more values than are taken: decoded, it might fill the memory."""
+
+
 @contextmanager
-def shape(otherwise: Fault) -> Iterator[None]:
-    """Turn whatever an unexpected shape raises inside the block into `otherwise`."""
+def shape(fault: Callable[[FaultKind, str], Fault], otherwise: str) -> Iterator[None]:
+    """Turn whatever an unexpected shape raises inside the block into a fault that says `otherwise`."""
     try:
         yield
+    except TooMuchError as error:
+        raise FailedError(fault(FaultKind.TOO_LARGE, str(error))) from None
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError):
-        raise FailedError(otherwise) from None
+        raise FailedError(fault(FaultKind.MALFORMED, otherwise)) from None
 
 
 def decoded(body: bytes) -> Any:
-    """Decode JSON. Raises ValueError, also for NaN and infinities, and RecursionError."""
+    """Decode JSON. Raises ValueError, also for NaN and infinities, RecursionError, and TooMuchError."""
+    if body.count(b",") + body.count(b"[") + body.count(b"{") > _VALUES:
+        raise TooMuchError(f"the answer has more than {_VALUES} values")
     return json.loads(body.decode(), parse_constant=_refuse)
 
 

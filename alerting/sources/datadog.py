@@ -8,6 +8,7 @@ of which nothing is told has no value, which is not zero; and a query that can f
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from alerting.http import Endpoint, retry_at
@@ -79,22 +80,22 @@ class Datadog:
         left = ask.until - self._clock.monotonic()
         if left <= 0:
             text = f"there was no time left to ask within {seconds(self._timeout)}"
-            raise FailedError(self._fault(FaultKind.TIMEOUT, query, text))
+            raise FailedError(self._fault(query, FaultKind.TIMEOUT, text))
         params = [("from", str(first // 1000)), ("to", str(end // 1000)), ("query", text_of(query))]
         answer = await self._endpoint.get(_PATH, params, deadline=left)
         if isinstance(answer, Fault):
             raise FailedError(answer)
-        with shape(self._fault(FaultKind.MALFORMED, query, _NOT_OURS)):
+        with shape(partial(self._fault, query), _NOT_OURS):
             if answer.status != 200:  # noqa: PLR2004  the only good status of this call
                 raise FailedError(self._refused(query, answer))
             document = decoded(answer.body)
             if document["status"] != "ok":
                 text = f"Datadog could not answer: {words(document['error']) or 'no reason given'}"
-                raise FailedError(self._fault(FaultKind.BAD_STATUS, query, text))
+                raise FailedError(self._fault(query, FaultKind.BAD_STATUS, text))
             found = document["series"]
             if len(found) > self._limit:
                 text = f"the query gives {len(found)} series, more than `series_limit` ({self._limit})"
-                raise FailedError(self._fault(FaultKind.TOO_LARGE, query, text))
+                raise FailedError(self._fault(query, FaultKind.TOO_LARGE, text))
             return distinct([sample for each in found for sample in self._samples(query, each, ask, first, end)])
 
     def _samples(self, query: Query, series: Any, ask: Ask, first: Millis, end: Millis) -> list[Sample]:
@@ -111,7 +112,7 @@ class Datadog:
             return [Sample(query.name, group, newest[1], ask.at)] if newest else []
         if length != MINUTE or any(at % MINUTE for at, _ in closed):
             text = f"a count needs minutes, and this gives buckets of {seconds(length)}; end it with .rollup(sum, 60)"
-            raise FailedError(self._fault(FaultKind.MALFORMED, query, text))
+            raise FailedError(self._fault(query, FaultKind.MALFORMED, text))
         return [Sample(query.name, group, value, at) for at, value in sorted(closed) if at > first]
 
     def _refused(self, query: Query, answer: HttpAnswer) -> Fault:
@@ -128,10 +129,10 @@ class Datadog:
             return self._endpoint.fault(FaultKind.RATE_LIMITED, text, _PATH, now + wait)
         if answer.status == 400:  # noqa: PLR2004  the query
             text = f"Datadog does not take the query: {_errors(answer.body) or 'no reason given'}"
-            return self._fault(FaultKind.BAD_STATUS, query, text)
+            return self._fault(query, FaultKind.BAD_STATUS, text)
         return self._endpoint.refused(answer, _PATH, _HINTS)
 
-    def _fault(self, kind: FaultKind, query: Query, text: str) -> Fault:
+    def _fault(self, query: Query, kind: FaultKind, text: str) -> Fault:
         return self._endpoint.fault(kind, f"{query.name}: {text}", _PATH)
 
 

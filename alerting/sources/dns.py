@@ -56,7 +56,7 @@ class Dns:
 
     async def _look(self) -> list[Found]:
         try:
-            import dns.message  # noqa: PLC0415  an extra, and 60 ms: only for those who ask
+            import dns.message  # noqa: PLC0415  an extra: only for those who ask
             import dns.rcode  # noqa: PLC0415
         except ImportError:
             text = "dnspython is not installed; install alerting with its extra `dns`"

@@ -9,6 +9,7 @@ nothing. NRQL counts nothing as 0, which is knowledge; an average of nothing is 
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from alerting.http import Endpoint, retry_at
@@ -88,7 +89,7 @@ class NewRelic:
         answer = await self._endpoint.ask("POST", _PATH, headers=_JSON, body=body, deadline=max(left, 1))
         if isinstance(answer, Fault):
             raise FailedError(answer)
-        with shape(self._endpoint.fault(FaultKind.MALFORMED, _NOT_OURS, _PATH)):
+        with shape(partial(self._endpoint.fault, path=_PATH), _NOT_OURS):
             if answer.status == 429:  # noqa: PLR2004  too many requests
                 raise FailedError(self._limited(answer))
             if answer.status != 200:  # noqa: PLR2004  the only good status of this call
@@ -124,10 +125,10 @@ class NewRelic:
     def _read(self, query: Query, found: Mapping[str, Any], ask: Ask) -> Sequence[Sample] | None:
         """Read the rows of one query; None where it has rows and none of them a value."""
         rows, facets = found["results"], (found.get("metadata") or {}).get("facets") or []
-        with shape(self._fault(FaultKind.MALFORMED, query, "the query must give one number a row, or a facet")):
+        with shape(partial(self._fault, query), "the query must give one number a row, or a facet"):
             if len(rows) > self._limit * (1440 if query.counts else 1):
                 text = f"the query gives {len(rows)} rows, more than `series_limit` ({self._limit})"
-                raise FailedError(self._fault(FaultKind.TOO_LARGE, query, text))
+                raise FailedError(self._fault(query, FaultKind.TOO_LARGE, text))
             samples = []
             for row in rows:
                 value = _value(row, facets)
@@ -141,7 +142,7 @@ class NewRelic:
         start, end = (int(number(row[key]) * 1000) for key in ("beginTimeSeconds", "endTimeSeconds"))
         first, last = ask.minutes(self._delay)
         if end - start != MINUTE or end % MINUTE:
-            raise FailedError(self._fault(FaultKind.MALFORMED, query, "New Relic did not answer by the minute"))
+            raise FailedError(self._fault(query, FaultKind.MALFORMED, "New Relic did not answer by the minute"))
         return end if first < end <= last else None
 
     def _limited(self, answer: HttpAnswer) -> Fault:
@@ -160,7 +161,7 @@ class NewRelic:
         retry = self._clock.now() + _WAIT if kind is FaultKind.RATE_LIMITED else None
         return self._endpoint.fault(kind, text, _PATH, retry)
 
-    def _fault(self, kind: FaultKind, query: Query, text: str) -> Fault:
+    def _fault(self, query: Query, kind: FaultKind, text: str) -> Fault:
         return self._endpoint.fault(kind, f"{query.name}: {text}", _PATH)
 
 

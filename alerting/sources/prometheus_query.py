@@ -9,6 +9,7 @@ in `warnings` or `isPartial`, and such an answer is a fault unless the settings 
 from __future__ import annotations
 
 from base64 import b64encode
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -56,7 +57,13 @@ class PrometheusApi:
         self._partial: bool = values["partial_answers"]
         headers = {**(values.get("headers") or {}), **_authorization(values)}
         self._endpoint = Endpoint(
-            tools.http, tools.clock, section.name, values["url"], headers=headers, ca_file=values.get("ca_file")
+            tools.http,
+            tools.clock,
+            section.name,
+            values["url"],
+            headers=headers,
+            ca_file=values.get("ca_file"),
+            reach=values.get("reach", ()),
         )
 
     async def ask(self, ask: Ask) -> Answers:
@@ -70,13 +77,13 @@ class PrometheusApi:
         left = ask.until - self._clock.monotonic()
         if left <= 0:
             raise FailedError(
-                self._fault(FaultKind.TIMEOUT, query, f"there was no time left to ask within {seconds(self._timeout)}")
+                self._fault(query, FaultKind.TIMEOUT, f"there was no time left to ask within {seconds(self._timeout)}")
             )
         form = urlencode({"query": text_of(query), "timeout": f"{left}ms"})
         answer = await self._endpoint.ask("POST", _PATH, headers=_FORM, body=form.encode(), deadline=left)
         if isinstance(answer, Fault):
             raise FailedError(answer)
-        with shape(self._fault(FaultKind.MALFORMED, query, _NOT_OURS)):
+        with shape(partial(self._fault, query), _NOT_OURS):
             if answer.status != 200:  # noqa: PLR2004  the only good status of this call
                 raise FailedError(self._refused(query, answer))
             document = decoded(answer.body)
@@ -91,7 +98,7 @@ class PrometheusApi:
         told = [each for each in told if not each.startswith("PromQL")]
         if (told or document.get("isPartial")) and not self._partial:
             text = f"the answer may be partial: {told[0] if told else 'the server says so'}"
-            raise FailedError(self._fault(FaultKind.SERVER_ERROR, query, f"{text} (`partial_answers: true` takes it)"))
+            raise FailedError(self._fault(query, FaultKind.SERVER_ERROR, f"{text} (`partial_answers: true` takes it)"))
 
     def _samples(self, query: Query, data: Mapping[str, Any], at: Millis) -> Sequence[Sample]:
         kind, result = data["resultType"], data["result"]
@@ -99,17 +106,15 @@ class PrometheusApi:
             return [Sample(query.name, NO_LABELS, _value(result), at)]
         if kind != "vector":
             known = {"matrix": "a range; take one value of it, as max_over_time does", "string": "a text, not numbers"}
-            raise FailedError(self._fault(FaultKind.MALFORMED, query, f"the query gives {known[kind]}"))
+            raise FailedError(self._fault(query, FaultKind.MALFORMED, f"the query gives {known[kind]}"))
         if len(result) > self._limit:
             text = f"the query gives {len(result)} series, more than `series_limit` ({self._limit})"
-            raise FailedError(self._fault(FaultKind.TOO_LARGE, query, text))
+            raise FailedError(self._fault(query, FaultKind.TOO_LARGE, text))
         if any("histogram" in series for series in result):
             text = "the query gives native histograms; take histogram_quantile or histogram_count of them"
-            raise FailedError(self._fault(FaultKind.MALFORMED, query, text))
+            raise FailedError(self._fault(query, FaultKind.MALFORMED, text))
         samples = [Sample(query.name, _labels(series["metric"]), _value(series["value"]), at) for series in result]
-        with shape(
-            self._fault(FaultKind.MALFORMED, query, "the query gives two series that differ by their name alone")
-        ):
+        with shape(partial(self._fault, query), "the query gives two series that differ by their name alone"):
             return distinct(samples)
 
     def _refused(self, query: Query, answer: HttpAnswer) -> Fault:
@@ -120,13 +125,13 @@ class PrometheusApi:
         except (ValueError, TypeError, LookupError, RecursionError):
             return self._endpoint.refused(answer, _PATH, _HINTS)
         if what in ("timeout", "canceled"):
-            return self._fault(FaultKind.TIMEOUT, query, f"it took the server too long: {error}")
+            return self._fault(query, FaultKind.TIMEOUT, f"it took the server too long: {error}")
         if answer.status in (400, 422):
             verb = "the query is not taken" if answer.status == 400 else "the query cannot be computed"  # noqa: PLR2004  bad data
-            return self._fault(FaultKind.BAD_STATUS, query, f"{verb}: {error}")
+            return self._fault(query, FaultKind.BAD_STATUS, f"{verb}: {error}")
         return self._endpoint.refused(answer, _PATH, {**_HINTS, answer.status: error})
 
-    def _fault(self, kind: FaultKind, query: Query, text: str) -> Fault:
+    def _fault(self, query: Query, kind: FaultKind, text: str) -> Fault:
         return self._endpoint.fault(kind, f"{query.name}: {text}", _PATH)
 
 

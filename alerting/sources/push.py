@@ -13,13 +13,16 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from alerting.model import Labels, Reading, Sample, Secret
+from alerting.exposition import PageReader
+from alerting.model import NO_LABELS, Labels, Reading, Sample, Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from alerting.model import Millis, Need, Section, Value
     from alerting.ports import Tools
+
+    Said = tuple[str, Labels, Value]  # a name, labels, a value
 
 OWN = ("up", "seconds_since_push", "overdue", "failed")  # a report may not use these names
 _VALUES = 100  # in one report
@@ -37,7 +40,7 @@ class _Report(NamedTuple):
 
     at: Millis
     failed: bool
-    values: Mapping[str, Value]
+    values: Sequence[Said]
 
 
 class Push:
@@ -53,7 +56,7 @@ class Push:
     async def fetch(self, needs: Sequence[Need], since: Millis | None) -> Reading:  # noqa: ARG002  it is all there
         """Say how each job stands."""
         at, now = self._clock.now(), self._clock.monotonic()
-        samples = [Sample("up", Labels(), 1.0, at)]
+        samples = [Sample("up", NO_LABELS, 1.0, at)]
         for job, report in self._reports.items():
             labels, passed, pace = Labels({"job": job}), now - report.at, self.jobs[job]
             overdue = passed > pace["every"] + pace["grace"]
@@ -61,7 +64,7 @@ class Push:
             samples.append(Sample("overdue", labels, float(overdue), at))
             samples.append(Sample("failed", labels, float(report.failed), at))
             if not overdue:
-                samples.extend(Sample(name, labels, value, at) for name, value in report.values.items())
+                samples.extend(Sample(name, own.merged({"job": job}), value, at) for name, own, value in report.values)
         return Reading(self.name, self.namespace, at, tuple(samples))
 
     async def close(self) -> None:
@@ -76,7 +79,8 @@ class Push:
 
     def read(self, body: bytes, *, failed: bool) -> str:
         """Turn a report into the text that is to be kept. Raises ValueError that says what is wrong with it."""
-        return json.dumps({"at": self._clock.now(), "failed": failed, "values": read_values(body)})
+        values = [(name, labels.pairs, value) for name, labels, value in read_values(body)]
+        return json.dumps({"at": self._clock.now(), "failed": failed, "values": values})
 
     def take(self, kept: Mapping[str, str]) -> None:
         """Take in reports, job by job, as they were kept. One that cannot be read is passed over."""
@@ -87,7 +91,7 @@ class Push:
 
     def expect(self) -> Mapping[str, str]:
         """Begin to wait for the jobs of which nothing is known; give what is to be kept of them."""
-        fresh = json.dumps({"at": self._clock.now(), "failed": False, "values": {}})
+        fresh = json.dumps({"at": self._clock.now(), "failed": False, "values": []})
         expected = {job: fresh for job in self.jobs if job not in self._reports}
         self.take(expected)
         return expected
@@ -96,27 +100,31 @@ class Push:
         try:
             kept = json.loads(text)
             age = self._clock.now() - int(kept["at"])
-            values = {
-                str(name): value if isinstance(value, str) else float(value) for name, value in kept["values"].items()
-            }
+            values = [
+                (str(name), Labels(dict(pairs)), value if isinstance(value, str) else float(value))
+                for name, pairs, value in kept["values"]
+            ]
             return _Report(self._clock.monotonic() - max(0, age), bool(kept["failed"]), values)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
             return None
 
 
-def read_values(body: bytes) -> dict[str, Value]:
-    """Read the numbers and texts of a report: a flat JSON object, or nothing. Raises ValueError."""
+def read_values(body: bytes) -> Iterable[Said]:
+    """Read what a report says: a flat JSON object, a page in Prometheus' text format, or nothing. Raises ValueError."""
     if not body.strip():
-        return {}
+        return ()
+    if body.lstrip()[:1] not in b"{[":
+        samples = PageReader(NO_LABELS, _VALUES).read(body, 0)
+        return [(_name(name), labels, _value(name, value)) for name, labels, value, _ in samples]
     try:
-        found = json.loads(body, object_pairs_hook=_distinct)
+        found = json.loads(body, object_pairs_hook=_distinct, parse_int=float)
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
         raise ValueError("the report is not JSON; send an object of numbers, or nothing") from None
     if not isinstance(found, dict):
-        raise ValueError('the report is not a JSON object; send {"rows": 12}, or nothing')
+        raise ValueError('the report is not a JSON object; send {"rows": 12}, or nothing')  # noqa: TRY004  the sender's
     if len(found) > _VALUES:
         raise ValueError(f"the report has more than {_VALUES} values")
-    return {_name(name): _value(name, value) for name, value in found.items()}
+    return [(_name(name), NO_LABELS, _value(name, value)) for name, value in found.items()]
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -185,20 +185,30 @@ def _malformed(text: str) -> RefusedError:
 
 
 class _Line:
-    """The socket of a connection, for whoever has waited long enough; the thread that reads from it then ends."""
+    """The socket of a connection, for whoever has waited long enough; the thread that reads from it then ends.
+
+    One side sets what the other looks at afterwards, so that a connection made just then is cut as well.
+    """
 
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
+        self._over = False
 
     def hold(self, descriptor: int) -> None:
+        """Know the connection, in the thread."""
         self._socket = socket.socket(fileno=os.dup(descriptor))
+        if self._over:
+            self.cut()
 
     def cut(self) -> None:
+        """Hang up, now or as soon as there is a connection."""
+        self._over = True
         if self._socket is not None:
             with suppress(OSError):  # it has ended just now
                 self._socket.shutdown(socket.SHUT_RDWR)
 
     def drop(self) -> None:
+        """Forget the connection; its driver closes it."""
         if self._socket is not None:
             self._socket.close()
 

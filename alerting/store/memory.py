@@ -5,7 +5,6 @@ It keeps what `store.sqlite` keeps and answers alike (one suite of tests runs ov
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from alerting.model import Delivery, DeliveryState, Outcome
@@ -81,8 +80,7 @@ class MemoryStore:
         for head in self._heads(receiver):
             delivery = head
             if delivery.state is DeliveryState.CLAIMED and delivery.claimed_until <= now:
-                delivery = replace(
-                    delivery,
+                delivery = delivery._replace(
                     state=DeliveryState.PENDING,
                     attempts=delivery.attempts + 1,
                     next_at=now,
@@ -92,7 +90,7 @@ class MemoryStore:
                 self._put(delivery)
             due = delivery.next_at <= now or delivery.next_at > now + FURTHEST
             if delivery.state is DeliveryState.PENDING and due and len(claimed) < limit:
-                delivery = replace(delivery, state=DeliveryState.CLAIMED, claimed_by=RUN, claimed_until=now + lease)
+                delivery = delivery._replace(state=DeliveryState.CLAIMED, claimed_by=RUN, claimed_until=now + lease)
                 self._put(delivery)
                 claimed.append(delivery)
         return claimed
@@ -102,7 +100,7 @@ class MemoryStore:
         notification = delivery.notification
         if notification.id not in self._owed.get(notification.receiver, {}):
             return
-        self._put(replace(delivery, claimed_by="", claimed_until=0))
+        self._put(delivery._replace(claimed_by="", claimed_until=0))
         if delivery.state is DeliveryState.SENT:
             self._receipts[notification.receiver, notification.group_key] = delivery.receipt
 

@@ -7,7 +7,6 @@ oldest unsettled message may be claimed: none overtakes it.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from alerting.model import NO_LABELS, AlertKey, AlertState, Delivery, DeliveryState, Notification, Outcome, Transition
@@ -160,12 +159,12 @@ def claimable(rows: sqlite3.Connection, receiver: str, now: Millis, limit: int) 
 def claim_row(rows: sqlite3.Connection, delivery: Delivery, run: str, now: Millis, lease: Millis) -> Iterator[Delivery]:
     """Claim one; none comes back where the record is damaged: that one is parked, the rest goes on."""
     if delivery.state is DeliveryState.CLAIMED:
-        delivery = replace(delivery, attempts=delivery.attempts + 1, outcome=Outcome.UNKNOWN, why=INTERRUPTED)
+        delivery = delivery._replace(attempts=delivery.attempts + 1, outcome=Outcome.UNKNOWN, why=INTERRUPTED)
     if delivery.notification.title == DAMAGED:
-        parked = replace(delivery, state=DeliveryState.PARKED, why=f"{DAMAGED}: it cannot be sent", settled_at=now)
+        parked = delivery._replace(state=DeliveryState.PARKED, why=f"{DAMAGED}: it cannot be sent", settled_at=now)
         settle(rows, parked)
         return
-    claimed = replace(delivery, state=DeliveryState.CLAIMED, claimed_by=run, claimed_until=now + lease)
+    claimed = delivery._replace(state=DeliveryState.CLAIMED, claimed_by=run, claimed_until=now + lease)
     rows.execute(
         "UPDATE delivery SET state = 'claimed', attempts = ?, outcome = ?, why = ?, claimed_by = ?, claimed_until = ?"
         " WHERE id = ?",

@@ -113,9 +113,7 @@ class Views(NamedTuple):
         source, job = request.path_params["source"], request.path_params["job"]
         failed = request.url.path.endswith("/fail")
         try:
-            await self.ask(
-                lambda: self.vitals.program.report(source, job, token.strip(), body, failed=failed)  # noqa: B023
-            )
+            await self.ask(lambda: self.vitals.program.report(source, job, token.strip(), body, failed=failed))
         except ReportRefused as error:
             return _refusal(400 if error.admitted else 401, str(error))
         except (TimeoutError, StoreError, SecretError):
@@ -158,10 +156,7 @@ class _Guard:
 
 def _is_known(host: str, hosts: frozenset[str]) -> bool:
     name = host.lower()
-    if name.startswith("["):
-        name = name[1:].partition("]")[0]
-    else:
-        name = name.partition(":")[0]
+    name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
     try:
         ipaddress.ip_address(name)
     except ValueError:

@@ -67,12 +67,20 @@ def _evaluation(vitals: Vitals) -> Iterable[Family]:
         "alerting_evaluations_missed_total", "counter", "Evaluations that were due and left out.", [Point(tally.missed)]
     )
     yield Family("alerting_evaluation_lag_seconds", "gauge", "How late evaluation is now.", [Point(lag / 1000)])
-    yield Family("alerting_tick_duration_seconds", "histogram", "From reading to saving, sources included.", [
-        *(Point(count, {"le": f"{bound:g}"}, "_bucket") for bound, count in zip(BOUNDS, tally.tick_buckets, strict=True)),
-        Point(tally.ticks, {"le": "+Inf"}, "_bucket"),
-        Point(tally.tick_seconds, {}, "_sum"),
-        Point(tally.ticks, {}, "_count"),
-    ])
+    yield Family(
+        "alerting_tick_duration_seconds",
+        "histogram",
+        "From reading to saving, sources included.",
+        [
+            *(
+                Point(count, {"le": f"{bound:g}"}, "_bucket")
+                for bound, count in zip(BOUNDS, tally.tick_buckets, strict=True)
+            ),
+            Point(tally.ticks, {"le": "+Inf"}, "_bucket"),
+            Point(tally.tick_seconds, {}, "_sum"),
+            Point(tally.ticks, {}, "_count"),
+        ],
+    )
     up = [Point(not why, {"source": name}) for name, why in engine.sources().items()]
     yield Family("alerting_source_up", "gauge", "1 when the last reading of a source was good, else 0.", up)
 
@@ -132,7 +140,9 @@ def _delivery(vitals: Vitals, owed: Mapping[str, int]) -> Iterable[Family]:
 def _rest(vitals: Vitals) -> Iterable[Family]:
     tally = vitals.tally
     yield Family(
-        "alerting_config_good", "gauge", "1 when rules and settings load, 0 when former ones are in force.",
+        "alerting_config_good",
+        "gauge",
+        "1 when rules and settings load, 0 when former ones are in force.",
         [Point(tally.config_good)],
     )
     yield Family(
@@ -141,7 +151,9 @@ def _rest(vitals: Vitals) -> Iterable[Family]:
         "Reloads, by how they ended.",
         [Point(count, {"outcome": outcome}) for outcome, count in tally.reloads.items()],
     )
-    yield Family("alerting_faults_total", "counter", "Faults of alerting itself while it evaluated.", [Point(tally.faults)])
+    yield Family(
+        "alerting_faults_total", "counter", "Faults of alerting itself while it evaluated.", [Point(tally.faults)]
+    )
     yield Family(
         "alerting_heartbeats_total",
         "counter",

@@ -28,6 +28,7 @@ T = TypeVar("T")
 _PATIENCE = 4.0  # s that the daemon's loop has for an answer
 _LIFETIME = 15.0  # s of one connection, whatever comes or does not come on it
 _AT_ONCE = 64  # connections
+_PORTS = 65_535
 
 
 class Asking:
@@ -108,9 +109,11 @@ def _socket(listen: str) -> socket.socket:
     host, _, port = listen.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    if int(port) > _PORTS:
+        raise AlertingError(f"`web` cannot listen on {listen}: ports go up to {_PORTS}")
     try:
         return socket.create_server((host, int(port)), family=family, backlog=_AT_ONCE)
-    except (OSError, OverflowError) as error:
-        number = error.errno if isinstance(error, OSError) else None
-        reason = os.strerror(number) if number and number > 0 else "there is no such address or port"
-        raise AlertingError(f"`web` cannot listen on {listen}: {reason}") from None
+    except socket.gaierror:
+        raise AlertingError(f"`web` cannot listen on {listen}: this host has no such address") from None
+    except OSError as error:
+        raise AlertingError(f"`web` cannot listen on {listen}: {os.strerror(error.errno or 0)}") from None

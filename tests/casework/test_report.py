@@ -68,7 +68,7 @@ def test_colour_is_only_there_when_asked_for():
 def test_machines_read_the_same():
     """All files, tests, failures and problems."""
     value = json.loads(Report((FileOutcome("a.test.yaml", (GOOD, BAD)), BROKEN)).json())
-    assert (value["exit_code"], value["tests"], value["checks"], value["failed"]) == (2, 2, 5, 1)
+    assert (value["exit"], value["tests"], value["checks"], value["failed"]) == (2, 2, 5, 1)
     assert value["files"][0]["tests"][1]["failures"] == [
         {"what": "Down at 5m", "line": 3, "column": 5, "lines": ["missing     {}", "the rule    up == 0 \x00"]}
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +31,7 @@ def expected(path: Path) -> list[str]:
 
 def rule_problems(path: Path) -> list[str]:
     """Give the problems of one rule file under the settings as they are printed."""
-    settings = replace(load_settings(SETTINGS, {}, FIXTURES), root=path.parent, rules=(path.name,))
+    settings = load_settings(SETTINGS, {}, FIXTURES)._replace(root=path.parent, rules=(path.name,))
     return told(load_rules(settings, None, compile_pattern).problems)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from alerting.config.rules import RuleSet, load_rules
 from alerting.config.settings import Settings, load_settings
 from alerting.config.snapshot import dump_good, load_good, specs_in, with_kept_ids
 from alerting.core.lang.names import Names
-from alerting.model import OnMissing, RuleSpec
+from alerting.model import NOWHERE, OnMissing, RuleSpec
 from alerting.patterns import compile_pattern
 from tests.config.reading import FIXTURES
 
@@ -78,7 +77,7 @@ def test_every_form_of_a_native_file_gives_the_same_rules(tmp_path: Path) -> Non
 def test_every_key_of_a_native_rule_reaches_the_spec(tmp_path: Path) -> None:
     """With durations in ms; the severity is a label too."""
     [spec] = specs(tmp_path, a=(FIXTURES / "every-key.good.yaml").read_text())
-    assert replace(spec, origin=RuleSpec.__dataclass_fields__["origin"].default) == RuleSpec(
+    assert spec._replace(origin=NOWHERE) == RuleSpec(
         id="everything",
         name="Everything",
         condition="disk_usage > 85%",

@@ -296,3 +296,20 @@ def test_an_unset_variable_is_named() -> None:
 def test_a_literal_secret_is_told_from_other_texts(text: str, expected: bool) -> None:
     """A long word of letters and digits."""
     assert is_literal(text) is expected
+
+
+def test_a_rule_file_that_no_pattern_matches_for_its_ending_is_a_warning(tmp_path: Path) -> None:
+    """Prometheus' files are called `.yml`, our pattern ends in `.yaml`: a file nobody reads watches nothing."""
+    (tmp_path / "rules").mkdir()
+    for name in ("a.yaml", "b.yml", "b.test.yml", ".c.yml"):
+        (tmp_path / "rules" / name).touch()
+    (tmp_path / "compose.yml").touch()
+    path = tmp_path / "alerting.yaml"
+    for patterns, said in (
+        ("rules/*.yaml", ["rules/b.yml: warning: is not read, rename it, or add rules/*.yml to `rules:`"]),
+        ("['rules/*.yaml', 'rules/*.yml']", []),
+        ("['*.yaml', '/rules/*.yaml']", []),
+        ("rules/b.yml", []),
+    ):
+        path.write_text(f"rules: {patterns}\n")
+        assert [str(each) for each in load_settings(path, {}, tmp_path).warnings] == said

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -77,7 +76,7 @@ def test_what_holds_is_true_and_active_ones_are_judged() -> None:
 def test_what_fires_steadily_needs_no_verdict() -> None:
     """Its condition holds and nothing can come of that; one with a clock running gets its verdict."""
     assert evaluate(rule(Says([(A, 20.0)])), None, active(A), 0, None).verdicts == []
-    quiet = {A: replace(active(A)[A], quiet_since=5)}
+    quiet = {A: active(A)[A]._replace(quiet_since=5)}
     assert verdicts(evaluate(rule(Says([(A, 20.0)])), None, quiet, 0, None))["a"][0] is Truth.TRUE
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
@@ -43,10 +43,10 @@ def alert(state: AlertState, since: Millis = T0, **more: object) -> Alert:
     """Make an alert in a state."""
     base = Alert(KEY, LABELS, state, since, 90.0, "it was so", version=3)
     if state is not PENDING:
-        base = replace(base, fired_at=T0, episode=episode_of(KEY, T0))
+        base = base._replace(fired_at=T0, episode=episode_of(KEY, T0))
     if state is RESOLVED:
-        base = replace(base, resolved_at=since)
-    return replace(base, **more)  # type: ignore[arg-type]
+        base = base._replace(resolved_at=since)
+    return base._replace(**more)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -370,7 +370,7 @@ def test_a_step_of_the_wall_that_is_taken_along_changes_nothing(
             now += by
             previous = None if previous is None else previous + by
             if kept is not None:
-                kept = rebased(kept, by) if kept.state is not RESOLVED else replace(kept, since=kept.since + by)
+                kept = rebased(kept, by) if kept.state is not RESOLVED else kept._replace(since=kept.since + by)
         step = advance(kept, said(truth), now, policy, previous)
         kept, previous = step.alert, now
         states.append(state_of(kept))

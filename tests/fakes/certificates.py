@@ -23,7 +23,9 @@ class Authority:
             pytest.skip("openssl is not installed")
         self._folder = folder
         self.file = str(folder / "ca.pem")
-        self._openssl("req", "-x509", *_KEY, "-keyout", "ca.key", "-out", "ca.pem", "-days", "30", "-subj", "/CN=ca")
+        usage = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")  # without it Python 3.13 trusts nothing below it
+        files = ("-keyout", "ca.key", "-out", "ca.pem")
+        self._openssl("req", "-x509", *_KEY, *files, "-days", "30", "-subj", "/CN=ca", *usage)
         (folder / "index.txt").write_text("")
 
     def server(
@@ -33,13 +35,11 @@ class Authority:
         key, request, made = f"{name}.key", f"{name}.csr", f"{name}.pem"
         names = ("-addext", f"subjectAltName={subject}") if subject else ()
         if alone:
-            self._openssl(
-                "req", "-x509", *_KEY, "-keyout", key, "-out", made, "-days", "10", "-subj", "/CN=t", *names
-            )
+            self._openssl("req", "-x509", *_KEY, "-keyout", key, "-out", made, "-days", "10", "-subj", "/CN=t", *names)
         else:
             self._openssl("req", *_KEY, "-keyout", key, "-out", request, "-subj", f"/CN={name}", *names)
             extensions = f"subjectAltName={subject}\n" if subject else ""
-            config = f"[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nunique_subject=no\nnew_certs_dir=.\nrand_serial=yes\npolicy=p\nx509_extensions=e\n[p]\ncommonName=supplied\n[e]\nbasicConstraints=CA:FALSE\n{extensions}"  # noqa: E501  one text
+            config = f"[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nunique_subject=no\nnew_certs_dir=.\nrand_serial=yes\npolicy=p\nx509_extensions=e\n[p]\ncommonName=supplied\n[e]\nbasicConstraints=CA:FALSE\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n{extensions}"  # noqa: E501  one text
             (self._folder / f"{name}.cnf").write_text(config)
             period = ("-startdate", begin or "20200101000000Z", "-enddate", end or "20991231235959Z")
             files = ("-config", f"{name}.cnf", "-in", request, "-out", made, "-cert", "ca.pem", "-keyfile", "ca.key")

@@ -89,6 +89,18 @@ def reply(question: bytes, records: Sequence[Record] = (), code: int = 0, flags:
     return head + question[12:end] + body
 
 
+def _pair() -> tuple[socket.socket, socket.socket]:
+    """Open one port for both protocols; a port that is free for one may be taken for the other."""
+    for _ in range(20):
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            udp.bind(("127.0.0.1", 0))
+            return udp, socket.create_server(udp.getsockname())
+        except OSError:
+            udp.close()
+    raise OSError("no port is free for both UDP and TCP")
+
+
 class NameServer:
     """Answers for one zone: what is not in it does not exist. `asked` lists the questions as `name TYPE`."""
 
@@ -97,11 +109,9 @@ class NameServer:
     ) -> None:
         self.asked: list[str] = []
         self._zone = dict(zone or {})
-        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.bind(("127.0.0.1", 0))
+        self._udp, self._tcp = _pair()
         self.port: int = self._udp.getsockname()[1]
         self.address = f"127.0.0.1:{self.port}"
-        self._tcp = socket.create_server(("127.0.0.1", self.port))
         self._threads = [threading.Thread(target=each, daemon=True) for each in (self._by_udp, self._by_tcp)]
 
     def __enter__(self) -> Self:

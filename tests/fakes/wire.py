@@ -1,4 +1,4 @@
-"""A server for anything that is not HTTP: raw connections on 127.0.0.1, one behaviour each, TLS if wanted.
+r"""A server for anything that is not HTTP: raw connections on 127.0.0.1, one behaviour each, TLS if wanted.
 
 In a test::
 
@@ -125,5 +125,5 @@ class Wire:
             if self._context:
                 line = self._context.wrap_socket(line, server_side=True)
                 self._open.append(line)
-            self._act(line)
-            line.close()
+            with line:
+                self._act(line)

@@ -34,6 +34,7 @@ DEFAULTS = {
     "datadog": {"timeout": 2000, "window": 300_000, "delay": 60_000, "series_limit": 10_000},
     "newrelic": {"timeout": 2000, "region": "us", "window": 300_000, "delay": 60_000, "series_limit": 10_000},
     "sql": {"timeout": 5000, "row_limit": 1000},
+    "push": {},
 }
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,9 +14,6 @@ from hypothesis import strategies as st
 from alerting.model import FaultKind, Kind, Reading, Secret
 from alerting.sources._nagios import read_performance
 from tests.sources.reading import read, up, values
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -292,8 +289,7 @@ def test_endless_output_is_cut_short_f44() -> None:
 def alive(pid: int) -> bool:
     """Tell whether a process still runs; a zombie does not."""
     try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
 
@@ -331,12 +327,12 @@ def test_what_it_leaves_behind_in_the_background_is_ended(tmp_path: Path) -> Non
 def test_files_and_processes_do_not_pile_up() -> None:
     """After many runs, good and bad, as many descriptors are open as before."""
     shell("true")
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(5):
         shell("true")
         shell("sleep 60", timeout=50)
         read("command", command=["/nonexistent"])
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_no_secret_reaches_a_fault() -> None:

@@ -59,11 +59,10 @@ ANSWERS = [
 ]
 
 
-@pytest.mark.parametrize(("target", "record", "expect", "count", "code", "matches"), ANSWERS)
-def test_what_a_server_answers(  # noqa: PLR0913  one row of the table
-    target: str, record: str, expect: list[str], count: int, code: str, matches: int
-) -> None:
+@pytest.mark.parametrize("row", ANSWERS)
+def test_what_a_server_answers(row: tuple[str, str, list[str], int, str, int]) -> None:
     """Every type, aliases followed, long answers by TCP; no such name and no such record are zero answers."""
+    target, record, expect, count, code, matches = row
     reading = look(target, record, expect=expect)
     seen = found(reading)
     assert (seen["up"], seen["answer_count"], seen["response_code"]) == (1, count, code)

@@ -45,7 +45,7 @@ def test_a_file_has_an_age_and_a_size(tmp_path: Path) -> None:
     seen = found(look(file))
     label = f'{{path="{file}"}}'
     assert (seen[f"exists{label}"], seen[f"count{label}"], seen[f"size{label}"]) == (1, 1, 1234)
-    assert 3600 <= float(seen[f"age{label}"]) < 3605
+    assert 3599 < float(seen[f"age{label}"]) < 3605
 
 
 def test_what_is_not_there_is_not_there(tmp_path: Path) -> None:
@@ -79,8 +79,7 @@ def test_a_file_that_two_patterns_match_is_one_series(tmp_path: Path) -> None:
 
 def test_names_that_are_no_text_are_shown_all_the_same(tmp_path: Path) -> None:
     """What is not UTF-8 is U+FFFD in labels."""
-    with open(os.fsencode(tmp_path) + b"/\xff.dump", "wb"):
-        pass
+    os.mknod(os.fsencode(tmp_path) + b"/\xff.dump")
     assert any("\ufffd.dump" in name for name in found(look(tmp_path / "*.dump")))
 
 
@@ -190,10 +189,10 @@ def test_a_damaged_file_is_refused_whole_f45(page: bytes, tmp_path: Path) -> Non
 
 ODD: list[tuple[Callable[[Path], object], FaultKind]] = [
     (lambda path: path.mkdir(), FaultKind.UNREADABLE),
-    (lambda path: os.mkfifo(path), FaultKind.UNREADABLE),
+    (os.mkfifo, FaultKind.UNREADABLE),
     (lambda path: path.symlink_to("/dev/zero"), FaultKind.UNREADABLE),
     (lambda path: path.write_bytes(b"a 1\n" * 2_100_000), FaultKind.TOO_LARGE),
-    (lambda path: path.write_text("".join(f"a{number} 1\n" for number in range(100_001))), FaultKind.TOO_LARGE),
+    (lambda path: path.write_text("".join(f"a{number} 1\n" for number in range(20_001))), FaultKind.TOO_LARGE),
 ]
 
 
@@ -231,6 +230,7 @@ def test_a_path_that_loops_is_a_fault(tmp_path: Path) -> None:
         assert failed(look(path)) is FaultKind.MALFORMED
 
 
+@pytest.mark.slow
 def test_too_many_files_are_a_fault(tmp_path: Path) -> None:
     """Not a count that stops somewhere."""
     for number in range(10_001):

@@ -12,16 +12,27 @@ import pytest
 import alerting
 from alerting import registry
 from alerting.config import sections
+from alerting.core.defined import defined
 from alerting.model import NOWHERE, SHARED, FaultKind, Need, Secret, Section
+from alerting.ports import Inbox
 from tests.fakes.app import App
 from tests.fakes.sentry import Sentry
+from tests.sources.near import near
 from tests.sources.reading import run, source
+from tests.sources.remote import remote
 
 SCHEMA = json.loads((Path(alerting.__file__).parents[1] / "schemas" / "sources.schema.json").read_text())
 KINDS: list[str] = SCHEMA["properties"]["type"]["enum"]
 EXAMPLES = [(kind, number) for kind in KINDS for number in range(len(SCHEMA["$defs"][kind]["examples"]))]
 SENTRY = {"organization": Sentry.organization, "project": Sentry.project, "token": Secret.literal(Sentry.token)}
 SOMETIMES = {"tls_expires_in", "swap_usage", "inode_usage"}  # https only; hosts and disks that have them
+SOMETIMES |= {"answer_matches", "plugin_state"}  # where it is expected; of Nagios' plugins
+
+
+@pytest.fixture(autouse=True)
+def commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The person who runs these tests allows commands."""
+    monkeypatch.setenv("ALERTING_COMMANDS", "allow")
 
 
 def settings(kind: str, number: int) -> Section:
@@ -40,8 +51,7 @@ def led(section: Section, app: App, sentry: Sentry) -> dict[str, Any]:
         "health": {"url": app.health_url},
         "prometheus": {"url": app.metrics_url},
         "sentry": {"url": sentry.url, **SENTRY},
-        "host": {},
-    }[section.kind]
+    }.get(section.kind, {})
     if "headers" in values:
         values["headers"] = dict.fromkeys(values["headers"], Secret.literal("Bearer t0ken"))
     return values
@@ -53,16 +63,25 @@ def test_files_and_schema_list_the_same_kinds() -> None:
 
 
 @pytest.mark.parametrize(("kind", "number"), EXAMPLES)
-def test_every_example_of_the_schema_builds_and_reads(kind: str, number: int) -> None:
+def test_every_example_of_the_schema_builds_and_reads(kind: str, number: int, tmp_path: Path) -> None:
     """From a real server or this host: no fault, `up` = 1, and only declared names where names are closed."""
     part = SCHEMA["$defs"][kind]
     declared = {metric["name"]: metric for metric in part["x-metrics"]}
+    section = settings(kind, number)
+    own = {metric.name for each in defined(kind, section.values.get("metrics") or {}).values() for metric in each}
 
     async def work() -> None:
-        with App() as app, Sentry() as sentry:
-            values = led(settings(kind, number), app, sentry)
-            asked = [Need(kind, name) for name in declared]
+        with (
+            App() as app,
+            Sentry() as sentry,
+            near(kind, tmp_path) as there,
+            remote(kind, section.values, tmp_path) as far,
+        ):
+            values = led(section, app, sentry) | there | far
+            asked = [Need(kind, name) for name in (*declared, *own)]
             async with source(kind, **values) as built:
+                if isinstance(built, Inbox):
+                    built.expect()
                 await built.fetch(asked, None)
                 reading = await built.fetch(asked, None)
             assert reading.fault is None
@@ -71,7 +90,7 @@ def test_every_example_of_the_schema_builds_and_reads(kind: str, number: int) ->
             assert found["up"].value == 1
             assert set(declared) - set(found) <= SOMETIMES
             if part["x-names"] == "closed":
-                assert set(found) <= set(declared)
+                assert own <= set(found) <= set(declared) | own
             for name, sample in found.items():
                 if name in declared:
                     assert {label for label, _ in sample.labels} == set(declared[name]["labels"]), name
@@ -90,12 +109,12 @@ def test_the_page_for_people_names_every_metric_and_every_fault() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_closing_twice_and_before_reading_is_no_fault(kind: str) -> None:
+def test_closing_twice_and_before_reading_is_no_fault(kind: str, tmp_path: Path) -> None:
     """Sources are closed at reload, whatever they had to do until then."""
 
     async def work() -> None:
-        with App() as app, Sentry() as sentry:
-            async with source(kind, **led(settings(kind, 0), app, sentry)) as built:
+        with App() as app, Sentry() as sentry, near(kind, tmp_path) as there:
+            async with source(kind, **led(settings(kind, 0), app, sentry) | there) as built:
                 await built.close()
 
     run(work())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from alerting.model import (
     Alert,
     AlertKey,
@@ -29,7 +27,7 @@ def key(name: str = "disk") -> AlertKey:
 def alert(name: str = "disk", state: AlertState = AlertState.FIRING, **fields) -> Alert:
     """An alert, by default firing."""
     made = Alert(key(name), Labels({"mount": "/"}), state, AT, 91.2, f"{name} = 91.2% > 85%", AT, episode=f"{name}-1")
-    return replace(made, **fields)
+    return made._replace(**fields)
 
 
 def notice(name: str = "disk", step: str = "firing", episode: str = "1") -> Notice:
@@ -69,8 +67,7 @@ def transition(name: str = "disk", at: int = AT) -> Transition:
 
 def sent(delivery: Delivery, at: int = AT, **fields) -> Delivery:
     """The delivery as it stands after a success."""
-    done = replace(
-        delivery,
+    done = delivery._replace(
         state=DeliveryState.SENT,
         attempts=delivery.attempts + 1,
         outcome=Outcome.SENT,
@@ -78,7 +75,7 @@ def sent(delivery: Delivery, at: int = AT, **fields) -> Delivery:
         receipt={"ts": "1.2"},
         settled_at=at,
     )
-    return replace(done, **fields)
+    return done._replace(**fields)
 
 
 def parked(delivery: Delivery, why: str = "refused for good: no such channel", at: int = AT) -> Delivery:

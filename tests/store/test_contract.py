@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -214,9 +213,9 @@ def test_what_is_settled_stays_settled(over) -> None:
         (claimed,) = await store.claim("slack", AT, 1_000, 1)
         await store.settle(sent(claimed))
         await store.settle(failed(claimed, AT + 1))
-        await store.settle(sent(replace(claimed, notification=owed("never heard of"))))
+        await store.settle(sent(claimed._replace(notification=owed("never heard of"))))
         (only,) = (await store.overview()).deliveries
-        assert only == replace(sent(claimed), claimed_by="", claimed_until=0)
+        assert only == sent(claimed)._replace(claimed_by="", claimed_until=0)
 
     over(scenario)
 
@@ -253,6 +252,22 @@ def test_the_overview_shows_what_is_not_sent_first_and_then_the_newest(over) -> 
         assert [each.notification.id for each in overview.deliveries] == ["n3", "n4", "n5", "n2", "n1"]
         assert len(overview.transitions) == 5
         assert overview.counts == {"created": 6, "pending": 0, "claimed": 3, "sent": 3, "parked": 0}
+
+    over(scenario)
+
+
+def test_texts_are_kept_by_name_and_forgotten(over) -> None:
+    """They survive opening anew; the last good configuration is another matter and stays."""
+
+    async def scenario(store):
+        await store.commit(Change(AT, good_config="rules: []"))
+        await store.keep({"push/a/x": "1", "push/a/y": "", "push/b/x": "é\n", "other": "2"})
+        await store.keep({"push/a/x": "3", "push/a/y": None, "never": None})
+        await store.open()
+        assert await store.kept("push/") == {"push/a/x": "3", "push/b/x": "é\n"}
+        assert await store.kept("push/a/") == {"push/a/x": "3"}
+        assert (await store.open()).good_config == "rules: []"
+        await store.keep({})
 
     over(scenario)
 

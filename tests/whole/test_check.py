@@ -171,7 +171,7 @@ def test_a_source_that_gives_nothing_usable_makes_its_rule_unknown(scene: Scene,
     assert rule["unknown"], "no reason"
     assert len(scene.pagerduty.requests) == requests
     status = json.loads(scene.run("status", "--output", "json", code=0).stdout)
-    assert status["sources"] or any("unknown" in json.dumps(each) for each in status["alerts"])
+    assert status["faults"] or any("unknown" in json.dumps(each) for each in status["alerts"])
 
 
 @pytest.mark.parametrize("how", ["500", "html", "field missing", "number for text"])

@@ -112,8 +112,9 @@ def pick(op: str, of: VectorOf, param: ScalarOf, grouping: Grouping) -> VectorOf
             return []
         if isnan(count):
             raise EvaluationError(f"Parameter value is NaN: {op} needs a number of series")
-        if not -(2.0**63) <= count < 2.0**63:
-            raise EvaluationError(f"Scalar value {count:g} overflows int64: {op} needs a number of series")
+        if not -(2.0**63) < count < 2.0**63:
+            flows = "overflows" if count > 0 else "underflows"
+            raise EvaluationError(f"Scalar value {count:g} {flows} int64: {op} needs a number of series")
         vector = of(m, t)
         m.spend(len(vector))
         if m.wide or count < 1:  # judging: a series that was overtaken has been seen all the same

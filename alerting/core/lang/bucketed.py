@@ -59,17 +59,23 @@ def _selector(node: Selector) -> Selector | None:
 
 
 def with_buckets(node: Node) -> Node:
-    """Give a tree that holds, beside each histogram by its name, its buckets too: what must be kept for it."""
+    """Give a tree that holds, beside each histogram by its name, its buckets too: what must be kept for it.
+
+    Where there is none it is the very same tree.
+    """
     match node:
         case Call():
             args = tuple(with_buckets(arg) for arg in node.args)
             if node.func in FUNCTIONS:
                 buckets = bucketed(node.args[-1])
                 args = (*args, buckets) if buckets is not None else args
-            return node._replace(args=args)
+            return node if args == node.args else node._replace(args=args)
         case Subquery() | Paren() | Unary() | Aggregate():
-            return node._replace(expr=with_buckets(node.expr))
+            inner = with_buckets(node.expr)
+            return node if inner is node.expr else node._replace(expr=inner)
         case Binary():
-            return node._replace(left=with_buckets(node.left), right=with_buckets(node.right))
+            left, right = with_buckets(node.left), with_buckets(node.right)
+            same = left is node.left and right is node.right
+            return node if same else node._replace(left=left, right=right)
         case _:
             return node

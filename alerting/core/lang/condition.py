@@ -305,11 +305,12 @@ def compile_condition(
     tree = parse(text, dialect=dialect)
     settled = settle(tree, names, dialect=dialect, text=text, purpose=purpose, patterns=patterns)
     node = settled.node
+    wide = with_buckets(node)
     origin = (names, patterns, dialect, interval)
     needs = _shared(
         tuple(
             need._replace(window=need.window + lookback) if need.window else need
-            for need in dict.fromkeys((*settled.needs, *needs_of(with_buckets(node))))
+            for need in (settled.needs if wide is node else dict.fromkeys((*settled.needs, *needs_of(wide))))
         )
     )
     shape = _shape(node)

@@ -23,13 +23,14 @@ _PERIODS = {
     "hr": "hour",
     **{each: each for each in ("second", "minute", "hour", "day")},
 }
+_PERCENT = 100
 _WHOLE = 60  # s; whole minutes are meant as seconds
 _SLOW = 100  # s; longer than any request, shorter than any job that people watch in odd seconds
 _QUICK = ("duration", "latency", "response_time", "request_time")  # what takes milliseconds rather than minutes
 
 
 def of_comparison(checker: Checker, node: Binary, of_left: Facts, of_right: Facts) -> None:
-    """Doubt a comparison: a count's newest minute, seconds for milliseconds, a text without its quotes."""
+    """Doubt a comparison: a count's newest minute, seconds for milliseconds, 0.85 for 85 %, a text without quotes."""
     if of_left.type == of_right.type == "vector":
         for side, facts, opposite in ((node.left, of_left, of_right), (node.right, of_right, of_left)):
             _without_quotes(checker, node, side, facts, opposite)
@@ -40,6 +41,7 @@ def of_comparison(checker: Checker, node: Binary, of_left: Facts, of_right: Fact
     if not isinstance(number, Number):
         return
     _seconds(checker, number, facts)
+    _share(checker, number, facts)
     if facts.kind is Kind.COUNT and isinstance(_inside(series), Selector):
         text = number.text or format_literal(number.value)
         message = f"{checker.shown(series)} counts events; this looks at its newest minute alone"
@@ -85,3 +87,18 @@ def _seconds(checker: Checker, number: Number, against: Facts) -> None:
     if any(word in metric.name for word in _QUICK):
         text = number.text or format_literal(number.value)
         checker.warn(f"{metric.name} is in seconds: {text} s?", number.span, f"did you mean {text}ms?")
+
+
+def _share(checker: Checker, number: Number, against: Facts) -> None:
+    """Warn where a bare number was probably meant as a share in the other form: 0.85 for 85 %, or 5 for 0.05."""
+    metric, value = against.metric, number.value
+    if number.unit or metric is None or against.kind is not Kind.GAUGE:
+        return
+    text = number.text or format_literal(value)
+    if against.unit == "percent" and 0 < value < 1:
+        message, meant = f"{metric.name} is in percent, from 0 to 100: {text} %?", value * _PERCENT
+    elif against.unit == "ratio" and 1 < value <= _PERCENT:
+        message, meant = f"{metric.name} is a ratio, from 0 to 1: {text}?", value
+    else:
+        return
+    checker.warn(message, number.span, f"did you mean {format_literal(meant)}%?")

@@ -26,7 +26,7 @@ def over_buckets(
     measure: Callable[[list[float], Buckets], float],
     buckets_of: VectorOf | None = None,
 ) -> VectorOf:
-    """Make a function of whole histograms: series that differ in `le` alone belong together.
+    """Make a function of whole histograms: series of one name that differ in `le` alone belong together.
 
     `buckets_of` is asked when `of` holds no series with `le`: see `bucketed`.
     """
@@ -37,8 +37,7 @@ def over_buckets(
         numbers = [param(m, t) for param in params]
         if m.unknown(mark):
             return []
-        histograms: dict[Labels, Buckets] = {}
-        names: dict[Labels, str] = {}
+        histograms: dict[tuple[Labels, str], Buckets] = {}
         vector = of(m, t)
         if buckets_of is not None and not any(entry[0].get(BUCKET) for entry in vector):
             named = len(m.gaps)
@@ -50,18 +49,16 @@ def over_buckets(
             bound = _bound(labels.get(BUCKET))
             if bound is None:
                 continue
-            whole = project.of(labels)
             if isinstance(value, str):
                 m.gaps.append(mistyped(labels, name, value))
                 continue
-            names[whole] = name
-            histograms.setdefault(whole, []).append((bound, value))
+            histograms.setdefault((project.of(labels), name), []).append((bound, value))
         if len(m.gaps) > mark:  # a histogram that lacks a bucket is none
             m.gaps[mark:] = [gap._replace(labels=gap.labels.without((BUCKET,))) for gap in m.gaps[mark:]]
             for gap in m.gaps[mark:]:
-                for labels in [labels for labels in histograms if labels.includes(gap.labels)]:
-                    del histograms[labels]
-        return [(labels, measure(numbers, buckets), names[labels], True) for labels, buckets in histograms.items()]
+                for whole in [whole for whole in histograms if whole[0].includes(gap.labels)]:
+                    del histograms[whole]
+        return [(labels, measure(numbers, buckets), name, True) for (labels, name), buckets in histograms.items()]
 
     return run
 

@@ -34,10 +34,6 @@ class Keys:
         key = self.project.of(entry[0])
         return (key, entry[2]) if self._named else key
 
-    def reduced(self, gap: Gap) -> Gap:
-        """Give what a gap says of keys: those that carry all that is left of its labels may be missing."""
-        return gap._replace(labels=self.project.of(gap.labels)) if gap.labels else gap
-
     def may_hide(self, gap: Gap, entry: Entry) -> bool:
         """Tell whether the series missing by `gap` could have the key of `entry`."""
         return self.project.of(entry[0]).includes(self.project.of(gap.labels))

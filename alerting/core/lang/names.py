@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from alerting.core.lang.tree import Selector
 
 _LISTED = 8  # names of one source that an error lists
-_UP = "up"
+UP = "up"
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -141,8 +141,8 @@ class Names:
             )
             return self._on_page(name, (several,) if len(self._pages) > 1 else ())
         known = next((metric for metric in source.metrics if metric.name == name), None)
-        if known is not None or name == _UP:
-            return _Meaning(known or Metric(_UP, source.namespace, Kind.GAUGE))
+        if known is not None or name == UP:
+            return _Meaning(known or Metric(UP, source.namespace, Kind.GAUGE))
         if source.closed:
             names = [metric.name for metric in source.metrics]
             return _failed(f"{first} has no metric {name}", did_you_mean(name, names) or f"it has {_listed(names)}")
@@ -163,9 +163,9 @@ class Names:
         return _Meaning(Metric(name, source.namespace, Kind.UNKNOWN, unit), notes=notes)
 
     def _bare(self, name: str, *, promql: bool) -> _Meaning:
-        if name == _UP and (self._pages or not self._sources):
+        if name == UP and (self._pages or not self._sources):
             return self._on_page(name)
-        offers = [] if name == _UP else self._closed.get(name, [])
+        offers = [] if name == UP else self._closed.get(name, [])
         if len(offers) > 1:
             qualified = sorted(f"{source}.{name}" for source, _ in offers)
             return _failed(f"{name} is offered by several sources", f"write {' or '.join(qualified)}")
@@ -196,7 +196,7 @@ class Names:
         if quantile is not None and not plain:
             return self._of_histogram(name, base, quantile, notes)
         unit = self._page_units.get(name) or unit_of_name(name)
-        kind = Kind.GAUGE if name == _UP else Kind.UNKNOWN
+        kind = Kind.GAUGE if name == UP else Kind.UNKNOWN
         return _Meaning(Metric(name, SHARED, kind, unit), notes=notes)
 
     def _of_histogram(self, name: str, base: str, quantile: float, notes: tuple[_Note, ...]) -> _Meaning:

@@ -8,8 +8,6 @@ from alerting.core.lang.tree import Aggregate, Binary, Call, Number, Paren, Rang
 from alerting.model import Need
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from alerting.core.lang.tree import Node
     from alerting.model import Millis
 
@@ -19,37 +17,37 @@ def needs_of(node: Node) -> tuple[Need, ...]:
 
     `@` with a fixed time asks for no more than the same selector without it.
     """
-    return tuple(dict.fromkeys(_walk(node, 0, 0)))
+    found: dict[Need, None] = {}
+    _collect(node, 0, 0, found)
+    return tuple(found)
 
 
-def _walk(node: Node, back: Millis, bucket: Millis) -> Iterator[Need]:
+def _collect(node: Node, back: Millis, bucket: Millis, found: dict[Need, None]) -> None:
     """Go down; `back` is how far subqueries around it reach, `bucket` the D of a `peak` around it."""
     match node:
         case Selector():
-            yield from _need(node, back + node.offset, bucket)
+            _note(node, back + node.offset, bucket, found)
         case Range():
-            yield from _need(node.selector, back + node.window + node.selector.offset, bucket)
-        case Subquery():
-            yield from _walk(node.expr, back + node.window + node.offset, 0)
+            _note(node.selector, back + node.window + node.selector.offset, bucket, found)
         case Binary():
-            yield from _walk(node.left, back, 0)
-            yield from _walk(node.right, back, 0)
+            _collect(node.left, back, 0, found)
+            _collect(node.right, back, 0, found)
         case Call():
             if node.func == "peak" and isinstance(node.args[1], Number):
                 bucket = round(node.args[1].value * 1000)
             for arg in node.args:
-                yield from _walk(arg, back, bucket)
+                _collect(arg, back, bucket, found)
+        case Subquery():
+            _collect(node.expr, back + node.window + node.offset, 0, found)
         case Aggregate():
             if node.param is not None:
-                yield from _walk(node.param, back, 0)
-            yield from _walk(node.expr, back, 0)
+                _collect(node.param, back, 0, found)
+            _collect(node.expr, back, 0, found)
         case Paren() | Unary():
-            yield from _walk(node.expr, back, 0)
-        case _:
-            return
+            _collect(node.expr, back, 0, found)
 
 
-def _need(selector: Selector, window: Millis, bucket: Millis) -> Iterator[Need]:
+def _note(selector: Selector, window: Millis, bucket: Millis, found: dict[Need, None]) -> None:
     metric = selector.metric
     if metric is not None:
-        yield Need(metric.namespace, metric.name, selector.matchers, max(0, window), bucket)
+        found[Need(metric.namespace, metric.name, selector.matchers, max(0, window), bucket)] = None

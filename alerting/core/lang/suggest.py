@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _LONGEST = 64  # characters; nobody mistypes a name longer than that only slightly
+_SHORTEST_PART = 3  # characters of a part that says something
 
 
 def distance(left: str, right: str) -> int:
@@ -42,6 +43,15 @@ def closest(word: str, known: Iterable[str], limit: int = 3) -> Sequence[str]:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Give `did you mean x or y?`, or nothing when no known word is near."""
-    near = closest(word, known)
+    """Give `did you mean x or y?`: the nearest words, else those that have it as a part; nothing when none does."""
+    words = sorted(set(known))
+    near = closest(word, words) or _with_part(word, words)
     return f"did you mean {' or '.join(near)}?" if near else ""
+
+
+def _with_part(word: str, known: Sequence[str], limit: int = 3) -> Sequence[str]:
+    """Give the words that begin or go on with this one: `memory` is a part of `memory_usage`."""
+    if len(word) < _SHORTEST_PART:
+        return ()
+    found = [each for each in known if word.lower() in each.lower().replace(".", "_").replace("-", "_").split("_")]
+    return found[:limit]

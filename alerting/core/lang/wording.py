@@ -49,6 +49,7 @@ _WORDS = {
     "for": "the time a condition must hold stands beside it: `for: 5m`",
     "if": "the condition alone is enough",
     "then": "what happens stands beside the condition: `notify:`",
+    **dict.fromkeys(("contains", "like", "matches"), 'a part of a text is found by a pattern: =~ ".*part.*"'),
     "xor": "there are `and`, `or`, `unless`",
 }
 
@@ -69,13 +70,16 @@ def expected_operator(tokens: Sequence[Token], at: int, closing: str = "the end"
     text = token.text
     hint = ""
     if token.kind == "=":
-        hint = "two values are compared by =="
+        turned = tokens[at + 1].kind if at + 1 < len(tokens) else ""
+        hint = f"write {turned}=" if turned in (">", "<") else "two values are compared by =="
     elif token.kind == ")":
         message, hint = "this ) closes nothing", "take it away, or open a ( before"
     elif token.kind == NAME and before.kind == NUMBER and text in _UNIT_WORDS:
         hint = f"a unit follows its number without a space: {before.text}{_UNIT_WORDS[text]}"
     elif token.kind == NAME:
         hint = _WORDS.get(text.lower(), "")
+    elif before.kind == NAME and before.text.lower() in _WORDS:  # `85% for 5m`: the word was taken for a metric
+        hint = _WORDS[before.text.lower()]
     elif token.kind == ",":
         hint = "a comma parts arguments and labels; conditions are joined by `and` and `or`"
     elif token.kind in ("(", "{") and before.kind == STRING:

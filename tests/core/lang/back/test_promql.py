@@ -254,6 +254,7 @@ FAILING = [
     ('c * on (l) group_left (m) label_replace(b, "m", "z", "", "")', "grouping labels must ensure unique matches"),
     ("topk(NaN, c)", "Parameter value is NaN"),
     ("topk(1e30, c)", "overflows int64"),
+    ("bottomk(-(2 ^ 63), c)", "underflows int64"),
 ]
 
 
@@ -372,6 +373,14 @@ def test_histograms(text: str, expected: float) -> None:
     assert isinstance(found, dict)
     (value,) = found.values()
     assert same(expected, value), value
+
+
+def test_histograms_of_two_names_are_two_and_collide_once_the_names_are_gone() -> None:
+    """Their buckets are never added up; `or` keeps both names apart until the end, where two answers are alike."""
+    samples = loaded({'h_bucket{le="1"}': "4", 'h_bucket{le="+Inf"}': "4", 'g_bucket{le="+Inf"}': "8"})
+    assert ask("histogram_quantile(0.5, h_bucket)", samples, 0) == {"{}": 0.5}
+    with pytest.raises(EvaluationError, match="same labelset"):
+        ask('histogram_quantile(0.5, {__name__=~"[gh]_bucket"})', samples, 0)
 
 
 def test_the_start_of_a_counter_is_not_extrapolated_below_zero() -> None:

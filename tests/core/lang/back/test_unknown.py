@@ -64,6 +64,13 @@ def test_an_open_name_that_no_reading_has_ever_held_is_unknown() -> None:
     assert declared.gaps() == []
 
 
+def test_of_a_name_that_a_failing_source_may_hold_only_the_failure_is_said() -> None:
+    """One cause is one alert, `SourceDown`; that the name may be misspelt is known when all could be read."""
+    world = World("health_check.queue > 5").source("health_check", fault="refused")
+    assert world.gaps() == ["could not read health_check: refused"]
+    assert two_pages("x > 5", {"y": 1}, {"y": 1}).gaps() == [DOWN]
+
+
 def test_a_closed_name_without_series_is_false_not_unknown() -> None:
     """A percentile over too few events is no series."""
     world = World("http_request_duration_p95 > 1000ms").source("sentry")

@@ -237,6 +237,8 @@ WARNINGS = [
     ("»10 / min« < foo", "divides by a metric called min", "write 10 per minute"),
     ("health_check.database.status != »ok«", "ok is taken for a metric", "in quotes: 'ok'"),
     ("»disk_usge« > 5", "taken to be on the metrics pages", "did you mean disk_usage"),
+    ("disk_usage > »0.85«", "disk_usage is in percent, from 0 to 100: 0.85 %?", "did you mean 85%?"),
+    ("failure_rate > »5«", "failure_rate is a ratio, from 0 to 1: 5?", "did you mean 5%?"),
 ]
 
 

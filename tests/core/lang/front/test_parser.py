@@ -416,6 +416,9 @@ BAD = [  # text with the place marked by » «, words of the message, words of t
     ("x > 10 per »fortnight«", "expected a period after `per`", "minute"),
     ("x > 10 per »5« minutes", "expected a period after `per`", "5m"),
     ("x > »5m« per minute", "a rate counts events", ""),
+    ("x »=«> 5", "expected an operator or the end, found `=`", "write >="),
+    ("x > 85% for »5m«", "expected an operator or the end, found `5m`", "`for: 5m`"),
+    ("x »contains« 'y'", "expected an operator or the end", "=~"),
 ]
 
 

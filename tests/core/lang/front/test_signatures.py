@@ -68,6 +68,8 @@ def test_suggestions() -> None:
     assert closest("slak", known) == ["slack"]
     assert closest("slock", known) == ["slack", "slick"]
     assert did_you_mean("pagerdty", known) == "did you mean pagerduty?"
+    assert did_you_mean("memory", ["memory_usage", "load1"]) == "did you mean memory_usage?"
+    assert did_you_mean("Slack", ["slack-ops", "pagerduty"]) == "did you mean slack-ops?"
     assert did_you_mean("email", known) == ""
     assert did_you_mean("", known) == ""
     assert did_you_mean("x" * 1000, known) == ""

@@ -1,0 +1,86 @@
+"""The product for benches that start it beside its peers: name this file in BENCH_ADAPTER, run them by this Python.
+
+Each function starts the real daemon on files of its own, and reads its statistics from the daemon's own metrics page.
+`benchlib` belongs to those benches: it gives processes that are measured, and ended by their ids.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from benchlib import HOST, Proc, http_get, python, wait_http
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+STATISTICS = 19700  # the port of the daemon's own pages
+_GROUP = 100  # rules to a group
+
+
+def engine(  # noqa: PLR0917  the benches' own contract
+    wd: Path,
+    n_rules: int,
+    n_series: int,
+    target_port: int,
+    interval_s: int,
+    sink_port: int | None = None,
+    for_s: int = 30,
+) -> Proc:
+    """Start a daemon with so many threshold rules over the gauges of the page at `target_port`."""
+    lines = ["groups:" if n_rules else "groups: []"]
+    for number in range(n_rules):
+        if number % _GROUP == 0:
+            lines += [f"- name: g{number // _GROUP}", "  rules:"]
+        lines += [
+            f"  - alert: Rule{number}",
+            f'    expr: bench_value{{idx="{number % n_series}"}} > {0.5 + number // n_series}',
+            f"    for: {for_s}s",
+            f"    labels: {{id: '{number}'}}",
+        ]
+    (wd / "rules.yaml").write_text("\n".join(lines) + "\n")
+    return _daemon(
+        wd, {"bench": {"type": "prometheus", "url": f"http://{HOST}:{target_port}/metrics"}}, interval_s, sink_port
+    )
+
+
+def engine_stats(daemon: Proc) -> dict[str, float]:
+    """Give evaluations so far, each of them one check in a prober, and the mean duration of a tick in seconds."""
+    assert daemon.alive(), "the daemon has ended"
+    page = http_get(STATISTICS, "/metrics")[1].decode()
+    values = dict(line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#"))
+    done = float(values["alerting_evaluations_total"])
+    ticks = float(values["alerting_tick_duration_seconds_count"])
+    cycle = float(values["alerting_tick_duration_seconds_sum"]) / ticks if ticks else 0.0
+    return {"evaluations": done, "checks": done, "cycle_s": cycle}
+
+
+def prober(wd: Path, urls: Sequence[str], interval_s: int, sink_port: int | None) -> Proc:
+    """Start a daemon with one health source and one rule to an address."""
+    rules = [f"- {{alert: Down{number}, condition: u{number}.up == 0}}" for number in range(len(urls))]
+    (wd / "rules.yaml").write_text("\n".join(rules) + "\n")
+    return _daemon(
+        wd, {f"u{number}": {"type": "health", "url": url} for number, url in enumerate(urls)}, interval_s, sink_port
+    )
+
+
+def notifier(wd: Path, sink_port: int) -> NoReturn:
+    """There is none yet."""
+    raise NotImplementedError("alerting takes in no alerts of others: it sends only what its own rules find")
+
+
+def _daemon(wd: Path, sources: Mapping[str, Any], interval: int, sink: int | None) -> Proc:
+    url = f"http://{HOST}:{sink}/hook"
+    settings = {
+        "rules": ["rules.yaml"],
+        "interval": f"{interval}s",
+        "sources": sources,
+        "receivers": {"sink": {"type": "webhook", "url": url} if sink else {"type": "console"}},
+        "route": {"receiver": "sink"},
+        "web": {"listen": f"{HOST}:{STATISTICS}"},
+    }
+    (wd / "alerting.yaml").write_text(json.dumps(settings, indent=1))
+    daemon = Proc(python("-m", "alerting", "run"), name="alerting", cwd=wd)
+    wait_http(STATISTICS, "/health")
+    return daemon

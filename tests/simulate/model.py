@@ -1,0 +1,378 @@
+"""What should be told: a second, small implementation of DESIGN §6 and §7, written from the text.
+
+It is given what the program has seen (readings as they were taken in), when it judged which rules, which turns came
+to be saved, and the configuration in force; it says who is owed what. It adds up observed time where the program
+moves stamps. Where the text leaves room (a step of the wall clock between two processes), time is an interval: what
+must be told is told after its lower end, what may be told after its upper end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from alerting.model import NO_LABELS, SHARED, Labels, OnMissing
+from tests.simulate.plan import INTERVAL, PLACES, M
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tests.simulate.plan import Place, RuleDef
+    from tests.simulate.world import Seen
+
+TRUE, FALSE, UNKNOWN, VANISHED = "true", "false", "unknown", "vanished"
+MAX_GAP = max(2 * INTERVAL, M)
+UNKNOWN_AFTER = 4 * M
+RECOVERED, NOT_REPORTED, NO_DATA, REMOVED = "recovered", "no longer reported", "ended: no data", "rule removed"
+PLACE = {place.name: place for place in PLACES}
+BY_SPACE: dict[str, list[Place]] = {}
+for _place in PLACES:
+    BY_SPACE.setdefault(_place.namespace, []).append(_place)
+JOB = {place.labels[0][1]: place.name for place in PLACES if place.labels}
+
+RULE_BLIND, SOURCE_DOWN = "alerting/RuleBlind/", "alerting/SourceDown/"
+_LABELS = {
+    labels.fingerprint: labels
+    for labels in (
+        NO_LABELS,
+        *(Labels({**dict(place.labels), "zone": zone}) for place in PLACES for zone in "ab"),
+        *(Labels({"source": place.name}) for place in PLACES),
+    )
+}
+
+Span = tuple[int, int]  # observed time: at least, at most
+NONE: Span = (0, 0)
+
+
+class Policy(NamedTuple):
+    """What an alert's life depends on."""
+
+    for_: int = 0
+    keep: int = 0
+    on_missing: OnMissing = OnMissing.KEEP
+    vanish: int = 0
+
+
+class Key(NamedTuple):
+    """An alert."""
+
+    rule: str
+    labels: Labels
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """An alert that is pending or fires."""
+
+    firing: bool
+    held: Span = NONE  # pending: how long it has been true
+    quiet: Span | None = None  # firing: how long it has been false
+    gone: Span | None = None  # how long it has been vanished without a break
+    last: str = TRUE  # what the last evaluation said of it
+    no_data: bool = False  # it stands for readings that are missing
+
+
+class News(NamedTuple):
+    """Something that people must hear of, or, with `sure` False, may hear of."""
+
+    key: Key
+    step: str
+    receivers: tuple[str, ...]
+    ended: str
+    sure: bool
+    otherwise: Life | None  # what the alert is where it was not told
+
+
+@dataclass(slots=True)
+class Stage:
+    """One turn, as far as it would go if it were saved."""
+
+    at: int
+    lives: dict[Key, Life | None] = field(default_factory=dict)
+    news: list[News] = field(default_factory=list)
+    judged: dict[str, int] = field(default_factory=dict)  # clock (rule or built-in rule) -> now
+    heard: dict[str, str] = field(default_factory=dict)
+
+
+class Model:
+    """See the module's text. Times are by the monotonic clock."""
+
+    def __init__(self) -> None:
+        self.rules: dict[str, RuleDef] = {}
+        self.problem = False  # the newest configuration does not load
+        self.lives: dict[Key, Life] = {}
+        self.told: dict[Key, dict[str, str]] = {}  # alert -> receiver -> group key, while it fires
+        self.seen: dict[str, Seen] = {}  # by source, of this process
+        self.ever: set[tuple[str, str]] = set()  # (namespace, metric) that a reading held
+        self.heard: dict[str, str] = {}  # source -> its fault or "", not judged by a saved turn yet
+        self._clock: dict[str, int] = {}  # rule or built-in rule -> when it was judged last, in a saved turn
+        self._skewed: dict[str, int] = {}  # the same, where the wall stepped unseen: by how much it looks otherwise
+        self._shaken: set[str] = set()  # rules that were gone and came back: their clocks may begin anew
+
+    # ---------------------------------------------------------------------------------------- what happens
+
+    def start(self, unseen_step: int) -> None:
+        """Begin with another process; the wall stepped by so much since what is on disk was written."""
+        self.seen, self.heard, self.ever = {}, {}, set()
+        if unseen_step:
+            for name in self._clock:
+                self._skewed[name] = self._skewed.get(name, 0) + unseen_step
+
+    def set_back(self) -> None:
+        """Take note that the program saw the wall go back: it forgets what it has read."""
+        self.seen, self.ever = {}, set()
+
+    def hear(self, source: str, seen: Seen) -> None:
+        """Take note of a reading."""
+        self.seen[source] = seen
+        self.heard[source] = seen.fault
+        for metric, series in seen.series.items():
+            if series:
+                self.ever.add((PLACE[source].namespace, metric))
+
+    def adopt(self, rules: Iterable[RuleDef]) -> None:
+        """Take over a set of rules."""
+        before = self.rules
+        self.rules = {rule.id: rule for rule in rules}
+        self._shaken |= self.rules.keys() - before.keys()
+        wanted = {(rule.namespace, rule.metric) for rule in self.rules.values()}
+        self.ever &= wanted
+
+    def key_of(self, rule_id: str, fingerprint: str) -> Key | None:
+        """Find the alert that the program calls so; None: there can be none."""
+        labels = _LABELS.get(fingerprint)
+        if labels is None and rule_id.startswith(RULE_BLIND):
+            labels = Labels({"rule": rule_id.rpartition(":")[2]})
+        return None if labels is None else Key(rule_id, labels)
+
+    # ---------------------------------------------------------------------------------------- one turn
+
+    def stage(self, now: int, judged: Sequence[tuple[str, bool]]) -> Stage:
+        """Say what a turn comes to. `judged`: the rules that it evaluates, and whether our own code failed there."""
+        turn = Stage(now, heard=dict(self.heard))
+        blind: list[tuple[RuleDef, str]] = []
+        for rule_id, raised in judged:
+            rule = self.rules[rule_id]
+            blind.append((rule, self._judge(turn, rule, raised=raised)))
+        for source, fault in self.heard.items():
+            name = f"{SOURCE_DOWN}{source}"
+            key = Key(name, Labels({"source": source}))
+            policy = Policy(PLACE[source].unknown_after)
+            self._step_builtin(turn, key, TRUE if fault else FALSE, policy, self._readers(PLACE[source].namespace))
+        for rule, why in blind:
+            name = f"{RULE_BLIND}{rule.id}"
+            key = Key(name, Labels({"rule": rule.id.partition(":")[2]}))
+            self._step_builtin(turn, key, why, Policy(UNKNOWN_AFTER), [rule])
+        key = Key("alerting/ConfigBroken", NO_LABELS)
+        self._step_builtin(turn, key, TRUE if self.problem else FALSE, Policy(), list(self.rules.values()))
+        for key, life in self.lives.items():
+            rule_id = key.rule.removeprefix(RULE_BLIND)
+            if rule_id not in self.rules and not rule_id.startswith("alerting/"):
+                self._end(turn, key, life, REMOVED, None)
+        return turn
+
+    def apply(self, turn: Stage) -> None:
+        """Let a turn take effect: it is on disk."""
+        for key, life in turn.lives.items():
+            if life is None:
+                self.lives.pop(key, None)
+            else:
+                self.lives[key] = life
+        for name, now in turn.judged.items():
+            self._clock[name] = now
+            self._skewed.pop(name, None)
+            self._shaken.discard(name)
+        self.heard = {name: fault for name, fault in self.heard.items() if turn.heard.get(name) != fault}
+
+    def _readers(self, namespace: str) -> list[RuleDef]:
+        return [rule for rule in self.rules.values() if rule.namespace == namespace]
+
+    # ---------------------------------------------------------------------------------------- one rule
+
+    def _judge(self, turn: Stage, rule: RuleDef, *, raised: bool) -> str:
+        """Step the alerts of one rule; tell whether it is blind for a reason other than a failed source."""
+        lives = {key: life for key, life in self.lives.items() if key.rule == rule.id}
+        gaps, blind = self._gaps(rule)
+        true = {} if raised else self._true(rule)
+        if lives or true or gaps or blind or raised:
+            policy = Policy(rule.for_, rule.keep, OnMissing.KEEP if raised else rule.on_missing, rule.vanish)
+            keys = dict.fromkeys((*(Key(rule.id, labels) for labels in true), *lives))
+            for key in keys:
+                truth = TRUE if key.labels in true else UNKNOWN if raised else self._truth(rule, key, lives[key])
+                self._step(turn, key, truth, policy, rule.notify)
+            if rule.on_missing is OnMissing.FIRE and not raised and (gaps or blind) and not keys:
+                self._step(turn, Key(rule.id, NO_LABELS), UNKNOWN, policy, rule.notify)
+        turn.judged[rule.id] = turn.at
+        return TRUE if blind or raised else UNKNOWN if gaps else FALSE
+
+    def _gaps(self, rule: RuleDef) -> tuple[list[str], bool]:
+        """Give the sources that failed, and whether something else keeps the rule from seeing."""
+        failed, read = [], 0
+        for place in BY_SPACE[rule.namespace]:
+            seen = self.seen.get(place.name)
+            read += seen is not None
+            if seen is not None and seen.fault:
+                failed.append(place.name)
+        if not read:
+            return failed, True
+        (first, *_) = BY_SPACE[rule.namespace]
+        if first.closed:
+            return failed, False
+        if (rule.namespace, rule.metric) not in self.ever:
+            return failed, True
+        lacks = first.says_what_it_lacks and not failed and not self.seen[first.name].series[rule.metric]
+        return failed, lacks
+
+    def _true(self, rule: RuleDef) -> dict[Labels, float]:
+        found: dict[Labels, float] = {}
+        for place in BY_SPACE[rule.namespace]:
+            seen = self.seen.get(place.name)
+            if seen is not None and not seen.fault:
+                for labels, value in seen.series[rule.metric].items():
+                    if value > rule.limit and rule.zone in ("", labels.get("zone")):
+                        found[labels] = value
+        return found
+
+    def _truth(self, rule: RuleDef, key: Key, life: Life) -> str:
+        """Judge an alert for which the condition does not hold."""
+        failed, blind = self._gaps(rule)
+        if life.no_data:
+            return UNKNOWN if failed or blind else FALSE
+        source = JOB[key.labels.get("job")] if rule.namespace == SHARED else rule.namespace
+        seen = self.seen.get(source)
+        if seen is None or seen.fault or blind:
+            return UNKNOWN
+        return FALSE if key.labels in seen.series[rule.metric] else VANISHED
+
+    def _step_builtin(self, turn: Stage, key: Key, truth: str, policy: Policy, rules: Sequence[RuleDef]) -> None:
+        """Step a built-in rule, where there is something to raise or something that was raised."""
+        if truth == TRUE or key in self.lives:
+            receivers = tuple(dict.fromkeys(name for rule in rules for name in rule.notify))
+            self._step(turn, key, truth, policy, receivers)
+            turn.judged[key.rule] = turn.at
+
+    # ---------------------------------------------------------------------------------------- one alert
+
+    def _step(self, turn: Stage, key: Key, truth: str, policy: Policy, receivers: tuple[str, ...]) -> None:
+        """DESIGN's table of an alert's life."""
+        life = self.lives.get(key)
+        passed, unseen = self._passed(turn.at, key)
+        if life is not None and key.rule in self._shaken:
+            life = replace(life, held=(0, life.held[1]), quiet=life.quiet and (0, life.quiet[1]))
+        gone = None
+        if truth == VANISHED and policy.on_missing is OnMissing.KEEP:
+            before = life.gone if life is not None and unseen is not True else None
+            gone = NONE if before is None else (0 if unseen is None else before[0] + passed[0], before[1] + passed[1])
+        if policy.on_missing is OnMissing.FIRE and truth in (UNKNOWN, VANISHED):
+            said, ended, missing = TRUE, RECOVERED, True
+        elif policy.on_missing is OnMissing.RESOLVE and truth in (UNKNOWN, VANISHED):
+            said, ended, missing = FALSE, NO_DATA, False
+        else:
+            said, ended, missing = truth, RECOVERED, False
+        if gone is not None:
+            ended = NOT_REPORTED
+            said = FALSE if gone[0] >= policy.vanish else UNKNOWN
+            if said == UNKNOWN and gone[1] >= policy.vanish:
+                self._unsure_end(turn, key, life, gone)
+                return
+        if life is None:
+            if said == TRUE:
+                self._begin(turn, key, policy, receivers, missing=missing)
+        elif not life.firing:
+            self._pending(turn, key, life, said, policy, receivers, passed, gone, missing=missing)
+        else:
+            self._firing(turn, key, life, said, policy, passed, gone, ended, missing=missing)
+
+    def _begin(self, turn: Stage, key: Key, policy: Policy, receivers: tuple[str, ...], *, missing: bool) -> None:
+        if policy.for_ <= 0:
+            turn.lives[key] = Life(firing=True, no_data=missing)
+            turn.news.append(News(key, "firing", receivers, "", sure=True, otherwise=None))
+        else:
+            turn.lives[key] = Life(firing=False, no_data=missing)
+
+    def _pending(
+        self,
+        turn: Stage,
+        key: Key,
+        life: Life,
+        said: str,
+        policy: Policy,
+        receivers: tuple[str, ...],
+        passed: Span,
+        gone: Span | None,
+        *,
+        missing: bool,
+    ) -> None:
+        held = _add(life.held, passed) if life.last == TRUE else life.held
+        if said == FALSE:
+            turn.lives[key] = None
+        elif said == UNKNOWN or held[1] < policy.for_:
+            turn.lives[key] = replace(life, held=held, last=said, gone=gone)
+        else:
+            sure = held[0] >= policy.for_
+            still = Life(firing=False, held=(held[0], min(held[1], policy.for_ - 1)))
+            turn.lives[key] = Life(firing=True, no_data=missing)
+            turn.news.append(News(key, "firing", receivers, "", sure, None if sure else still))
+
+    def _firing(
+        self,
+        turn: Stage,
+        key: Key,
+        life: Life,
+        said: str,
+        policy: Policy,
+        passed: Span,
+        gone: Span | None,
+        ended: str,
+        *,
+        missing: bool,
+    ) -> None:
+        if said == TRUE:
+            turn.lives[key] = Life(firing=True, no_data=life.no_data and missing)
+            return
+        quiet = life.quiet
+        if quiet is not None and life.last == FALSE:
+            quiet = _add(quiet, passed)
+        if said == UNKNOWN:
+            turn.lives[key] = replace(life, quiet=quiet, last=UNKNOWN, gone=gone)
+            return
+        quiet = NONE if quiet is None else quiet
+        still = replace(life, quiet=(quiet[0], min(quiet[1], max(0, policy.keep - 1))), last=FALSE, gone=gone)
+        if quiet[1] < policy.keep:
+            turn.lives[key] = replace(still, quiet=quiet)
+        elif quiet[0] >= policy.keep:
+            self._end(turn, key, life, ended, None)
+        else:
+            self._end(turn, key, life, ended, still)
+
+    def _end(self, turn: Stage, key: Key, life: Life, ended: str, otherwise: Life | None) -> None:
+        turn.lives[key] = None
+        if life.firing:
+            told = tuple(self.told.get(key, ()))
+            turn.news.append(News(key, "resolved", told, ended, otherwise is None, otherwise))
+
+    def _unsure_end(self, turn: Stage, key: Key, life: Life | None, gone: Span) -> None:
+        """It may count as gone by now, or not yet."""
+        if life is not None:
+            still = replace(life, last=UNKNOWN, gone=gone)
+            self._end(turn, key, life, NOT_REPORTED, still)
+            if not life.firing:
+                turn.lives[key] = still
+
+    def _passed(self, now: int, key: Key) -> tuple[Span, bool | None]:
+        """Give the observed time since the alert was judged last, and whether time went unobserved (None: perhaps)."""
+        last = self._clock.get(key.rule)
+        if last is None:
+            return NONE, True
+        passed = now - last
+        step = self._skewed.get(key.rule, 0)
+        if key.rule in self._shaken:
+            return (0, passed if passed <= MAX_GAP else 0), None
+        if step:
+            looks = [each for each in (passed, passed + step) if 0 <= each <= MAX_GAP]
+            return (0, max(looks, default=0)), None
+        return ((passed, passed), False) if passed <= MAX_GAP else (NONE, True)
+
+
+def _add(span: Span, more: Span) -> Span:
+    return span[0] + more[0], span[1] + more[1]

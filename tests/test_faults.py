@@ -1,0 +1,184 @@
+"""Faults of alerting itself reach Sentry, and nothing else does: no secret, no local variable, no header of ours.
+
+Each case is a process of its own: the SDK keeps its client for a whole process.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from base64 import b64encode
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from tests.fakes.envelopes import Envelopes
+from tests.fakes.sink import Sink
+
+pytest.importorskip("sentry_sdk", reason="the extra `sentry` is not installed")
+
+SECRET = 'x"hunter2/+ä\\secret'
+SHAPES = (SECRET, quote(SECRET), quote(SECRET, safe=""), b64encode(SECRET.encode()).decode())
+ROOT = Path(__file__).parents[1]
+
+FAULT = """
+import logging, os, sys
+from alerting import faults
+from alerting.model import Secret
+from alerting.redact import Redactor
+redact, secret = Redactor(), Secret.literal(os.environ["HIDDEN"])
+secret.reveal()
+redact.watch([secret])
+said = []
+print(faults.start(os.environ, redact, "staging", said.append), *said)
+log = logging.getLogger("alerting")
+log.addHandler(logging.NullHandler())
+log.propagate = False
+
+def beat(password, headers):
+    local = password
+    raise RuntimeError("cannot reach " + " ".join(os.environ["SHAPES"].split("|")))
+
+log.error("a delivery failed: no fault of ours")
+try:
+    beat(os.environ["HIDDEN"], {"Authorization": "Bearer " + os.environ["HIDDEN"], "Cookie": "a=b"})
+except RuntimeError:
+    log.exception("a fault of alerting itself in the beat", extra={"action": "fault"})
+faults.flush()
+"""
+
+BROKEN = """
+import alerting.cli.status
+
+def broken(arguments):
+    token = "%s"
+    raise RuntimeError("with the token " + token)
+
+alerting.cli.status.main = broken
+from alerting.cli.main import main
+main(["status"])
+"""
+
+
+def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a process of its own."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**kept, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_fault_arrives_with_its_trace_and_without_secrets() -> None:
+    """In every shape; no local variables, no breadcrumbs, no request, one event: what is no fault is not sent."""
+    with Envelopes() as sentry:
+        done = python(FAULT, SENTRY_DSN=sentry.dsn, HIDDEN=SECRET, SHAPES="|".join(SHAPES))
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == "True\n"
+        (event,) = sentry.events
+        (raw,) = sentry.raw
+    (error,) = event["exception"]["values"]
+    assert error["type"] == "RuntimeError"
+    assert error["value"] == "cannot reach " + " ".join(["***"] * len(SHAPES))
+    frames = error["stacktrace"]["frames"]
+    assert [frame["function"] for frame in frames] == ["<module>", "beat"]
+    assert not any("vars" in frame for frame in frames)
+    assert event["environment"] == "staging"
+    assert event["release"].startswith("alerting@")
+    assert not event.get("breadcrumbs", {}).get("values")
+    assert "request" not in event
+    assert not event.get("modules")
+    assert [shape for shape in SHAPES if shape in raw] == []
+    assert "hunter2" not in raw
+
+
+def test_the_fault_that_ends_a_command_is_reported_without_its_text() -> None:
+    """Which secrets it may hold nobody knows there; exit code 70 and the words for people stay."""
+    with Envelopes() as sentry:
+        done = python(BROKEN % SECRET.replace('"', "").replace("\\", ""), SENTRY_DSN=sentry.dsn, SENTRY_ENVIRONMENT="e")
+        (event,) = sentry.events
+        assert done.returncode == 70
+        assert "a fault of its own (RuntimeError)" in done.stderr
+        assert event["exception"]["values"][0]["value"] == "***"
+        assert event["exception"]["values"][0]["stacktrace"]["frames"][-1]["function"] == "broken"
+        assert event["environment"] == "e"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"SENTRY_DSN": "https://not-a-dsn"}, "cannot be used"),
+        ({"SENTRY_SAMPLE_RATE": "2"}, "cannot be used"),
+        ({"SENTRY_TRACES_SAMPLE_RATE": "much"}, "cannot be used"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_said_and_alerting_goes_on(given: dict[str, str], words: str) -> None:
+    """Without showing the DSN: it holds a key."""
+    with Envelopes() as sentry:
+        done = python(
+            FAULT.replace("faults.flush()", ""), **{"SENTRY_DSN": sentry.dsn, "HIDDEN": "x", "SHAPES": "", **given}
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("False ")
+        assert words in done.stdout
+        assert "not-a-dsn" not in done.stdout + done.stderr
+        assert sentry.events == []
+
+
+def test_a_sample_rate_of_nothing_sends_nothing() -> None:
+    """SENTRY_SAMPLE_RATE=0 is heeded."""
+    with Envelopes() as sentry:
+        done = python(FAULT, SENTRY_DSN=sentry.dsn, HIDDEN="xxxx", SHAPES="", SENTRY_SAMPLE_RATE="0")
+        assert done.returncode == 0, done.stderr
+        assert sentry.events == []
+
+
+def test_without_the_sdk_one_sentence_says_what_to_install() -> None:
+    """And alerting goes on."""
+    code = "import sys\nsys.modules['sentry_sdk'] = None\n" + FAULT.replace("faults.flush()", "")
+    done = python(code, SENTRY_DSN="http://k@127.0.0.1:1/42", HIDDEN="x", SHAPES="")
+    assert done.stdout == "False SENTRY_DSN is set, but faults are not reported: install alerting[sentry]\n"
+    assert done.returncode == 0
+
+
+def test_a_tracker_that_is_down_does_not_hold_up_the_end() -> None:
+    """F72: two seconds, whatever it does."""
+    with Envelopes() as sentry:
+        from tests.fakes.ledger import Step
+
+        sentry.script(Step(delay=60, times=0))
+        code = FAULT + "import time; began = time.monotonic(); faults.flush(); print(time.monotonic() - began < 3)\n"
+        done = python(code, SENTRY_DSN=sentry.dsn, HIDDEN="xxxx", SHAPES="")
+    assert done.stdout.splitlines() == ["True", "True"]
+
+
+def test_requests_of_ours_carry_no_traces() -> None:
+    """Nothing is added to what PagerDuty and others are sent."""
+    code = FAULT + (
+        "import asyncio\nfrom alerting.http import HttpClient\n"
+        "async def work():\n"
+        "    http = HttpClient('x')\n"
+        "    await http.request('POST', os.environ['URL'], body=b'{}')\n"
+        "    await http.close()\n"
+        "asyncio.run(work())\n"
+    )
+    with Envelopes() as sentry, Sink() as sink:
+        done = python(
+            code, SENTRY_DSN=sentry.dsn, HIDDEN="xxxx", SHAPES="", URL=sink.url, SENTRY_TRACES_SAMPLE_RATE="1"
+        )
+        assert done.returncode == 0, done.stderr
+        (request,) = sink.requests
+    assert not {"sentry-trace", "baggage", "traceparent"} & request.headers.keys()
+
+
+def test_nobody_loads_the_sdk_without_a_dsn() -> None:
+    """It costs a fifth of a second and ten MiB."""
+    code = "import sys\nimport alerting.cli.run, alerting.faults\nprint('sentry_sdk' in sys.modules)\n"
+    assert python(code).stdout == "False\n"
