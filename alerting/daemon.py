@@ -105,6 +105,7 @@ class Daemon:
         self._say("started", "watching", pid=os.getpid(), rules=len(self._program.engine.statuses()))
         self._systemd.ready("watching")
         await self._stop.wait()
+        self._vitals.end()
         self._systemd.stopping()
         self._scheduler.shutdown(wait=False)
         for other in others:

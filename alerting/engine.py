@@ -2,11 +2,12 @@
 
 Theory of operation. A tick is given batches of rules. It reads each source that they need once (`intake`);
 readings go into the samples as they arrive. As soon as the sources of a batch have answered, the batch is part of
-a *turn*: at one moment its rules are evaluated and their alerts stepped (`core.turn`), the rules that watch the
-watching are judged (`core.builtin`), what people are to hear of is directed, bundled and worded (`core.routing`,
-`core.digest`, `core.render`). All of that is pure and takes effect nowhere. Then **one transaction** writes alerts,
-transitions and messages; only when it is on disk does the engine's own memory follow, and only then is the outbox
-woken. A turn that could not be saved leaves no trace but `trouble` in the report: its rules are evaluated anew.
+a *turn* (of several, where its rules take long: the quick ones go first): at one moment its rules are evaluated and
+their alerts stepped (`core.turn`), the rules that watch the watching are judged (`core.builtin`), what people are to
+hear of is directed, bundled and worded (`core.routing`, `core.digest`, `core.render`). All of that is pure and takes
+effect nowhere. Then **one transaction** writes alerts, transitions and messages; only when it is on disk does the
+engine's own memory follow, and only then is the outbox woken. A turn that could not be saved leaves no trace but
+`trouble` in the report: its rules are evaluated anew.
 
 A batch whose sources answered is not held up by another whose source hangs. Ticks may overlap, turns do not. A
 tick that is cancelled lets the turn that it is in come to its end.
@@ -19,6 +20,7 @@ begin afresh: what they hold now lies in the future.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.core.book import Book, Reach
@@ -26,7 +28,7 @@ from alerting.core.progress import Loop
 from alerting.core.render import Context
 from alerting.core.schedule import Schedule, batches_of, namespaces_of
 from alerting.core.status import RuleStatus
-from alerting.core.turn import Turn
+from alerting.core.turn import Turn, parted
 from alerting.errors import AlertingError, StateMoved, StoreError
 from alerting.intake import Intake, Target
 from alerting.ports import Change
@@ -194,7 +196,7 @@ class Engine:
         await asyncio.gather(*self._turns, return_exceptions=True)
 
     def _adopt(self, setup: Setup) -> None:
-        self._setup, self._next_setup = setup, None
+        self._setup, self._next_setup = setup._replace(good_config=None), None  # large: held until it is saved, only
         self._good_config = self._good_config if setup.good_config is None else setup.good_config
         rules = [rule for rule in setup.rules if rule.spec.enabled]
         needs = tuple(dict.fromkeys(need for rule in rules for need in rule.condition.needs))
@@ -261,16 +263,24 @@ class Engine:
     async def _run(self, batches: Sequence[Batch], log: _Log, *, everyone: bool, whole: bool) -> None:
         """Read what the batches need; each has its turn as soon as its sources have answered."""
         waiting = [(batch, self._intake.start(batch.namespaces, everyone=everyone)) for batch in batches]
+        turns: deque[list[str]] = deque()
         while True:
             for _, missing in waiting:
                 missing.difference_update([task for task in missing if task.done()])
             ready = [batch for batch, missing in waiting if not missing]
             waiting = [(batch, missing) for batch, missing in waiting if missing]
-            if ready or not waiting:
-                await self._to_its_end(self._turn(ready, log, whole=whole))
-            if not waiting:
+            if ready or not (waiting or turns):
+                tracks = [self._book.tracks.get(rule) for batch in ready for rule in batch.rules]
+                quick, *slow = parted([track for track in tracks if track is not None])
+                turns.appendleft(quick)
+                turns.extend(slow)
+            if turns:
+                await self._to_its_end(self._turn(turns.popleft(), log, whole=whole))
+            else:
+                missing = set().union(*(missing for _, missing in waiting))
+                await asyncio.wait(missing, return_when=asyncio.FIRST_COMPLETED)
+            if not (waiting or turns):
                 return
-            await asyncio.wait(set().union(*(missing for _, missing in waiting)), return_when=asyncio.FIRST_COMPLETED)
 
     async def _to_its_end(self, turn: Coroutine[None, None, None]) -> None:
         """Wait for a turn; it goes on when whoever waits is cancelled, as half a turn must not be."""
@@ -281,15 +291,14 @@ class Engine:
 
     # ---------------------------------------------------------------------------------------- turns
 
-    async def _turn(self, batches: Sequence[Batch], log: _Log, *, whole: bool) -> None:
-        """Evaluate batches at one moment and save what that changes; memory follows only then."""
+    async def _turn(self, rules: Sequence[str], log: _Log, *, whole: bool) -> None:
+        """Evaluate rules (by their ids) at one moment and save what that changes; memory follows only then."""
         async with self._lock:
             now = self._see_clocks(log)
             turn = Turn(now, self._intake.samples, self._limits.series)
-            for batch in batches:
-                for track in map(self._book.tracks.get, batch.rules):
-                    if track is not None:
-                        turn.evaluate(track)
+            for track in map(self._book.tracks.get, rules):
+                if track is not None:
+                    turn.evaluate(track)
             heard, good_config = dict(self._intake.heard), self._good_config
             self._book.watch(turn, heard, self._problem)
             if whole:
@@ -311,7 +320,7 @@ class Engine:
                 self._book.apply(turn, telling)
                 log.add(turn, telling)
                 if telling.notifications:
-                    self._on_commit({each.receiver for each in telling.notifications})
+                    self._on_commit(tuple(dict.fromkeys(each.receiver for each in telling.notifications)))
             trouble = await self._intake.keep(now, turn.taken)
             if trouble:
                 log.notices.append(f"samples are not kept: {trouble}")
@@ -328,7 +337,7 @@ class Engine:
         self._book = Book()
         self._load(snapshot)
         self._adopt(self._next_setup or self._setup)
-        self._on_commit(set(self._setup.receivers))  # it may owe something that nobody was woken for
+        self._on_commit(tuple(self._setup.receivers))  # it may owe something that nobody was woken for
 
     def _see_clocks(self, log: _Log) -> Millis:
         """Give the wall time; when it has stepped against the monotonic clock, take the durations along."""
@@ -345,6 +354,7 @@ class Engine:
     def _change(self, turn: Turn, telling: Telling, faults: Mapping[str, str], good_config: str | None) -> Change:
         """Write down what a turn changes."""
         book, before = self._book, self._faults_saved
+        forgotten = (*book.forgotten, *turn.forgotten)
         alerts = {key: alert for key, alert in book.moved.items() if key not in turn.dropped} | turn.alerts
         new_faults: dict[str, str | None] = {name: why for name, why in faults.items() if before.get(name) != why}
         new_faults.update(dict.fromkeys(before.keys() - faults.keys()))
@@ -354,8 +364,8 @@ class Engine:
             dropped=tuple(turn.dropped),
             transitions=tuple(turn.transitions),
             notifications=tuple(telling.notifications),
-            evaluated=turn.times,
-            forgotten=(*book.forgotten, *turn.forgotten),
+            evaluated={name: at for name, at in {**book.restamped, **turn.times}.items() if name not in forgotten},
+            forgotten=forgotten,
             faults=new_faults,
             good_config=good_config,
         )

@@ -62,7 +62,7 @@ class Heartbeat:
         while True:
             promise(self.every)
             await self._clock.sleep(self.every)
-            promise(self.every + 4 * DEADLINE)
+            promise(4 * DEADLINE)
             why = await ailing()
             await self.send(FAILED if why else OK)
 

@@ -185,7 +185,7 @@ class Intake:
 
     def start(self, namespaces: Iterable[str], *, everyone: bool) -> set[asyncio.Task[None]]:
         """Read what feeds these namespaces; give the fetches to wait for (`everyone`: also those that hung before)."""
-        targets = [target for namespace in namespaces for target in self._targets.get(namespace, ())]
+        targets = [target for namespace in sorted(namespaces) for target in self._targets.get(namespace, ())]
         tasks = {id(target.source): self._start(target) for target in targets}
         waited = targets if everyone else self._fetches.worth_waiting(targets)
         return {tasks[id(target.source)] for target in waited}

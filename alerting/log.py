@@ -33,7 +33,7 @@ _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "task
 
 def set_up(level: str, form: str, redact: Redact, environment: str = "", stream: TextIO | None = None) -> Carrier:
     """Send the program's log lines to standard error. `form` is `json` or `text`; `environment` goes into each."""
-    carrier = Carrier(stream or sys.stderr)
+    carrier = Carrier(sys.stderr if stream is None else stream)
     handler = _Handler(carrier)
     handler.setFormatter(_Lines(_json if form == "json" else _text, redact, environment))
     root = logging.getLogger()
@@ -46,10 +46,11 @@ def set_up(level: str, form: str, redact: Redact, environment: str = "", stream:
 class Carrier:
     """Writes lines in a thread of its own, in order; drops and counts what it cannot write."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | None) -> None:
+        """Write to the stream's file; None, as where standard error is closed: every line is lost."""
         self.lost = 0
         self.log = logging.getLogger(LOGGER)
-        self._file, self._encoding = stream.fileno(), stream.encoding
+        self._file, self._encoding = (-1, "ascii") if stream is None else (stream.fileno(), stream.encoding)
         self._said = 0  # of those lost, the ones that were told
         self._lines: queue.Queue[str | None] = queue.Queue(_WAITING)
         self._thread = threading.Thread(target=self._work, name="log", daemon=True)

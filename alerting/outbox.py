@@ -158,7 +158,7 @@ class Outbox:
         retired = [notifier for notifier in self._notifiers.values() if id(notifier) not in kept]
         self._notifiers = dict(notifiers)
         flying = {task for lane in self._lanes.values() for task in lane.flying}
-        for receiver in {*self._lanes, *notifiers}:
+        for receiver in dict.fromkeys((*self._lanes, *notifiers)):
             lane = self._lane(receiver)
             lane.failures = lane.rests_until = 0  # its settings may have been mended
             lane.failing_since = None
@@ -185,18 +185,18 @@ class Outbox:
         answer = await self._ask(delivery, min(self._deadline, deadline))
         answer = answer._replace(why=self._redact(answer.why))
         self._note(self._lane(notification.receiver), answer)
-        attempts, now = delivery.attempts + 1, self._clock.now()
+        attempts, now = delivery.attempts + 1, self._now()  # a wall that jumps a day ahead must not make it old
         decided = after(attempts, answer, notification.created, now, limits=self._limits, jitter=self._random())
         owed = decided.state is DeliveryState.PENDING
         kept = delivery.receipt if owed and answer.receipt is None else answer.receipt  # a note to the next attempt
         return delivery._replace(
             state=decided.state,
             attempts=attempts,
-            next_at=self._now() + decided.at - now,
+            next_at=decided.at,
             why=decided.why,
             outcome=answer.outcome,
             receipt=kept,
-            settled_at=0 if owed else now,
+            settled_at=0 if owed else self._clock.now(),
         )
 
     async def _ask(self, delivery: Delivery, deadline: Millis) -> Answer:
@@ -347,7 +347,7 @@ class Outbox:
             owing = await self._store.owing()
         except StoreError as error:
             self._on_trouble(str(error))
-        for receiver in {*self._notifiers, *owing}:
+        for receiver in dict.fromkeys((*self._notifiers, *owing)):
             self._start(self._lane(receiver))
 
     async def _end_lanes(self, grace: Millis) -> None:

@@ -9,7 +9,9 @@ that default, by words and networks.
 
 from __future__ import annotations
 
+import asyncio
 import socket
+from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -18,9 +20,10 @@ from alerting.errors import AlertingError
 from alerting.pool import Pool
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
     from ipaddress import IPv4Address, IPv6Address
 
+    from alerting.model import Millis
     from alerting.ports import Resolve
 
 DEFAULT = ("public", "private", "loopback")
@@ -77,6 +80,27 @@ async def addresses(host: str, port: int, allowed: Sequence[str], resolve: Resol
         raise OSError("a name without an address")
     words = ", ".join(allowed or DEFAULT)
     raise OutOfReach(f"{found[0]} ({places[found[0]]}) is not connected to: out of `reach` ({words})")
+
+
+@asynccontextmanager
+async def connected(
+    found: Sequence[str], port: int, patience: Millis
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Connect to the first of these addresses that takes the connection; it is dropped in the end, whatever happened.
+
+    `patience` is shared out among the addresses, so that one that swallows packets does not spend the others' time.
+    """
+    for address in found[:-1]:
+        with suppress(OSError):  # TimeoutError is one too
+            async with asyncio.timeout(patience / 1000 / len(found)):
+                reader, writer = await asyncio.open_connection(address, port)
+            break
+    else:
+        reader, writer = await asyncio.open_connection(found[-1], port)
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
 
 
 @lru_cache(maxsize=1024)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
-from alerting.core.progress import SLACK, Ailment, Loop, wedged
+from alerting.core.progress import Ailment, Loop, wedged
 from alerting.errors import AlertingError
 
 if TYPE_CHECKING:
@@ -77,17 +77,16 @@ class Tally:
 class Vitals:
     """See the module's text. For one event loop."""
 
-    def __init__(self, program: Program, *, slack: Millis = SLACK, patience: Millis = PATIENCE) -> None:
+    def __init__(self, program: Program) -> None:
         self.tally = Tally()
         self.program = program
         self.clock = program.clock
         self.started = program.clock.monotonic()
-        self._slack = slack
-        self._patience = patience
         self._promises: dict[str, Loop] = {}
         self._undone: dict[str, str] = {}  # batch -> why its last tick came to nothing
         self._probe: asyncio.Task[State] | None = None
         self._probed_at: Millis = 0
+        self._ending = False
 
     # ------------------------------------------------------------------------------------- being told
 
@@ -102,6 +101,10 @@ class Vitals:
     def watch(self, part: str, task: asyncio.Task[None]) -> None:
         """Take note of a task that never should end."""
         task.add_done_callback(lambda _task: self._promises.update({part: Loop(part, 0, ended=True)}))
+
+    def end(self) -> None:
+        """Take note that the daemon stops: from now on nothing needs to go on."""
+        self._ending = True
 
     def ticked(self, batch: str, report: TickReport, took: Millis) -> None:
         """Take note of a tick."""
@@ -171,14 +174,20 @@ class Vitals:
         lasting = {ailment.part for ailment in first.ailments}
         return Checkup([each for each in second.ailments if each.part in lasting], second.state)
 
+    def parts(self) -> Sequence[str]:
+        """Name every part that is looked at."""
+        loops = (*self.program.engine.loops(), *self.program.outbox.loops(), *self._promises.values())
+        return list(dict.fromkeys(("evaluation", "state", *(loop.part for loop in loops))))
+
     async def _look(self) -> Checkup:
         state = await self._ask_state()
         program, now = self.program, self.clock.monotonic()
         loops = [*program.engine.loops(), *program.outbox.loops(), *self._promises.values()]
-        found = {ailment.part: ailment for ailment in wedged(loops, now, self._slack)}
+        found = {ailment.part: ailment for ailment in wedged(() if self._ending else loops, now)}
         for ailment in (*self._of_state(state), *self._of_lanes()):
             found.setdefault(ailment.part, ailment)
-        return Checkup(list(found.values()), state)
+        redact = program.redact
+        return Checkup([each._replace(why=redact(each.why)) for each in found.values()], state)
 
     def _of_state(self, state: State) -> Iterable[Ailment]:
         if state.why:
@@ -191,7 +200,7 @@ class Vitals:
             part = f"sending to {lane.receiver}"
             if lane.trouble:
                 yield Ailment(part, lane.trouble)
-            if lane.failures > 1 and lane.failing_for >= self._patience:
+            if lane.failures > 1 and lane.failing_for >= PATIENCE:
                 yield Ailment(part, f"{lane.failures} attempts in a row failed: {lane.why}")
 
     async def _ask_state(self) -> State:

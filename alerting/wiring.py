@@ -252,9 +252,11 @@ async def dry_store(settings: Settings) -> Store:
     if not os.path.exists(file_of(settings.store, settings.root)):  # noqa: PTH110, ASYNC240  a path as text; one look
         return MemoryStore()
     kept = sqlite_store(settings.store, settings.root, read_only=True)
-    seed = await kept.open()
+    seed, reports = await kept.open(), await kept.kept(_REPORTS)
     await kept.close()
-    return MemoryStore(seed)
+    store = MemoryStore(seed)
+    await store.keep(reports)
+    return store
 
 
 def environment(settings: Settings) -> str:

@@ -34,6 +34,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "alerting.store",
         "alerting.faults",
     ),
+    ("alerting.endpoint",),
     (
         "alerting.intake",
         "alerting.http",
@@ -171,7 +172,7 @@ def test_the_files_are_the_kinds_of_the_schema(package: str, schema: str) -> Non
 
 HEAVY = (
     "apscheduler",
-    "httpx",
+    "h11",
     "aiohttp",
     "slack_sdk",
     "pdpyras",

@@ -80,7 +80,7 @@ WEDGES: dict[str, tuple[Callable[[Ward], Any], str, bool, int]] = {
     "the watch over the clock dies": (die("the watch over the clock"), "the watch over the clock", True, INTERVAL),
     "a reload hangs": (reload, "reload", True, 2 * INTERVAL),
     "the heartbeat dies": (die("heartbeat"), "heartbeat", True, INTERVAL),
-    "the heartbeat hangs": (hang("ping"), "heartbeat", True, 5 * INTERVAL),
+    "the heartbeat hangs": (hang("ping"), "heartbeat", True, 4 * INTERVAL),
     "no timer fires": (sleep, "the watch over the clock", True, 2 * INTERVAL),
     "ticks end in a fault of ours": (fail("commit", RuntimeError("x")), "evaluation", False, 2 * INTERVAL),
     "nothing can be saved": (fail("commit", StoreError("disk full")), "evaluation", False, 2 * INTERVAL),
@@ -142,6 +142,57 @@ def test_f69_the_heartbeat_stops_with_whatever_does_not_evaluate_or_deliver(name
             after = [url for at, url, _ in ward.monitor.asked if at > quiet_from]
             assert "http://monitor/ping" not in after
             assert "http://monitor/fail" in after
+
+    asyncio.run(main())
+
+
+class Manager:
+    """The service manager, as far as signs of life go."""
+
+    def __init__(self) -> None:
+        self.signs = 0
+        self.status_text = ""
+
+    def alive(self) -> None:
+        self.signs += 1
+
+    def status(self, text: str) -> None:
+        self.status_text = text
+
+
+@pytest.mark.parametrize("name", ["the metronome dies", "a claim hangs", "a reload hangs", "nothing can be saved"])
+def test_the_watchdog_is_fed_while_nothing_is_wedged_and_no_longer(name: str) -> None:
+    """A restart is for what does not go round; what only fails is shown in the status."""
+    inject, part, wedge, limit = WEDGES[name]
+
+    async def main() -> None:
+        async with Ward() as ward:
+            manager, said = Manager(), []
+            feeding = asyncio.ensure_future(ward.vitals.reassure(manager, 10_000, said.append))  # type: ignore[arg-type]
+            await ward.run(60_000)
+            assert manager.signs >= 5
+            inject(ward)
+            await ward.run(limit + 15_000)
+            manager.signs = 0
+            await ward.run(60_000)
+            assert (manager.signs == 0) is wedge
+            assert part in manager.status_text
+            assert bool(said) is wedge
+            feeding.cancel()
+
+    asyncio.run(main())
+
+
+def test_an_orderly_end_is_no_ailment() -> None:
+    """While what is being sent is finished, loops end because they should."""
+
+    async def main() -> None:
+        async with Ward() as ward:
+            ward.vitals.end()
+            for name in ("metronome", "the watch over the clock", "heartbeat"):
+                ward.tasks[name].cancel()
+            await ward.run(120_000)
+            assert await ward.look() == []
 
     asyncio.run(main())
 

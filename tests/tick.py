@@ -92,6 +92,7 @@ class Above:
 
     unit = ""
     watches_buckets = False
+    weight = 0
 
     def __init__(self, limit: float = 10, namespace: str = "app", name: str = "v") -> None:
         self.limit = limit

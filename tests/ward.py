@@ -130,7 +130,7 @@ class Ward:
         self.outbox = Outbox(self.store, {"slack": self.slack}, self.clock, lambda: 0.5)
         self.engine = Engine(self.store, self.clock, compile_pattern, on_commit=lambda _: self.outbox.wake("slack"))
         self.program: Any = SimpleNamespace(
-            engine=self.engine, outbox=self.outbox, store=self.store, clock=self.clock, retire=self._retire
+            engine=self.engine, outbox=self.outbox, store=self.store, clock=self.clock, retire=self._retire, redact=str
         )
         self.vitals = Vitals(self.program)
         self.monitor = Monitor(self.gate, self.clock)

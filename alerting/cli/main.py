@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import alerting
 from alerting.cli.exit import Exit
+from alerting.cli.terminal import OutputLost, flush
 from alerting.config.durations import millis
 from alerting.errors import AlertingError, ConfigError, LockHeld, StateRefused, StoreError
 
@@ -32,6 +33,9 @@ Start with `alerting init`, then `alerting validate` and `alerting check`."""
 RUN = """\
 Evaluates and sends without end: the daemon. TERM and INT stop evaluating and finish what is being sent; HUP reads
 rules and settings again, and keeps the ones in force if the new ones are wrong."""
+
+QUERY = """\
+Reads the sources once and prints the series of an expression. What needs several readings, such as rate(), is unknown."""
 
 CHECK = """\
 Evaluates every rule once, sends what is due, and ends: the form for cron. The exit code tells how it went:
@@ -118,7 +122,7 @@ def _run(command: argparse.ArgumentParser) -> None:
 
 def _logging(command: argparse.ArgumentParser) -> None:
     level = os.environ.get("ALERTING_LOG_LEVEL", "info")
-    form = os.environ.get("ALERTING_LOG_FORMAT", "text" if sys.stderr.isatty() else "json")
+    form = os.environ.get("ALERTING_LOG_FORMAT", "text" if sys.stderr and sys.stderr.isatty() else "json")
     levels, forms = ("debug", "info", "warning", "error"), ("text", "json")
     said = "least level of log lines (ALERTING_LOG_LEVEL, else info)"
     command.add_argument("--log-level", choices=levels, type=partial(_one_of, levels), default=level, help=said)
@@ -174,7 +178,7 @@ _COMMANDS: Mapping[str, _Command] = {
     "check": _Command("evaluate once, send what is due (cron)", _check, CHECK),
     "run": _Command("evaluate and send without end (the daemon)", _run, RUN, output=False),
     "validate": _Command("report every problem in rules and settings, with file and line", _validate),
-    "query": _Command("evaluate an expression now and print its series", _query),
+    "query": _Command("evaluate an expression now and print its series", _query, QUERY),
     "test": _Command("run rule tests (Prometheus' unit-test format)", _test, settings=False, output=False),
     "status": _Command("what fires, what is unknown and why, what is still owed"),
     "sources": _Command("every metric on offer, with kind, unit and today's value"),
@@ -198,7 +202,9 @@ def _guarded(arguments: argparse.Namespace) -> int:
     """Run a command; say in one line what went wrong. Only ALERTING_DEBUG shows a traceback."""
     try:
         module = import_module(f"alerting.cli.{arguments.command.replace('-', '_')}")
-        return int(module.main(arguments))
+        code = int(module.main(arguments))
+        flush()
+        return code  # noqa: TRY300  the flush is part of what may fail
     except ConfigError as error:
         return _refused(str(error), Exit.CONFIG)
     except LockHeld as error:
@@ -212,8 +218,11 @@ def _guarded(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads on: not a fault, and nothing to say it to
+        _drop_output()  # nobody reads on: not a fault, and nothing to say it to
         return Exit.OK
+    except OutputLost as error:
+        _drop_output()
+        return _refused(f"alerting: standard output takes nothing more: {error.strerror}", Exit.INCOMPLETE)
     except Exception as error:
         if os.environ.get("ALERTING_DEBUG"):
             raise
@@ -223,6 +232,11 @@ def _guarded(arguments: argparse.Namespace) -> int:
             report_end(error, os.environ)
         text = f"alerting: a fault of its own ({type(error).__name__}); ALERTING_DEBUG=1 shows where, please report it"
         return _refused(text, Exit.FAULT)
+
+
+def _drop_output() -> None:
+    """Let what is still to be printed go nowhere, so that the end of the process does not fail over it again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _refused(message: str, code: Exit) -> int:

@@ -62,7 +62,9 @@ def _evaluate(
         samples.append(reading)
     now = SystemClock().now()
     outcome = evaluate_expression(condition, samples, now)
-    if isinstance(outcome, (int, float, str)):
+    if isinstance(outcome, str):
+        return [(NO_LABELS, outcome)], []  # a text by itself is a value, though it is no condition
+    if isinstance(outcome, (int, float)):
         outcome = [(NO_LABELS, outcome)]
     return outcome, [gap.why for gap in condition.evaluate(samples, now).gaps]
 

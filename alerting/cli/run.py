@@ -70,7 +70,7 @@ async def _watch(arguments: Namespace, loaded: Loaded, program: Program, voice: 
     snapshot = await program.open()
     try:
         await adopt(program, loaded, snapshot)
-        server = _serve(loaded.settings, program, voice)
+        server = _serve(loaded.settings, voice)
         systemd, reload = Systemd(), _Reload(program, arguments.config, loaded, voice)
         beside = _beside(loaded.settings, program, voice, systemd)
         await Daemon(
@@ -110,7 +110,7 @@ async def _flush() -> None:
         await Pool(1, "faults")(faults.flush, int(2_000 * faults.FLUSH))
 
 
-def _serve(settings: Settings, program: Program, voice: _Voice) -> Server | None:
+def _serve(settings: Settings, voice: _Voice) -> Server | None:
     """Serve health and metrics where the settings say so. Raises AlertingError."""
     if settings.web is None:
         return None
@@ -118,7 +118,7 @@ def _serve(settings: Settings, program: Program, voice: _Voice) -> Server | None
         from alerting.web import app, server  # noqa: PLC0415  heavy: only where it is asked for
     except ImportError:
         raise AlertingError("`web` in the settings needs more packages: install alerting[web]") from None
-    views = app.Views(server.Asking(asyncio.get_running_loop()), voice.vitals, program.redact)
+    views = app.Views(server.Asking(asyncio.get_running_loop()), voice.vitals)
     made = server.Server(settings.web["listen"], app.build(views, settings.web["hosts"]))
     made.start()
     voice.log.info("serving %s", made.address, extra={"action": "serving", "address": made.address})
@@ -219,6 +219,6 @@ class _Voice:
 
 def _print(text: str) -> None:
     """Print for the console receiver; raises OSError where nobody reads what was printed before."""
-    if not select.select((), (sys.stdout,), (), 0)[1]:
+    if sys.stdout is None or not select.select((), (sys.stdout,), (), 0)[1]:
         raise BlockingIOError(errno.EAGAIN, "nobody reads it")
     print(text, flush=True)  # noqa: T201  the console receiver of a daemon

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "blue": "34", "grey": "90", "bold": "1"}
 _NARROWEST = 24
@@ -16,7 +17,11 @@ _NARROWEST = 24
 
 def coloured() -> bool:
     """Tell whether standard output is a terminal that wants colour (NO_COLOR is honoured)."""
-    return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    return _on_terminal() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+
+
+def _on_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()  # None: started with it closed
 
 
 def paint(text: str, colour: str) -> str:
@@ -29,10 +34,32 @@ def clean(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+class OutputLost(OSError):  # noqa: N818  it says what happened, as the names in errors.py do
+    """Standard output takes nothing more: a full disk behind it, or a closed descriptor."""
+
+
 def say(*lines: str) -> None:
-    """Print lines to standard output."""
-    for line in lines:
-        print(line)  # noqa: T201
+    """Print lines to standard output. Raises OutputLost; BrokenPipeError where a pipe's reader has gone."""
+    with _output():
+        for line in lines:
+            print(line)  # noqa: T201
+
+
+def flush() -> None:
+    """See to it that what was printed is out; raises as `say` does."""
+    with _output():
+        if sys.stdout is not None:
+            sys.stdout.flush()
+
+
+@contextmanager
+def _output() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputLost(error.errno, error.strerror) from None
 
 
 def warn(*lines: str) -> None:
@@ -71,7 +98,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], colours: Sequence[
 def _columns() -> int:
     """Give the width of the terminal; 0 where standard output is none."""
     try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else 0
+        return os.get_terminal_size(sys.stdout.fileno()).columns if _on_terminal() else 0
     except (OSError, ValueError):
         return 0
 

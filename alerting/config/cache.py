@@ -73,10 +73,9 @@ class Cache:
         if self._folder is None or not _is_ours(self._folder):
             return None
         try:
-            data = _path(self._folder, name).read_bytes()
-            if data[:_DIGEST].decode() != key or data[_DIGEST : 2 * _DIGEST].decode() != digest([data[2 * _DIGEST :]]):
-                return None
-            return json.loads(data[2 * _DIGEST :])
+            with _path(self._folder, name).open("rb") as file:
+                kept_for, sum_of_body, body = file.read(_DIGEST).decode(), file.read(_DIGEST).decode(), file.read()
+            return json.loads(body) if kept_for == key and sum_of_body == digest([body]) else None
         except (OSError, ValueError, RecursionError):
             return None
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from alerting.config.complaints import Complaint
     from alerting.config.documents import At, Document, File, Map
     from alerting.config.sections import Steps
+    from alerting.core.lang.parser import Dialect
     from alerting.errors import Problem
     from alerting.model import Millis
 
@@ -44,6 +45,14 @@ class Draft(NamedTuple):
     templates: tuple[Written, ...]  # texts that hold `{{`
 
 
+class Loose(NamedTuple):
+    """The condition of a rule that cannot be read for its other keys: what is wrong with it is said all the same."""
+
+    file: File
+    condition: Written
+    dialect: Dialect
+
+
 class Around(NamedTuple):
     """What a rule takes from the group that it stands in."""
 
@@ -60,6 +69,7 @@ class Reader:
     def __init__(self, interval: Millis) -> None:
         self.interval = interval  # of rules that do not say their own
         self.problems: list[Problem] = []
+        self.loose: list[Loose] = []
         self.ids = Ids()
 
     def read(self, file: File, path: str) -> Iterator[Draft]:
@@ -83,6 +93,7 @@ class Reader:
         for top, part, pointer in _parts(document.value):
             if not schemas.fits("rules", pointer)(part):
                 bad.add(top)
+                self._loosen(file, part, pointer)
                 if len(found) < documents.MOST_PROBLEMS:
                     found += [((*top, *each.path), each) for each in complaints(part, "rules", pointer)]
         for steps, each in found[: documents.MOST_PROBLEMS]:
@@ -91,6 +102,12 @@ class Reader:
             hint = each.hint or documents.comment_hint(file, document, steps)
             self.problems.append(file.problem(each.message, at, hint=hint, width=width))
         return frozenset(bad)
+
+    def _loosen(self, file: File, rule: Any, pointer: str) -> None:
+        key = next((key for key in ("condition", "expr") if isinstance(rule, documents.Map) and key in rule), "")
+        if key and isinstance(rule[key], str) and rule[key].strip():
+            dialect: Dialect = "prometheus" if pointer == "/$defs/groupRule" else "native"
+            self.loose.append(Loose(file, Written(rule[key], rule.value_at(key)), dialect))
 
     def _of_document(self, file: File, path: str, value: Any, bad: frozenset[Steps]) -> Iterator[Draft]:
         if isinstance(value, dict) and "groups" in value:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from alerting.config.drafts import Draft, Written
+    from alerting.config.documents import File
+    from alerting.config.drafts import Draft, Loose, Written
     from alerting.core.lang.names import Names
     from alerting.errors import Diagnostic
     from alerting.model import Millis, Patterns
@@ -186,6 +187,7 @@ class _Loading:
         self.patterns = patterns
         self.files = files
         self.problems: list[Problem] = []
+        self.loose: Sequence[Loose] = ()
         self.templates: dict[str, Any] = {}  # text -> what is wrong with it
 
     def run(self, found: Sheets) -> RuleSet:
@@ -194,6 +196,8 @@ class _Loading:
         recorded = recorded_by(draft.spec for draft in drafts)
         names = self.names or vocabulary(self.settings, self.files, recorded)
         rules = [rule for draft in drafts if (rule := self._rule(draft, names)) is not None]
+        for each in self.loose:
+            self._look_at_condition(each, names)
         order = {sheet.name: index for index, sheet in enumerate(found.sheets)}
         problems = sorted(self.problems, key=lambda each: (order.get(each.file, -1), each.line, each.column))
         return RuleSet(tuple(rules), tuple(problems), recorded)
@@ -208,6 +212,7 @@ class _Loading:
             for draft in reader.read(documents.parse(sheet.data, sheet.name), sheet.path)
         ]
         self.problems += (*found.problems, *reader.problems)
+        self.loose = reader.loose
         return made
 
     def _rule(self, draft: Draft, names: Names) -> Rule | None:
@@ -220,13 +225,19 @@ class _Loading:
         except ConditionError as error:
             rule, diagnostics = None, error.diagnostics
         if diagnostics:
-            self._report(draft, draft.condition, diagnostics)
+            self._report(draft.file, draft.condition, diagnostics)
         return rule
 
-    def _report(self, draft: Draft, text: Written, diagnostics: Iterable[Diagnostic]) -> None:
+    def _look_at_condition(self, loose: Loose, names: Names) -> None:
+        try:
+            compile_condition(loose.condition.text, names, self.patterns, dialect=loose.dialect)
+        except ConditionError as error:
+            self._report(loose.file, loose.condition, error.diagnostics)
+
+    def _report(self, file: File, text: Written, diagnostics: Iterable[Diagnostic]) -> None:
         from alerting.config.spots import problem_of  # noqa: PLC0415  only where something is wrong
 
-        self.problems += [problem_of(draft.file, text.at, text.text, each) for each in diagnostics]
+        self.problems += [problem_of(file, text.at, text.text, each) for each in diagnostics]
 
     def _look_at_template(self, draft: Draft, text: Written) -> None:
         if text.text not in self.templates:
@@ -242,7 +253,7 @@ class _Loading:
             message = f"this template fails for a made-up alert: {found}"
             self.problems.append(draft.file.problem(message, text.at, warning=True))
         elif found:
-            self._report(draft, text, found)
+            self._report(draft.file, text, found)
 
     def _look_at_receivers(self, draft: Draft) -> None:
         spec, receivers = draft.spec, self.settings.receivers

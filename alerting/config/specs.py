@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from alerting.errors import Problem
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 
+_REPEATED = frozenset(("group", "severity", "dialect"))  # texts that many rules share: each is held once
 _DEFAULTS = tuple((name, RuleSpec._field_defaults.get(name)) for name in RuleSpec._fields)
 
 
@@ -27,9 +29,10 @@ def specs_of(rows: Iterable[Mapping[str, Any]]) -> list[RuleSpec]:
     """Give the specs again. Raises TypeError, KeyError or ValueError where the rows are not what `rows_of` made."""
     specs = []
     for row in rows:
-        values = dict(row)
+        values: dict[str, Any] = {name: intern(value) if name in _REPEATED else value for name, value in row.items()}
         if "origin" in values:
-            values["origin"] = Origin(*values["origin"])
+            file, line, column = values["origin"]
+            values["origin"] = Origin(intern(file), line, column)
         if "notify" in values:
             values["notify"] = tuple(values["notify"])
         if "on_missing" in values:

@@ -55,6 +55,7 @@ class Book:
         self.tracks: dict[str, Track] = {}  # by rule id, in the order of the rules
         self.watchers: dict[str, Track] = {}  # built-in rules that have an alert, by rule id
         self.moved: dict[AlertKey, Alert] = {}  # alerts whose clocks were moved: to be written
+        self.restamped: dict[str, Millis] = {}  # rule id -> its moved time of evaluation: to be written
         self.blind: dict[str, str] = {}  # rule id -> why it cannot be judged, for a reason other than a failed source
         self.forgotten: list[str] = []  # rules that are gone: their times of evaluation are to be forgotten
         self._ending: list[tuple[Alert, RuleSpec, str]] = []  # alerts whose rule is gone, and why it is
@@ -302,6 +303,8 @@ class Book:
         for track in (*self.tracks.values(), *self.watchers.values()):
             if track.previous is not None:
                 track.previous += by
+                if track.stored:
+                    self.restamped[track.spec.id] = track.previous
             for labels, alert in list(track.alerts.items()):
                 moved = lifecycle.rebased(alert, by)
                 if moved is not alert:
@@ -311,6 +314,7 @@ class Book:
         """Let a turn take effect that the store has taken."""
         turn.apply()
         self.moved.clear()
+        self.restamped.clear()
         self.forgotten.clear()
         if turn.retires:
             self._ending.clear()

@@ -20,6 +20,7 @@ no duration is negative, a long outage of ours fires nothing, and unknown never 
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alerting.model import Alert, AlertKey, AlertState, Ended, Millis, OnMissing, RuleSpec, Transition, Truth, Verdict
@@ -62,7 +63,13 @@ class _Moment(NamedTuple):
 
 def policy_of(spec: RuleSpec, max_gap: Millis) -> Policy:
     """Take from a rule what its alerts' life depends on."""
-    return Policy(spec.for_, spec.keep_firing_for, spec.on_missing, spec.vanish_after, max_gap)
+    return _shared(Policy(spec.for_, spec.keep_firing_for, spec.on_missing, spec.vanish_after, max_gap))
+
+
+@lru_cache(maxsize=1024)
+def _shared(policy: Policy) -> Policy:
+    """Give the first of equal policies: of many rules, most have one."""
+    return policy
 
 
 def advance(alert: Alert | None, verdict: Verdict, now: Millis, policy: Policy, previous: Millis | None = None) -> Step:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from alerting.core.history import FOREVER, Series, Target
 from alerting.core.selection import NAME, Name, Selection, Space
-from alerting.model import SHARED, Kind
+from alerting.model import NO_LABELS, SHARED, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -221,6 +221,8 @@ class Samples:
         target = space.targets.get(key)
         if target is None:
             target = space.targets[key] = Target(reading.source, reading.labels)
+            if reading.labels:  # what failed before it could say its labels: by this reading it is known
+                space.targets.pop((reading.source, NO_LABELS), None)
             if reading.labels or space.name != SHARED:  # a target of the shared pages is known by its labels
                 for series in [each for each in space.orphans if each.labels.includes(reading.labels)]:
                     self._adopt(space, target, series)

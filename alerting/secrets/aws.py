@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from alerting.secrets._documents import Documents, Fetched, field
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_LOCK = threading.Lock()
+_CLIENTS: dict[tuple[str | None, str | None], Any] = {}  # by region and endpoint; safe to share between threads
 _FORMS = "write ${aws:SECRET#KEY}, ${aws:SECRET}, or ${aws:#KEY} where AWS_SECRET_NAME names the secret"
 _LIBRARIES = ("boto3", "botocore", "urllib3")  # at the level debug they log whole answers
 _CREDENTIALS = "AWS does not take these credentials; check or renew them"
@@ -60,19 +63,14 @@ _FAILURES: Mapping[str, str] = {  # by the class of the library
 
 def fetch(name: str, _known: Fetched | None) -> Fetched:
     """Ask for a secret once, by its name or ARN. Raises SecretError, in which nothing stands that AWS said."""
-    from boto3.session import Session  # noqa: PLC0415  heavy: only who refers to AWS pays for it
-    from botocore.config import Config  # noqa: PLC0415
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  heavy: only who refers to AWS pays for it
 
-    for library in _LIBRARIES:
-        logging.getLogger(library).setLevel(logging.CRITICAL)
-    limits = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
+    place = _region(name), os.environ.get("AWS_ENDPOINT_URL")
+    answer: Mapping[str, Any] = {}
     try:
-        client = Session().client("secretsmanager", region_name=_region(name), config=limits)
-        try:
-            answer = client.get_secret_value(SecretId=name)
-        finally:
-            client.close()
+        client = _client(place)
+        answer = client.get_secret_value(SecretId=name)
+        client.close()  # its connections only: one that was idle until the next refresh may be dead by then
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
         reason = _REASONS.get(code) or f"AWS answered {code if code.isascii() and code.isalnum() else 'an error'}"
@@ -80,11 +78,28 @@ def fetch(name: str, _known: Fetched | None) -> Fetched:
     except BotoCoreError as error:
         kind = type(error).__name__
         raise SecretError(f"AWS secret {name}: {_FAILURES.get(kind) or f'it cannot be read: {kind}'}") from None
+    finally:
+        if not answer:  # the next try begins afresh: credentials in a file may have been renewed
+            _CLIENTS.pop(place, None)
     text = answer.get("SecretString")
     if not isinstance(text, str):
         why = "is binary; store it as text" if "SecretBinary" in answer else "came without a value: was it AWS?"
         raise SecretError(f"AWS secret {name} {why}")
     return Fetched(text, _fields(text), str(answer.get("VersionId", "")))
+
+
+def _client(place: tuple[str | None, str | None]) -> Any:
+    """Give the client for a region and endpoint; kept, as making one costs 70 ms and a MiB."""
+    from boto3.session import Session  # noqa: PLC0415  heavy, as above
+    from botocore.config import Config  # noqa: PLC0415
+
+    with _LOCK:
+        if place not in _CLIENTS:
+            for library in _LIBRARIES:
+                logging.getLogger(library).setLevel(logging.CRITICAL)
+            limits = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
+            _CLIENTS[place] = Session().client("secretsmanager", region_name=place[0], config=limits)
+        return _CLIENTS[place]
 
 
 def _fields(text: str) -> Mapping[str, Any] | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from alerting.model import NO_LABELS, Fault, FaultKind, Labels, Reading, Sample
 from alerting.reach import OutOfReach, addresses, trouble_in
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from alerting.model import Metric, Millis, Secret, Value
     from alerting.ports import Clock, Resolve
@@ -122,27 +121,6 @@ async def within_reach(host: str, port: int, reach: Sequence[str], resolve: Reso
     if trouble := trouble_in(reach):
         raise FailedError(FaultKind.MALFORMED, trouble)
     return await addresses(host, port, reach, resolve)
-
-
-@asynccontextmanager
-async def connected(
-    found: Sequence[str], port: int, patience: Millis
-) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """Connect to the first of these addresses that takes the connection; it is dropped in the end, whatever happened.
-
-    `patience` is shared out among the addresses, so that one that swallows packets does not spend the others' time.
-    """
-    for address in found[:-1]:
-        with suppress(OSError):  # TimeoutError is one too
-            async with asyncio.timeout(patience / 1000 / len(found)):
-                reader, writer = await asyncio.open_connection(address, port)
-            break
-    else:
-        reader, writer = await asyncio.open_connection(found[-1], port)
-    try:
-        yield reader, writer
-    finally:
-        writer.transport.abort()
 
 
 @lru_cache(maxsize=8)

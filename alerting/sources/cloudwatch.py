@@ -10,6 +10,7 @@ zero, unless the settings say what it stands for (`empty`).
 from __future__ import annotations
 
 import asyncio
+import logging
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -133,14 +134,14 @@ class CloudWatch:
                 raise FailedError(self._unable(type(error).__name__)) from None
             except RuntimeError:  # what botocore makes of a time that is none
                 raise FailedError(self._fault(FaultKind.MALFORMED, _NOT_OURS)) from None
-        return {query.name: found[f"m{place}"] for place, query in enumerate(queries)}
+            return {query.name: found[f"m{place}"] for place, query in enumerate(queries)}
 
     def _pages(self, region: str, url: str | None, texts: Mapping[str, Any], first: Millis, end: Millis) -> _Points:
         """Read all pages; in the thread. Raises FailedError, what botocore raises, and HttpFailed."""
         if self._client is None:
             self._client = self._new_client(region, url)
         asked = [{"Id": name, "MetricStat": text} for name, text in texts.items()]
-        points: _Points = {name: {} for name in texts}
+        points: _Points = {}
         token: dict[str, str] = {}
         for _ in range(_PAGES):
             answer = self._client.get_metric_data(
@@ -153,10 +154,11 @@ class CloudWatch:
             for result in answer["MetricDataResults"]:
                 self._check(result, last="NextToken" not in answer)
                 period = texts[result["Id"]]["Period"] * 1000
+                found = points.setdefault(result["Id"], {})
                 for at, value in zip(result["Timestamps"], result["Values"], strict=True):
-                    points[result["Id"]][int(at.timestamp() * 1000) + period] = number(value)
+                    found[int(at.timestamp() * 1000) + period] = number(value)
             if not answer.get("NextToken"):
-                return points
+                return points  # one that is missing here shows where it is looked up
             token = {"NextToken": answer["NextToken"]}
         raise FailedError(self._fault(FaultKind.TOO_LARGE, f"the answer has more than {_PAGES} pages"))
 
@@ -173,6 +175,7 @@ class CloudWatch:
         import boto3  # noqa: PLC0415  loaded by `build`
         from botocore.config import Config  # noqa: PLC0415
 
+        logging.getLogger("botocore").propagate = False  # at debug level it logs signed requests
         wait = self._timeout / 1000  # of calls for credentials, which boto3 makes by itself
         once = Config(retries={"total_max_attempts": 1}, connect_timeout=wait, read_timeout=wait)
         session = boto3.session.Session()

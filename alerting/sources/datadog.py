@@ -11,7 +11,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from alerting.http import Endpoint, retry_at
+from alerting.endpoint import Endpoint
+from alerting.http import retry_at
 from alerting.model import Fault, FaultKind, Sample
 from alerting.sources._queries import (
     MINUTE,
@@ -90,7 +91,7 @@ class Datadog:
                 raise FailedError(self._refused(query, answer))
             document = decoded(answer.body)
             if document["status"] != "ok":
-                text = f"Datadog could not answer: {words(document['error']) or 'no reason given'}"
+                text = f"Datadog could not answer: {words(document.get('error')) or 'no reason given'}"
                 raise FailedError(self._fault(query, FaultKind.BAD_STATUS, text))
             found = document["series"]
             if len(found) > self._limit:
@@ -102,18 +103,16 @@ class Datadog:
         """Read the closed buckets of one group."""
         group = _labels(series["tag_set"])
         length = _milliseconds(series["interval"])
-        closed = [
-            (start + length, number(value))
-            for start, value in ((int(number(at)), value) for at, value in series["pointlist"])
-            if value is not None and start + length <= end
-        ]
+        ends = [(int(number(at)) + length, value) for at, value in series["pointlist"]]
+        if len(dict(ends)) != len(ends):
+            raise ValueError(group)
+        closed = {at: number(value) for at, value in ends if value is not None and at <= end}
         if not query.counts:
-            newest = max(closed, default=None)
-            return [Sample(query.name, group, newest[1], ask.at)] if newest else []
-        if length != MINUTE or any(at % MINUTE for at, _ in closed):
+            return [Sample(query.name, group, closed[max(closed)], ask.at)] if closed else []
+        if length != MINUTE or any(at % MINUTE for at in closed):
             text = f"a count needs minutes, and this gives buckets of {seconds(length)}; end it with .rollup(sum, 60)"
             raise FailedError(self._fault(query, FaultKind.MALFORMED, text))
-        return [Sample(query.name, group, value, at) for at, value in sorted(closed) if at > first]
+        return [Sample(query.name, group, value, at) for at, value in sorted(closed.items()) if at > first]
 
     def _refused(self, query: Query, answer: HttpAnswer) -> Fault:
         now = self._clock.now()

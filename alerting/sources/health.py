@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from alerting.endpoint import Endpoint
 from alerting.fields import UnreadableError, read_fields
-from alerting.http import Endpoint
 from alerting.model import NO_LABELS, Fault, FaultKind, Reading, Sample
 
 if TYPE_CHECKING:

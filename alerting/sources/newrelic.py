@@ -12,7 +12,8 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from alerting.http import Endpoint, retry_at
+from alerting.endpoint import Endpoint
+from alerting.http import retry_at
 from alerting.model import Fault, FaultKind, Sample
 from alerting.sources._queries import (
     MINUTE,

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from alerting.endpoint import Endpoint
 from alerting.errors import SecretError
 from alerting.exposition import PageReader, UnreadableError
-from alerting.http import Endpoint, revealed
+from alerting.http import revealed
 from alerting.model import SHARED, Fault, Labels, Reading, Sample, Secret
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from alerting.http import Endpoint, revealed
+from alerting.endpoint import Endpoint
+from alerting.http import revealed
 from alerting.model import NO_LABELS, Fault, FaultKind, Labels, Sample, Secret
 from alerting.sources._queries import (
     Answers,

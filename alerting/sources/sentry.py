@@ -19,8 +19,9 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
+from alerting.endpoint import Endpoint
 from alerting.errors import SecretError
-from alerting.http import Endpoint, retry_at, revealed
+from alerting.http import retry_at, revealed
 from alerting.model import NO_LABELS, Fault, FaultKind, Kind, Metric, Reading, Sample, Secret
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from alerting.http import revealed
 from alerting.model import NO_LABELS, FaultKind, Labels
-from alerting.sources._probe import FailedError, Probe, connected, host_and_port, known, trusting, within_reach
+from alerting.reach import connected
+from alerting.sources._probe import FailedError, Probe, host_and_port, known, trusting, within_reach
 
 if TYPE_CHECKING:
     import asyncio

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = "alerting stopped while this was being sent: it may have arrived"
 SETTLED = (DeliveryState.SENT, DeliveryState.PARKED)
-FURTHEST: Millis = 86_400_000  # no wait is longer: what is due later than this was set by a clock that stepped back
+FURTHEST: Millis = 3_600_000  # no wait is longer: what is due later than this was set by a clock that stepped back
 
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)  # what a damaged row can raise when read
 

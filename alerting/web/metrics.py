@@ -26,21 +26,22 @@ def families(vitals: Vitals, checkup: Checkup, owed: Mapping[str, int]) -> Itera
     yield Family(
         "alerting_build_info", "gauge", "1, with the version as a label.", [Point(1, {"version": alerting.__version__})]
     )
-    yield from _health(checkup)
+    yield from _health(vitals, checkup)
     yield from _evaluation(vitals)
     yield from _delivery(vitals, owed)
     yield from _rest(vitals)
     yield from _process()
 
 
-def _health(checkup: Checkup) -> Iterable[Family]:
+def _health(vitals: Vitals, checkup: Checkup) -> Iterable[Family]:
+    problems = dict.fromkeys(vitals.parts(), 0) | {part: 2 if wedged else 1 for part, _, wedged in checkup.ailments}
     yield Family("alerting_healthy", "gauge", "1 when every part does its work, else 0.", [Point(not checkup.ailments)])
     yield Family(
         "alerting_problem",
         "gauge",
-        "A part that does not do its work: 2 when it does not go round any more, so that a restart is the remedy; 1 "
-        "when it goes round and fails. Absent when all is well.",
-        [Point(2 if wedged else 1, {"part": part}) for part, _, wedged in checkup.ailments],
+        "0 when a part does its work, 1 when it goes round and fails, 2 when it does not go round any more, so that a "
+        "restart is the remedy.",
+        [Point(problem, {"part": part}) for part, problem in problems.items()],
     )
     yield Family("alerting_state_up", "gauge", "1 when the state answers, else 0.", [Point(not checkup.state.why)])
     yield Family(

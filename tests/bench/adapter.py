@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 STATISTICS = 19700  # the port of the daemon's own pages
 _GROUP = 100  # rules to a group
+_FILE = 10_000  # rules to a file: one may not hold 50,000
 
 
 def engine(  # noqa: PLR0917  the benches' own contract
@@ -29,25 +30,24 @@ def engine(  # noqa: PLR0917  the benches' own contract
     for_s: int = 30,
 ) -> Proc:
     """Start a daemon with so many threshold rules over the gauges of the page at `target_port`."""
-    lines = ["groups:" if n_rules else "groups: []"]
-    for number in range(n_rules):
-        if number % _GROUP == 0:
-            lines += [f"- name: g{number // _GROUP}", "  rules:"]
-        lines += [
-            f"  - alert: Rule{number}",
-            f'    expr: bench_value{{idx="{number % n_series}"}} > {0.5 + number // n_series}',
-            f"    for: {for_s}s",
-            f"    labels: {{id: '{number}'}}",
-        ]
-    (wd / "rules.yaml").write_text("\n".join(lines) + "\n")
-    return _daemon(
-        wd, {"bench": {"type": "prometheus", "url": f"http://{HOST}:{target_port}/metrics"}}, interval_s, sink_port
-    )
+    for first in range(0, max(1, n_rules), _FILE):
+        lines = []
+        for number in range(first, min(n_rules, first + _FILE)):
+            if number % _GROUP == 0:
+                lines += [f"- name: g{number // _GROUP}", "  rules:"]
+            lines += [
+                f"  - alert: Rule{number}",
+                f'    expr: bench_value{{idx="{number % n_series}"}} > {0.5 + number // n_series}',
+                f"    for: {for_s}s",
+                f"    labels: {{id: '{number}'}}",
+            ]
+        _write_rules(wd, f"from-{first}.yaml", ["groups:", *lines] if lines else ["groups: []"])
+    page = {"type": "prometheus", "url": f"http://{HOST}:{target_port}/metrics"}
+    return _daemon(wd, {"bench": page}, interval_s, sink_port)
 
 
 def engine_stats(daemon: Proc) -> dict[str, float]:
     """Give evaluations so far, each of them one check in a prober, and the mean duration of a tick in seconds."""
-    assert daemon.alive(), "the daemon has ended"
     page = http_get(STATISTICS, "/metrics")[1].decode()
     values = dict(line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#"))
     done = float(values["alerting_evaluations_total"])
@@ -58,11 +58,11 @@ def engine_stats(daemon: Proc) -> dict[str, float]:
 
 def prober(wd: Path, urls: Sequence[str], interval_s: int, sink_port: int | None) -> Proc:
     """Start a daemon with one health source and one rule to an address."""
-    rules = [f"- {{alert: Down{number}, condition: u{number}.up == 0}}" for number in range(len(urls))]
-    (wd / "rules.yaml").write_text("\n".join(rules) + "\n")
-    return _daemon(
-        wd, {f"u{number}": {"type": "health", "url": url} for number, url in enumerate(urls)}, interval_s, sink_port
+    _write_rules(
+        wd, "probes.yaml", [f"- {{alert: Down{number}, condition: u{number}.up == 0}}" for number in range(len(urls))]
     )
+    sources = {f"u{number}": {"type": "health", "url": url} for number, url in enumerate(urls)}
+    return _daemon(wd, sources, interval_s, sink_port)
 
 
 def notifier(wd: Path, sink_port: int) -> NoReturn:
@@ -70,17 +70,26 @@ def notifier(wd: Path, sink_port: int) -> NoReturn:
     raise NotImplementedError("alerting takes in no alerts of others: it sends only what its own rules find")
 
 
-def _daemon(wd: Path, sources: Mapping[str, Any], interval: int, sink: int | None) -> Proc:
-    url = f"http://{HOST}:{sink}/hook"
+def _write_rules(wd: Path, name: str, lines: Sequence[str]) -> None:
+    folder = wd / "rules"
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text("\n".join(lines) + "\n")
+
+
+def _daemon(wd: Path, sources: Mapping[str, Any], interval_s: int, sink_port: int | None) -> Proc:
+    sink = {"type": "webhook", "url": f"http://{HOST}:{sink_port}/hook"} if sink_port else {"type": "console"}
     settings = {
-        "rules": ["rules.yaml"],
-        "interval": f"{interval}s",
+        "interval": f"{interval_s}s",
         "sources": sources,
-        "receivers": {"sink": {"type": "webhook", "url": url} if sink else {"type": "console"}},
+        "receivers": {"sink": sink},
         "route": {"receiver": "sink"},
         "web": {"listen": f"{HOST}:{STATISTICS}"},
     }
     (wd / "alerting.yaml").write_text(json.dumps(settings, indent=1))
     daemon = Proc(python("-m", "alerting", "run"), name="alerting", cwd=wd)
-    wait_http(STATISTICS, "/health")
+    try:
+        wait_http(STATISTICS, "/health")
+    except RuntimeError:
+        daemon.stop()
+        raise
     return daemon

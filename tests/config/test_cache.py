@@ -218,7 +218,9 @@ folder = Path(sys.argv[1])
 cache = Cache(folder / "cache")
 settings = load_settings(find_settings(None, {}, folder), {}, folder, cache)
 rules = load_rules(settings, None, compile_pattern, cache=cache)
-print(sorted({"yaml", "jsonschema"} & set(sys.modules)), [rule.spec for rule in rules.rules])
+specs = [rule.spec for rule in rules.rules]
+specs = [each._replace(labels=dict(each.labels), annotations=dict(each.annotations)) for each in specs]
+print(sorted({"yaml", "jsonschema"} & set(sys.modules)), specs)
 """
     root = Path(__file__).parents[2]
     told = [

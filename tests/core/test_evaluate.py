@@ -21,6 +21,7 @@ class Says:
     needs = ()
     unit = ""
     watches_buckets = False
+    weight = 0
 
     def __init__(self, true: Any = (), seen: Any = (), gaps: Any = (), error: Exception | None = None) -> None:
         self.true, self.seen, self.gaps, self.error = list(true), dict.fromkeys(seen, 1), tuple(gaps), error

@@ -19,12 +19,11 @@ import argparse
 import json
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
-if TYPE_CHECKING:
-    import socket
+from tests.fakes.server import CuttableServer
 
 
 class App:
@@ -170,30 +169,8 @@ class App:
         return 200, "text/plain", "done\n"
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
+class _Server(CuttableServer):
     app: App
-
-    def __init__(self, *arguments: Any) -> None:
-        self._open: set[socket.socket] = set()
-        super().__init__(*arguments)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        self._open.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        self._open.discard(request)
-        super().shutdown_request(request)
-
-    def cut(self) -> None:
-        """Close what clients keep open."""
-        for each in tuple(self._open):
-            self.shutdown_request(each)
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: a client that goes away is part of the game."""
 
 
 class _Handler(BaseHTTPRequestHandler):

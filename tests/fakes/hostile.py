@@ -106,7 +106,7 @@ BEHAVIOURS: dict[str, Callable[[], Iterator[bytes]] | bytes | str | None] = {
 }
 
 
-ENDLESS = frozenset({"hang", "drip", "endless interim answers"})  # only a deadline ends these
+ENDLESS = frozenset({"hang", "drip"})  # only a deadline ends these
 
 
 class Hostile:

@@ -26,9 +26,11 @@ import struct
 import threading
 import time
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
+
+from tests.fakes.server import CuttableServer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -211,31 +213,9 @@ def read_ledger(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines[:-1]]
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
+class _Server(CuttableServer):
     request_queue_size = 64
     fake: Fake
-
-    def __init__(self, *arguments: Any) -> None:
-        self._open: set[socket.socket] = set()
-        super().__init__(*arguments)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        self._open.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        self._open.discard(request)
-        super().shutdown_request(request)
-
-    def cut(self) -> None:
-        """Close what clients keep open."""
-        for each in tuple(self._open):
-            self.shutdown_request(each)
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: a client that goes away is part of the game."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -243,9 +243,7 @@ def test_a_rotation_adopts_new_references_and_forgets_old_ones(store: Doppler, m
         rotation = Rotation(SystemClock(), Pool(4), tell)
         await rotation.adopt([("doppler", "A"), ("doppler", "B"), ("env", "PATH"), ("doppler", "no name")], 50)
         assert len(store.requests) == 1, "one fetch for all references into a document"
-        async with asyncio.timeout(20):
-            while len(store.requests) < 4:
-                await asyncio.sleep(0.01)
+        await asyncio.to_thread(eventually, lambda: len(store.requests) >= 4, "three refreshes")
         await rotation.adopt([("env", "PATH")], 50)
         await asyncio.sleep(0.3)  # a fetch that was under way may end
         asked = len(store.requests)

@@ -193,7 +193,7 @@ def _rule(dice: Dice, number: int) -> RuleDef:
 
 def _course(dice: Dice, end: int) -> tuple[list[int], list[float | None]]:
     """Draw how one series goes: levels, and times at which it is not there."""
-    restless = dice.pick((30 * S, 4 * M, 8 * M, 12 * M))
+    restless = dice.pick((M, 8 * M, 16 * M, 30 * M, 40 * M))
     times, values = [0], [10.0 if dice.chance(0.7) else dice.pick(LEVELS)]
     course: list[float | None] = list(values)
     at = 0

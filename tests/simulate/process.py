@@ -44,10 +44,10 @@ class Watched:
         self._condition, _ = compile_condition(text, _NAMES, compile_pattern, interval=INTERVAL)
         self._rule = rule
         self._judged = judged
-        self.text = text
-        self.needs = self._condition.needs
-        self.unit = self._condition.unit
-        self.watches_buckets = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._condition, name)
+        self.weight = 0
 
     def evaluate(self, samples: Any, now: int, since: int | None = None) -> Any:
         if self._judged(self._rule.id):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -240,6 +242,12 @@ def test_the_frame_of_the_table_below_is_an_answer_that_is_taken() -> None:
     assert values(good(told(result(Timestamps=[], Values=[])))) == {}
 
 
+@pytest.mark.parametrize("late", [0, 60, 3600, -7200])
+def test_a_period_that_is_open_or_was_not_asked_for_is_no_value(late: int) -> None:
+    """Whatever comes: the newest one is still filling, and an old one is no news."""
+    assert values(good(told(result(Timestamps=[newest() // 1000 + late])))) == {}
+
+
 ODD: list[dict[str, Any]] = [
     {"Id": "m1"},
     {"Id": None},
@@ -266,6 +274,7 @@ BODIES = [
     *NO_ANSWERS,
     '{"MetricDataResults": null}',
     '{"MetricDataResults": 5}',
+    '{"MetricDataResults": []}',
     '{"MetricDataResults": [null]}',
     '{"MetricDataResults": [5]}',
     '{"MetricDataResults": [{}]}',
@@ -285,6 +294,21 @@ def test_a_result_of_another_shape_is_a_fault_f4_f45(fields: dict[str, Any]) -> 
 def test_a_body_that_is_none_of_cloudwatchs_is_a_fault_f45(body: str) -> None:
     """A login page, half a document, another document."""
     failed(told(raw=body), FaultKind.MALFORMED)
+
+
+def test_debug_logs_hold_no_credentials() -> None:
+    """Neither the secret key nor a signature, though botocore writes down what it signs."""
+    text, root = StringIO(), logging.getLogger()
+    handler, level = logging.StreamHandler(text), root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    try:
+        good(told(result()))
+    finally:
+        root.setLevel(level)
+        root.removeHandler(handler)
+    assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in text.getvalue()
+    assert "Signature" not in text.getvalue()
 
 
 @pytest.mark.parametrize(

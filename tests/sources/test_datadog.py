@@ -120,6 +120,17 @@ def test_a_longer_unit_brings_the_minutes_that_it_adds_up() -> None:
     run(work())
 
 
+def test_a_minute_that_was_not_asked_for_is_left_out() -> None:
+    """Services round the beginning of a stretch down; an old minute must not come as a new one."""
+    with Datadog() as fake:
+        end = (int(good(answered([])).at) - MINUTE) // MINUTE * MINUTE
+        points = [[end - minutes * MINUTE, minutes] for minutes in range(6, 0, -1)]
+        fake.script(Step(status=200, body=json.dumps({"status": "ok", "series": [one(points)]})))
+        reading = good(ask(fake.url, FAILED, since=end - 2 * MINUTE))
+    found = [(sample.at, sample.value) for sample in reading.samples if sample.name == "orders_failed"]
+    assert found == [(end - MINUTE, 2.0), (end, 1.0)]
+
+
 @pytest.mark.parametrize("interval", [20, 300, 20_000, 300_000])
 def test_a_count_by_other_buckets_says_how_to_ask_for_minutes(interval: int) -> None:
     """Five minutes taken for one would page five times too early."""
@@ -219,6 +230,7 @@ ODD: list[Any] = [
     [one([[0, True]])],
     [one([[0, [1]]])],
     [one([[0, 1], [1, {}]])],
+    [one([[0, 1], [0, 2]])],
     [one([], tags=None)],
     [one([], tags=[1])],
     [one([], tags=[None])],
@@ -254,6 +266,7 @@ def test_too_many_series_are_refused_whole() -> None:
     failed(answered(series, series_limit=10), FaultKind.TOO_LARGE, "more than `series_limit` (10)")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("behaviour", HOSTILE)
 def test_a_hostile_server_gives_a_fault_f43_f44(behaviour: str) -> None:
     """In time, whole, and without a key in its words."""

@@ -100,7 +100,7 @@ READ_WHOLE = {"too long a body"}  # its length is declared, and the rest is not 
 WIRE = {
     "hang": FaultKind.TIMEOUT,
     "drip": FaultKind.TIMEOUT,
-    "endless interim answers": FaultKind.TIMEOUT,
+    "endless interim answers": FaultKind.MALFORMED,
     "reset": FaultKind.RESET,
     "half a body": FaultKind.RESET,
     "chunk cut": FaultKind.RESET,

@@ -261,6 +261,7 @@ def test_too_many_rows_are_refused_whole() -> None:
     failed(answered(rows, ["i"], series_limit=10), FaultKind.TOO_LARGE, "more than `series_limit` (10)")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("behaviour", HOSTILE)
 def test_a_hostile_server_gives_a_fault_f43_f44(behaviour: str) -> None:
     """In time, whole, and without the key in its words."""

@@ -115,6 +115,14 @@ def test_quiet_prints_on_change_only(scene: Scene) -> None:
     assert scene.run("check", "--quiet", code=1).stdout == ""
 
 
+def test_quiet_says_once_that_a_message_is_owed(scene: Scene) -> None:
+    """A receiver that is down for an hour is one mail, and its end another."""
+    scene.pagerduty.stop()
+    scene.app.break_database()
+    assert "still owed to pagerduty" in scene.run("check", "--quiet", "--deadline", "2s", code=3).stdout
+    assert scene.run("check", "--quiet", "--deadline", "2s", code=3).stdout == ""
+
+
 def test_a_second_check_leaves_at_once(scene: Scene) -> None:
     """While one holds the state the other has no effect, and an exit code of its own."""
     scene.app.hang(5)

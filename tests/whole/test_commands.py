@@ -101,6 +101,7 @@ def test_sources_prints_every_metric_with_its_value(scene: Scene) -> None:
     found = {row["name"]: row for row in rows}
     assert found["disk_usage"]["unit"] == "percent"
     assert found["error_count"]["samples"]
+    assert {"up", "host.up", "sentry.up", "health_check.up"} <= set(found), "a bare `up` is that of the pages"
     assert found["health_check.database.status"]["samples"][0]["value"] == "ok"
     assert found["http_errors_total"]["kind"] in ("counter", "unknown")
     assert "disk_usage" in scene.run("sources", code=0).stdout
@@ -134,7 +135,7 @@ def test_test_runs_the_files_beside_the_shipped_rules() -> None:
     assert "<testsuites" in alerting(REPOSITORY, "test", "--output", "junit", *files).stdout
 
 
-@pytest.mark.parametrize("name", ["rules", "settings", "sources", "notifiers"])
+@pytest.mark.parametrize("name", ["rules", "settings", "sources", "notifiers", "tests"])
 def test_schema_prints_json(tmp_path: Path, name: str) -> None:
     """For editors."""
     assert json.loads(alerting(tmp_path, "schema", name).stdout)["$schema"].endswith("2020-12/schema")
@@ -173,6 +174,50 @@ def test_a_slip_is_one_sentence_and_exit_2(tmp_path: Path, case: str) -> None:
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.strip()
+
+
+def test_a_slip_where_nothing_ever_ran_leaves_nothing_behind(tmp_path: Path) -> None:
+    """A wrong folder gets no state file."""
+    for command in ("check", "run"):
+        assert alerting(tmp_path, command).returncode == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_settings_it_is_said_what_that_means(tmp_path: Path) -> None:
+    """This host alone is read, and messages are printed."""
+    (tmp_path / "one.yaml").write_text("alert: Up\ncondition: host_uptime > 0\nnotify: whoever\n")
+    done = alerting(tmp_path, "check")
+    assert (done.returncode, "-> whoever" in done.stdout) == (1, True)
+    assert "messages are printed" in done.stderr
+    assert alerting(tmp_path, "check", "--quiet").stderr == ""
+
+
+def test_an_output_that_takes_nothing_is_said_and_no_fault_of_ours(tmp_path: Path) -> None:
+    """A full disk behind standard output: exit 3, in one sentence. A closed one: the work is done all the same."""
+    alerting(tmp_path, "init")
+    for script, code in (
+        ("exec python -m alerting status >/dev/full", 3),
+        ("exec python -m alerting check >/dev/full", 3),
+        ("exec python -m alerting check >&-", 0),
+        ("set -o pipefail; python -m alerting schema | head -1", 0),
+    ):
+        path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+        done = subprocess.run(
+            ["bash", "-c", script],
+            cwd=tmp_path,
+            env={"PATH": path, "HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (script, done.returncode, done.stderr.count("\n")) == (script, code, int(code == 3)), done.stderr
+
+
+def test_a_wrong_variable_is_refused_like_a_wrong_word(scene: Scene) -> None:
+    """Log levels come from either."""
+    assert "'loud' is not one of" in scene.run("run", code=2, ALERTING_LOG_LEVEL="loud").stderr
+    assert "loud" in scene.run("run", "--log-level", "loud", code=2).stderr
 
 
 def test_f63_no_secret_in_any_output(scene: Scene) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -24,13 +26,13 @@ from tests.whole.scene import Daemon, Scene, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 pytest.importorskip("uvicorn", reason="the extra `web` is not installed")
 pytest.importorskip("starlette", reason="the extra `web` is not installed")
 
 DOWN = "alert: DatabaseDown\ncondition: health_check.database.status != 'ok'\nnotify: pagerduty, slack\n"
 MISSED = "alert: Missed\ncondition: cron.overdue == 1\nnotify: slack\n"
+REPOSITORY = Path(alerting.__file__).parents[1]
 TOKEN = "a-token-of-some-length-1"
 WEB = "web: {listen: '127.0.0.1:0', hosts: [alerting.internal]}\n"
 CRON = "  cron: {type: push, token: '${PUSH_TOKEN}', jobs: {nightly: {every: 1500ms, grace: 0}, weekly: {every: 7d}}}\n"
@@ -125,8 +127,15 @@ def test_metrics_are_a_page_with_help_and_type_for_everything(scene: Scene) -> N
     found = families(page)
     assert families(answer.body).keys() == found.keys()
     assert all(family.documentation and family.type != "unknown" for family in found.values())
+    names = {f"{name}_total" if family.type == "counter" else name for name, family in found.items()}
+    text = (REPOSITORY / "docs" / "watching-itself.md").read_text()
+    assert [name for name in names if f"`{name}" not in text and not name.startswith("process_")] == []
+    rules = (REPOSITORY / "rules" / "self" / "alerting.yaml").read_text()
+    used = set(re.findall(r"\b(?:alerting|process)_\w+", rules))
+    assert used <= names, "a rule over what nobody offers"
+    assert value(page, "alerting_problem", part="sending to slack") == 0
     assert value(page, "alerting_healthy") == 1
-    assert value(page, "alerting_evaluations_total") > 2
+    assert value(page, "alerting_evaluations_total") >= 2
     assert value(page, "alerting_evaluations_missed_total") >= 0
     assert value(page, "alerting_alerts", state="firing") == 1
     assert value(page, "alerting_deliveries_total", receiver="slack", outcome="sent") == 1
@@ -293,6 +302,33 @@ def test_a_process_that_was_stopped_is_well_when_it_goes_on(scene: Scene) -> Non
         waiting.join(10)
         assert got[0].status == 200
         assert got[0].json()["status"] == "ok"
+
+
+def test_the_shipped_rules_about_alerting_pass_their_tests(scene: Scene) -> None:
+    """And they load beside others, under a route."""
+    shutil.copytree(REPOSITORY / "rules" / "self", scene.folder / "rules" / "self")
+    assert "5 tests in 1 file" in scene.run("test", "rules/self/alerting.test.yaml", code=0).stdout
+    scene.run("validate", "rules/self/alerting.yaml", code=0)
+
+
+def test_one_node_watches_another_by_the_shipped_rules(tmp_path: Path) -> None:
+    """Nothing fires or is unknown while it is well; when it is gone, AlertingDown waits for its minute."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    with Scene(tmp_path / "a", interval="100ms") as watched, Scene(tmp_path / "b") as watching:
+        watched.settings(WEB + (watched.folder / "alerting.yaml").read_text())
+        watched.rules(DOWN)
+        with watched.daemon() as daemon:
+            page = address(daemon) + "/metrics"
+            watching.settings(
+                f"rules: [rules/self/*.yaml]\nsources:\n  a: {{type: prometheus, url: '{page}', job: alerting}}\n"
+                "receivers: {ops: {type: console}}\nroute: {receiver: ops}\n"
+            )
+            shutil.copytree(REPOSITORY / "rules" / "self", watching.folder / "rules" / "self")
+            watching.check(code=3)  # what rises is not known after one reading
+            assert {each["state"] for each in watching.check(code=0)["rules"]} == {"ok"}
+        states = {each["name"]: each["state"] for each in watching.check(code=3)["rules"]}
+    assert states["AlertingDown"] == "pending"
 
 
 def test_an_address_that_is_taken_is_said_and_nothing_starts(scene: Scene) -> None:

@@ -39,6 +39,7 @@ class Compiler:
     def __init__(self, patterns: Patterns, interval: Millis) -> None:
         self.patterns = patterns
         self.interval = interval  # the step of a subquery that names none
+        self.steps = 1  # how often the innermost part is evaluated at each evaluation
 
     def compile(self, node: tree.Node, steps: int = 1) -> Compiled:
         """Compile one node. Raises ConditionError for what can only be seen here: patterns, too many steps."""
@@ -105,6 +106,7 @@ class Compiler:
                 node,
                 f"at most {MAX_STEPS:,} are made; use a shorter window or a longer step",
             )
+        self.steps = max(self.steps, steps)
         ranges = selecting.subquery(self.vector(node.expr, steps), node.window, step, node.offset, node.at)
         return Compiled("range", ranges=ranges)
 

@@ -27,7 +27,7 @@ from alerting.core.lang.over_time import FUNCTIONS, Span
 from alerting.core.lang.parser import parse
 from alerting.core.lang.selecting import is_open
 from alerting.core.lang.tree import Binary, Call, Number, Range, Selector
-from alerting.core.lang.values import NAME, Moment, Stretch, finished
+from alerting.core.lang.values import BUDGET, NAME, Moment, Stretch, finished
 from alerting.errors import EvaluationError
 from alerting.model import NO_LABELS, Gap, Truth
 
@@ -48,12 +48,13 @@ Outcome: TypeAlias = "float | str | Sequence[tuple[Labels, Value]]"
 
 _INTERVAL = 30_000
 _LOOKBACK = 300_000
+_STEP = 12  # units of work for each step of a subquery, until the first evaluation tells
 
 
 class Found:
     """What one evaluation found (model.Result)."""
 
-    __slots__ = ("condition", "gaps", "now", "samples", "since", "true")
+    __slots__ = ("condition", "gaps", "judged", "now", "samples", "since", "true")
 
     def __init__(  # noqa: PLR0917  hot: keyword arguments cost
         self,
@@ -70,6 +71,7 @@ class Found:
         self.since = since
         self.true = true
         self.gaps = gaps
+        self.judged: Judge | None = None  # made when the first series is asked for, and kept for the others
 
     def judge(self, labels: Labels) -> tuple[Truth, Why]:
         """Judge a series that is not in `true`: FALSE only on evidence, else UNKNOWN or VANISHED."""
@@ -83,7 +85,10 @@ class Found:
 class CompiledCondition:
     """A condition that can be evaluated, and asked for its reasons (model.Condition)."""
 
-    __slots__ = ("_dialect", "_interval", "_names", "_patterns", "_run", "needs", "text", "unit", "watches_buckets")
+    __slots__ = (
+        *("_dialect", "_interval", "_names", "_patterns", "_run"),
+        *("needs", "text", "unit", "watches_buckets", "weight"),
+    )
 
     def __init__(
         self,
@@ -99,6 +104,7 @@ class CompiledCondition:
         self.watches_buckets = any(need.bucket for need in needs)
         self._names, self._patterns, self._dialect, self._interval = origin
         self._run = run
+        self.weight = 0
 
     def evaluate(self, samples: Samples, now: Millis, since: Millis | None = None) -> Found:
         """Evaluate at `now`; `since` is the rule's previous evaluation."""
@@ -117,6 +123,8 @@ class CompiledCondition:
                 return Found(self, samples, now, since, (), (Gap("this is a text or a range, which says nothing"),))
         except EvaluationError as error:
             return Found(self, samples, now, since, (), (Gap(str(error)),))
+        finally:
+            self.weight = BUDGET - moment.budget
         return Found(self, samples, now, since, true, tuple(dict.fromkeys(moment.gaps)) if moment.gaps else ())
 
     def judge(self, found: Found, labels: Labels) -> tuple[Truth, Why]:
@@ -128,7 +136,9 @@ class CompiledCondition:
         return self._judge(found).reason(labels, value)
 
     def _judge(self, found: Found) -> Judge:
-        return Judge(self.tree(), self.compiler(), found.samples, now=found.now, since=found.since)
+        if found.judged is None:
+            found.judged = Judge(self.tree(), self.compiler(), found.samples, now=found.now, since=found.since)
+        return found.judged
 
     def tree(self) -> Node:
         """Parse and settle the text again."""
@@ -148,19 +158,13 @@ class CompiledCondition:
 class Shaped(CompiledCondition):
     """One selector against one number: its series are found once, and its bound is at hand."""
 
-    __slots__ = ("_bound", "_found", "_holds", "op")
+    __slots__ = ("_bound", "_found", "_holds", "_open", "op")
 
-    def __init__(
-        self,
-        text: str,
-        origin: Origin,
-        needs: tuple[Need, ...],
-        unit: str,
-        shape: _Shape,
-    ) -> None:
+    def __init__(self, text: str, origin: Origin, needs: tuple[Need, ...], unit: str, shape: _Shape) -> None:
         super().__init__(text, origin, needs, unit, None)
         self.op, self._bound = shape.op, shape.bound
         self._holds = _HOLDS[shape.op]
+        self._open = is_open(shape.selector)
         self._found: Selection | None = None
 
     def _look(self, samples: Samples) -> Selection:
@@ -172,18 +176,7 @@ class Shaped(CompiledCondition):
 class Threshold(Shaped):
     """`selector OP number`: the shape of nearly all rules, evaluated in one loop."""
 
-    __slots__ = ("_open",)
-
-    def __init__(
-        self,
-        text: str,
-        origin: Origin,
-        needs: tuple[Need, ...],
-        unit: str,
-        shape: _Shape,
-    ) -> None:
-        super().__init__(text, origin, needs, unit, shape)
-        self._open = is_open(shape.selector)
+    __slots__ = ()
 
     def evaluate(self, samples: Samples, now: Millis, since: Millis | None = None) -> Found:
         """Evaluate at `now`."""
@@ -221,13 +214,13 @@ class Threshold(Shaped):
         return self._words(labels, value, "") if self.needs[0].name else super().explain(found, labels, value)
 
     def _value(self, found: Found, labels: Labels) -> float | None:
-        selection = self._found
-        if selection is None or selection.owner is not found.samples or not self.needs[0].name:
+        selection, name = self._found, self.needs[0].name
+        if selection is None or selection.owner is not found.samples or not name or selection.record is None:
             return None
-        for series in selection.series:
-            if series.labels == labels and series.at <= found.now < series.expires:
-                return None if isinstance(series.last, str) or self._holds(series.last, self._bound) else series.last
-        return None
+        series = selection.record.series.get(labels)
+        if series is None or not selection.takes(name, labels) or not series.at <= found.now < series.expires:
+            return None
+        return None if isinstance(series.last, str) or self._holds(series.last, self._bound) else series.last
 
     def _words(self, labels: Labels, value: Value, between: str) -> str:
         need = self.needs[0]
@@ -241,14 +234,7 @@ class WindowThreshold(Shaped):
 
     __slots__ = ("_compute", "_window")
 
-    def __init__(
-        self,
-        text: str,
-        origin: Origin,
-        needs: tuple[Need, ...],
-        unit: str,
-        shape: _Shape,
-    ) -> None:
+    def __init__(self, text: str, origin: Origin, needs: tuple[Need, ...], unit: str, shape: _Shape) -> None:
         super().__init__(text, origin, needs, unit, shape)
         self._compute = FUNCTIONS[shape.function].compute
         self._window = shape.window
@@ -274,6 +260,7 @@ class WindowThreshold(Shaped):
                     true.append((series.labels, value))
         except TypeError:  # a text among the numbers
             return super().evaluate(samples, now, since)
+        self.weight = 8 * len(selection.series)
         return Found(self, samples, now, since, true, ())
 
 
@@ -317,8 +304,11 @@ def compile_condition(
     if shape is not None:
         make = WindowThreshold if shape.function else Threshold
         return make(text, origin, needs, settled.unit, shape), settled.diagnostics
-    run = Compiler(patterns, interval).compile(node)
-    return CompiledCondition(text, origin, needs, settled.unit, run), settled.diagnostics
+    compiler = Compiler(patterns, interval)
+    condition = CompiledCondition(text, origin, needs, settled.unit, compiler.compile(node))
+    if compiler.steps > 1:
+        condition.weight = _STEP * compiler.steps
+    return condition, settled.diagnostics
 
 
 def evaluate_expression(condition: CompiledCondition, samples: Samples, now: Millis) -> Outcome:

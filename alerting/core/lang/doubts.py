@@ -86,7 +86,7 @@ def _seconds(checker: Checker, number: Number, against: Facts) -> None:
         return
     if any(word in metric.name for word in _QUICK):
         text = number.text or format_literal(number.value)
-        checker.warn(f"{metric.name} is in seconds: {text} s?", number.span, f"did you mean {text}ms?")
+        checker.warn(f"{metric.name} is in seconds; this is {text} s", number.span, f"did you mean {text}ms?")
 
 
 def _share(checker: Checker, number: Number, against: Facts) -> None:
@@ -96,9 +96,9 @@ def _share(checker: Checker, number: Number, against: Facts) -> None:
         return
     text = number.text or format_literal(value)
     if against.unit == "percent" and 0 < value < 1:
-        message, meant = f"{metric.name} is in percent, from 0 to 100: {text} %?", value * _PERCENT
+        message, meant = f"{metric.name} is in percent, from 0 to 100; this is {text} %", value * _PERCENT
     elif against.unit == "ratio" and 1 < value <= _PERCENT:
-        message, meant = f"{metric.name} is a ratio, from 0 to 1: {text}?", value
+        message, meant = f"{metric.name} is a ratio, from 0 to 1; this is {text}", value
     else:
         return
     checker.warn(message, number.span, f"did you mean {format_literal(meant)}%?")

@@ -195,7 +195,7 @@ def label_replace(of: VectorOf, target: str, template: str, source: str, pattern
         mark = len(m.gaps)
         found = []
         entries = of(m, t)
-        m.spend(16 * len(entries))
+        m.spend(32 * len(entries))
         for entry in entries:
             value = pattern.expand(label_of(entry, source), template)
             found.append(entry if value is None else _with_label(entry, target, value))

@@ -44,7 +44,7 @@ def over_buckets(
             vector = buckets_of(m, t)
             if vector:  # the name stands for its buckets, so that it is not there itself is no gap
                 del m.gaps[mark:named]
-        m.spend(len(vector))
+        m.spend(4 * len(vector))
         for labels, value, name, _ in vector:
             bound = _bound(labels.get(BUCKET))
             if bound is None:

@@ -23,6 +23,8 @@ from alerting.errors import EvaluationError
 from alerting.model import Truth
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from alerting.core.lang.compile import Compiled, Compiler
     from alerting.core.lang.tree import Node
     from alerting.core.lang.values import Entry, Vector
@@ -55,10 +57,6 @@ class Key(NamedTuple):
     labels: Labels
     project: Projection | None = None
 
-    def fits(self, labels: Labels) -> bool:
-        """Tell whether a series is meant."""
-        return (self.project.of(labels) if self.project else labels) == self.labels
-
     def hidden_by(self, gap: Gap) -> bool:
         """Tell whether a gap may hide the series."""
         return self.labels.includes(self.project.of(gap.labels) if self.project else gap.labels)
@@ -68,8 +66,52 @@ class Key(NamedTuple):
         return Key(keys.project.of(self.labels), keys.project)
 
 
+class View(NamedTuple):
+    """What a part gives, and by series under each projection that was asked for."""
+
+    vector: Vector
+    gaps: Sequence[Gap]
+    by: dict[Projection | None, dict[Labels, Entry]]
+
+    def find(self, key: Key) -> Entry | None:
+        """Give the first entry of the series."""
+        known = self.by.get(key.project)
+        if known is None:
+            of = key.project.of if key.project else None
+            known = self.by[key.project] = {of(entry[0]) if of else entry[0]: entry for entry in reversed(self.vector)}
+        return known.get(key.labels)
+
+
+class Part:
+    """One part of the condition, compiled; how it looks, each way at most once. A failure is remembered too."""
+
+    def __init__(self, made: Compiled, samples: Samples, now: Millis, since: Millis | None) -> None:
+        self.made = made
+        self._samples = samples
+        self._now = now
+        self._since = since
+        self._views: dict[tuple[bool, bool], View | EvaluationError] = {}
+
+    def view(self, *, wide: bool = False, recall: bool = False) -> View:
+        """Evaluate; see Moment. Raises EvaluationError."""
+        found = self._views.get((wide, recall))
+        if found is None:
+            found = self._views[wide, recall] = self._evaluated(wide=wide, recall=recall)
+        if isinstance(found, EvaluationError):
+            raise found
+        return found
+
+    def _evaluated(self, *, wide: bool, recall: bool) -> View | EvaluationError:
+        moment = Moment(self._samples, self._now, self._since, wide=wide, recall=recall)
+        try:
+            vector = self.made.vector(moment, self._now) if self.made.vector else []
+        except EvaluationError as error:
+            return error
+        return View(vector, tuple(dict.fromkeys(moment.gaps)), {})
+
+
 class Judge:
-    """One look at one evaluation of one condition, part by part."""
+    """One look at one evaluation of one condition, part by part; serves for every series of it."""
 
     def __init__(self, node: Node, compiler: Compiler, samples: Samples, *, now: Millis, since: Millis | None) -> None:
         self._node = node
@@ -77,6 +119,8 @@ class Judge:
         self._samples = samples
         self._now = now
         self._since = since
+        self._parts: dict[int, Part] = {}  # by the identity of their nodes, which `_node` keeps alive
+        self._keys: dict[int, Keys] = {}
 
     def verdict(self, labels: Labels) -> tuple[Truth, Why]:
         """Judge a series that is not true."""
@@ -107,7 +151,7 @@ class Judge:
         return self._part(node, key)
 
     def _joined(self, node: Binary, key: Key) -> Opinion:
-        keys = Keys(node.matching)
+        keys = self._keys_of(node)
         left = self._opinion(node.left, key)
         if node.op == "or":
             right = self._opinion(node.right, key)
@@ -119,35 +163,40 @@ class Judge:
 
     def _part(self, node: Node, key: Key) -> Opinion:
         """Ask a part that has no set operator at its top."""
-        made = self._compiler.compile(node)
+        part = self._part_of(node)
+        made = part.made
         if made.vector is None:
             value = made.scalar(Moment(self._samples, self._now), self._now) if made.scalar else made.text
             return Opinion(Stand.TRUE, f"{shown(node)} = {format_value(value, unit_of(node))}")
-        narrow, gaps = self._run(made)
-        entry = _find(narrow, key)
+        narrow = part.view()
+        entry = narrow.find(key)
         if entry is not None:
             return Opinion(Stand.TRUE, self._words(node, entry, held=True))
-        seen, more = self._run(made, wide=True)
-        entry = _find(seen, key)
+        seen = part.view(wide=True)
+        entry, gaps, more = seen.find(key), narrow.gaps, seen.gaps
         if entry is not None:  # what it sees is evidence, unless it does not know what to leave out of it
-            gaps = [gap for gap in gaps if gap not in more]
+            gaps = [gap for gap in gaps if key.hidden_by(gap) and gap not in more]
         hidden = next((gap for gap in (*gaps, *more) if key.hidden_by(gap)), None)
         if entry is not None and (hidden is None or hidden in more):
             return Opinion(Stand.FALSE, self._words(node, entry, held=False))
         if hidden is not None:
             return Opinion(Stand.UNKNOWN, hidden.why)
         what = shown(node.left if isinstance(node, Binary) else node)
-        lately, _ = self._run(made, wide=True, recall=True)
-        entry = _find(lately, key)
+        entry = part.view(wide=True, recall=True).find(key)
         if entry is not None:
             name = shown(node.left if isinstance(node, Binary) else node, entry[2])
             return Opinion(Stand.VANISHED, f"{name}{entry[0]} is no longer reported")
         return Opinion(Stand.NEVER, f"{what or 'nothing'}{key.labels} is not reported")
 
-    def _run(self, made: Compiled, *, wide: bool = False, recall: bool = False) -> tuple[Vector, list[Gap]]:
-        moment = Moment(self._samples, self._now, self._since, wide=wide, recall=recall)
-        vector = made.vector(moment, self._now) if made.vector else []
-        return vector, moment.gaps
+    def _part_of(self, node: Node) -> Part:
+        part = self._parts.get(id(node))
+        if part is None:
+            part = Part(self._compiler.compile(node), self._samples, self._now, self._since)
+            self._parts[id(node)] = part
+        return part
+
+    def _keys_of(self, node: Binary) -> Keys:
+        return self._keys.setdefault(id(node), Keys(node.matching))
 
     # ---------------------------------------------------------------------------------- words
 
@@ -180,21 +229,21 @@ class Judge:
 
     def _other(self, node: Binary, right: Node, labels: Labels) -> str:
         """Write the other side of a comparison that is no literal, with its value."""
-        made = self._compiler.compile(right)
+        part = self._part_of(right)
+        made = part.made
         unit = unit_of(right) or unit_of(node.left)
         if made.scalar is not None:
             value: Value = made.scalar(Moment(self._samples, self._now), self._now)
             return f"{shown(right)} = {format_value(value, unit)}"
-        keys = Keys(node.matching)
-        vector, _ = self._run(made, wide=True)
-        partner = _find(vector, Key(keys.project.of(labels), keys.project))
+        keys = self._keys_of(node)
+        partner = part.view(wide=True).find(Key(keys.project.of(labels), keys.project))
         if partner is None:
             return shown(right)
         return f"{shown(right, partner[2])}{partner[0]} = {format_value(partner[1], unit)}"
 
     def _stretch(self, call: Call, labels: Labels) -> str:
         """Write of which closed stretch a count is: `per minute (12:03 to 12:04)`."""
-        made = self._compiler.compile(call.args[0])
+        made = self._part_of(call.args[0]).made
         number = call.args[1]
         assert isinstance(number, Number), "check makes peak with a literal"  # noqa: S101
         assert made.ranges is not None, "check makes peak of a range"  # noqa: S101
@@ -215,10 +264,6 @@ _TRUTHS = {
     Stand.NEVER: Truth.VANISHED,
 }
 _MIRRORED = {">": "<", "<": ">", ">=": "<=", "<=": ">="}
-
-
-def _find(vector: Vector, key: Key) -> Entry | None:
-    return next((entry for entry in vector if key.fits(entry[0])), None)
 
 
 def _both(left: Opinion, right: Opinion) -> Opinion:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import thread_time
+
 import pytest
 
 from alerting.model import NO_LABELS
@@ -159,3 +161,31 @@ def test_judging_looks_at_the_time_of_its_evaluation() -> None:
     truth, why = found.judge(PAGE)
     assert (truth.value, why()) == ("false", f"x{HERE} = 1, not > 5")
     assert world.judge(PAGE)[0] == "vanished"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x > 5",
+        "rate(x[5m]) > 5",
+        "x / y > 5",
+        "sum by (job, instance, i) (x) > 5",
+        "x > 5 and on (i) y > 5",
+        "x > 5 or y > 5",
+        "max_over_time((x + y)[40s:1ms]) > 5",
+    ],
+)
+def test_many_alerts_that_end_together_cost_little_more_than_one(text: str) -> None:
+    """The condition is looked at once for all of them, also where it goes over its budget."""
+    world = World(text)
+    series = [(name, {"i": str(i)}) for i in range(500) for name in "xy"]
+    for value in (1.0, 2.0):
+        world.after(MINUTE).page(*((name, labels, value) for name, labels in series))
+    found = world.evaluate()
+    started = thread_time()
+    first = found.judge(PAGE.merged({"i": "0"}))
+    one = thread_time() - started
+    truths = {found.judge(PAGE.merged({"i": str(i)}))[0] for i in range(500)}
+    assert thread_time() - started < 50 * one + 0.05
+    assert truths == {first[0]}
+    assert first[0].value == ("unknown" if "[40s" in text else "false")

@@ -225,7 +225,7 @@ def test_what_cannot_be_meant_is_an_error(marked: str, message: str, hint: str) 
 
 
 WARNINGS = [
-    ("http_request_duration_seconds > »1000«", "is in seconds: 1000 s?", "did you mean 1000ms?"),
+    ("http_request_duration_seconds > »1000«", "is in seconds; this is 1000 s", "did you mean 1000ms?"),
     ("»disk_usage«", "fires for every series", "compare it"),
     ("disk_usage »>« bool 5", "always fires", "leave `bool` away"),
     ("»time()«", "one number", ""),
@@ -237,8 +237,8 @@ WARNINGS = [
     ("»10 / min« < foo", "divides by a metric called min", "write 10 per minute"),
     ("health_check.database.status != »ok«", "ok is taken for a metric", "in quotes: 'ok'"),
     ("»disk_usge« > 5", "taken to be on the metrics pages", "did you mean disk_usage"),
-    ("disk_usage > »0.85«", "disk_usage is in percent, from 0 to 100: 0.85 %?", "did you mean 85%?"),
-    ("failure_rate > »5«", "failure_rate is a ratio, from 0 to 1: 5?", "did you mean 5%?"),
+    ("disk_usage > »0.85«", "disk_usage is in percent, from 0 to 100; this is 0.85 %", "did you mean 85%?"),
+    ("failure_rate > »5«", "failure_rate is a ratio, from 0 to 1; this is 5", "did you mean 5%?"),
 ]
 
 
