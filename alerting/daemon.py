@@ -102,7 +102,7 @@ class Daemon:
             next_run_time=datetime.now(UTC),
         )
         self._scheduler.start()
-        self._say("started", "watching", pid=os.getpid(), rules=len(self._program.engine.statuses()))
+        self._say("started", "watching", pid=os.getpid(), rules=self._program.engine.count())
         self._systemd.ready("watching")
         await self._stop.wait()
         self._vitals.end()
@@ -196,7 +196,7 @@ class Daemon:
                 message = "not reloaded: the running rules and settings stay in force"
                 self._say("reload_refused", message, "error", problems=wrong)
             else:
-                self._say("reloaded", "reloaded", rules=len(self._program.engine.statuses()))
+                self._say("reloaded", "reloaded", rules=self._program.engine.count())
             self._scheduler.modify_job("beat", next_run_time=datetime.now(UTC))
 
     # ------------------------------------------------------------------------------------- words

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from base64 import b64encode
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 from alerting.errors import SecretError
 from alerting.http import DEADLINE, LIMIT, HttpFailed, retry_at, revealed, shown
-from alerting.model import Fault, FaultKind
+from alerting.model import Fault, FaultKind, Secret
 from alerting.reach import trouble_in, trouble_with
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from alerting.model import Millis, Secret
-    from alerting.ports import Clock, Http, HttpAnswer
+    from alerting.model import Millis, Section
+    from alerting.ports import Clock, Http, HttpAnswer, Tools
 
 
 class Endpoint:
@@ -30,8 +32,11 @@ class Endpoint:
         deadline: Millis = DEADLINE,
         limit: int = LIMIT,
         ca_file: str | Secret | None = None,
+        cert: tuple[str | Secret, str | Secret] | None = None,
         reach: Sequence[str] = (),
+        redirects: bool = False,
     ) -> None:
+        """`cert` are the files of our own certificate and its key; with `redirects`, a 3xx is an answer like others."""
         self.name = name
         self.clock = clock
         self.url = url
@@ -40,12 +45,40 @@ class Endpoint:
         self._deadline = deadline
         self._limit = limit
         self._ca_file = ca_file
+        self._cert = cert
         self._reach = reach
+        self._redirects = redirects
+
+    @classmethod
+    def of(
+        cls,
+        section: Section,
+        tools: Tools,
+        url: str | Secret | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        redirects: bool = False,
+    ) -> Endpoint:
+        """Build it from the keys that sources over HTTP share; `headers` are defaults for those of the settings."""
+        values = section.values
+        cert_file = values.get("cert_file")
+        return cls(
+            tools.http,
+            tools.clock,
+            section.name,
+            url or values["url"],
+            headers={**(headers or {}), **(values.get("headers") or {}), **_authorization(values)},
+            deadline=values["timeout"],
+            ca_file=values.get("ca_file"),
+            cert=(cert_file, values.get("key_file") or cert_file) if cert_file else None,
+            reach=values.get("reach", ()),
+            redirects=redirects,
+        )
 
     async def get(
         self, path: str = "", params: Sequence[tuple[str, str]] = (), deadline: Millis | None = None
     ) -> HttpAnswer | Fault:
-        """Make one GET of the address, with `path` appended; any status but a redirect is an answer."""
+        """Make one GET of the address, with `path` appended."""
         return await self.ask("GET", path, params=params, deadline=deadline)
 
     async def ask(
@@ -58,12 +91,16 @@ class Endpoint:
         body: bytes | None = None,
         deadline: Millis | None = None,
     ) -> HttpAnswer | Fault:
-        """Make one request, as `get` does; `headers` go beside those of the settings."""
+        """Make one request; any status is an answer, but redirects only where they are taken.
+
+        `headers` go where the settings have none of that name.
+        """
         try:
             url = revealed(self.url)
             url = url.rstrip("/") + path if path else url
             headers = {**(headers or {}), **{name: revealed(value) for name, value in self._headers.items()}}
             ca_file = revealed(self._ca_file) if self._ca_file else None
+            cert = (revealed(self._cert[0]), revealed(self._cert[1])) if self._cert else None
         except SecretError as error:
             return Fault(FaultKind.SECRET, f"{self.name}: {error}")
         if trouble := trouble_with(url) or trouble_in(self._reach):
@@ -78,11 +115,12 @@ class Endpoint:
                 deadline=deadline or self._deadline,
                 limit=self._limit,
                 verify=ca_file or True,
+                cert=cert,
                 reach=self._reach,
             )
         except HttpFailed as error:
             return self.fault(error.kind, str(error), path)
-        if 300 <= answer.status < 400:  # noqa: PLR2004  the redirects, 304 among them: nothing was asked conditionally
+        if 300 <= answer.status < 400 and not self._redirects:  # noqa: PLR2004  the redirects, 304 among them: nothing was asked conditionally
             text = f"{answer.status}: it points to another address; redirects are not followed, set the final one"
             return self.fault(FaultKind.REDIRECTED, text, path)
         return answer
@@ -104,8 +142,44 @@ class Endpoint:
 
 
 _STATUS: Mapping[int, tuple[FaultKind, str]] = {
-    401: (FaultKind.UNAUTHORIZED, "it wants credentials, or refuses ours; check `headers`"),
+    401: (FaultKind.UNAUTHORIZED, "it wants credentials, or refuses ours; check `token`, `password` or `headers`"),
     403: (FaultKind.FORBIDDEN, "our credentials are not allowed to read it"),
     404: (FaultKind.NOT_FOUND, "nothing is there; check the path"),
     429: (FaultKind.RATE_LIMITED, "asked too often; raise the interval"),
 }
+
+
+def targets_of(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Give the addresses of an entry, each by its name: "" for the one of `url`, and for those without a name."""
+    targets = values.get("targets")
+    if targets is None:
+        return [("", values["url"])]
+    return list(targets.items()) if isinstance(targets, dict) else [("", each) for each in targets]
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Give names of which none stands twice: `a`, `a#2`, `a#3`."""
+    seen: Counter[str] = Counter()
+    made = []
+    for name in names:
+        seen[name] += 1
+        made.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+    return made
+
+
+def _authorization(values: Mapping[str, Any]) -> dict[str, Secret]:
+    """Give the header that `token`, or `username` and `password`, stand for; it is put together at each request."""
+    token, username, password = (values.get(key) for key in ("token", "username", "password"))
+    if token is not None:
+        return {"authorization": Secret(lambda: f"Bearer {revealed(token)}", _label(token))}
+    if username is None or password is None:
+        return {}
+
+    def basic() -> str:
+        return "Basic " + b64encode(f"{revealed(username)}:{revealed(password)}".encode()).decode()
+
+    return {"authorization": Secret(basic, _label(password))}
+
+
+def _label(value: str | Secret) -> str:
+    return value.label if isinstance(value, Secret) else "(literal)"

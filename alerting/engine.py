@@ -204,6 +204,7 @@ class Engine:
         sources = {
             self._intake.names[id(target.source)]: Reach(target.source.namespace, target.unknown_after)
             for target in setup.targets
+            if target.source.namespace in {need.namespace for need in needs}  # what nobody reads is never well again
         }
         self._book.adopt(
             setup.rules,
@@ -391,6 +392,10 @@ class Engine:
         """Tell how each alerting rule stands, as of its last evaluation."""
         tracks, samples = self._book.tracks.values(), self._intake.samples
         return [RuleStatus(each, each.rule, samples) for each in tracks if each.rule and not each.spec.record]
+
+    def count(self) -> int:
+        """Count the alerting rules in force."""
+        return sum(1 for each in self._book.tracks.values() if each.rule and not each.spec.record)
 
     def alerts(self) -> Sequence[Alert]:
         """Give all alerts that are kept, those of built-in rules included."""

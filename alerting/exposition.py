@@ -38,11 +38,12 @@ class UnreadableError(ValueError):
 
 
 class PageReader:
-    """Reads the pages of one target, whose labels every series gets."""
+    """Reads the pages of one target, whose labels every series gets; with `honor`, those of the page go before."""
 
-    def __init__(self, target: Labels, limit: int) -> None:
+    def __init__(self, target: Labels, limit: int, *, honor: bool = False) -> None:
         self.kinds: tuple[Metric, ...] = ()  # what the last page declared
         self._target = target
+        self._honor = honor
         self._limit = limit
         self._digest = b""
         self._values: dict[int, float] = {}
@@ -168,7 +169,7 @@ class PageReader:
         value, stamp = _value(text[end:], seconds=self._seconds)
         place = _UNASKED
         if not self._names or name in self._names:
-            series = (name, _on_target(pairs, self._target))
+            series = (name, _on_target(pairs, self._target, honor=self._honor))
             place = self._places.setdefault(series, len(self._series))
             if place == len(self._series):
                 self._series.append(series)
@@ -263,9 +264,14 @@ def _stamp(text: str, *, seconds: bool) -> Millis:
         raise UnreadableError(f"{text!r} is not a time stamp") from None
 
 
-def _on_target(pairs: _Pairs, target: Labels) -> Labels:
-    """Add the target's labels; a page's own `job` or `instance` is kept as `exported_job`, as in Prometheus."""
+def _on_target(pairs: _Pairs, target: Labels, *, honor: bool) -> Labels:
+    """Add the target's labels; a page's own `job` or `instance` is kept as `exported_job`, as in Prometheus.
+
+    With `honor` (its `honor_labels`) the page's own stay, and one that the page gives empty is left out.
+    """
     named = dict(pairs)
+    if honor:
+        return Labels({**target.as_dict(), **named})
     for label, value in target:
         if own := named.get(label):
             moved = f"exported_{label}"

@@ -132,6 +132,7 @@ class Intake:
         self._fetches = Fetches(clock, redact, self._take, at_once=at_once, deadline=deadline)
         self._targets: dict[str, list[Target]] = {}  # by namespace
         self._needs: dict[str, tuple[Need, ...]] = {}  # by namespace
+        self._failing: dict[int, Reading] = {}  # identity of a source -> its newest reading, which failed
         self._newest: dict[str, Millis] = {}  # namespace -> end of the newest bucket held
         self._restored: Sequence[tuple[str, Kind, Sample, Millis]] = ()  # from the file, until needs are known
         self._unkept: list[tuple[str, Kind, Sample]] = []  # taken in, not yet in the file
@@ -166,10 +167,12 @@ class Intake:
         for need in needs:
             by_space.setdefault(need.namespace, []).append(need)
         self._needs = {namespace: tuple(of_space) for namespace, of_space in by_space.items()}
-        known = set(self.names.values())
+        read = {id(target.source) for namespace in by_space for target in self._targets.get(namespace, ())}
+        known = {self.names[each] for each in read}  # what nobody reads must not count as failing for ever
+        self._failing = {each: reading for each, reading in self._failing.items() if each in read}
         self.faults = {name: why for name, why in self.faults.items() if name in known}
         self.heard = {name: why for name, why in self.heard.items() if name in known}
-        if before - seen:  # a target that nobody reads any more must not count as failing for ever
+        if before - seen:  # its targets are known by their labels, which only samples know
             self._afresh()
         self.samples.require(needs, self._patterns)
         now = self._clock.now()
@@ -206,6 +209,8 @@ class Intake:
     def _afresh(self) -> None:
         self.samples = Samples(self._lookback)
         self._newest = {}
+        for reading in self._failing.values():  # what cannot be seen is still not gone
+            self.samples.append(reading._replace(at=self._clock.now()))
 
     def _start(self, target: Target) -> asyncio.Task[None]:
         namespace = target.source.namespace
@@ -230,8 +235,10 @@ class Intake:
         self.heard[name] = why
         if why:
             self.faults[name] = why
+            self._failing[id(target.source)] = reading
         else:
             self.faults.pop(name, None)
+            self._failing.pop(id(target.source), None)
 
     def _note_buckets(self, taken: Iterable[tuple[str, Kind, Sample]]) -> None:
         """Remember the end of the newest bucket of each namespace: sources need not give it again."""

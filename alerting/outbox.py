@@ -185,8 +185,9 @@ class Outbox:
         answer = await self._ask(delivery, min(self._deadline, deadline))
         answer = answer._replace(why=self._redact(answer.why))
         self._note(self._lane(notification.receiver), answer)
-        attempts, now = delivery.attempts + 1, self._now()  # a wall that jumps a day ahead must not make it old
-        decided = after(attempts, answer, notification.created, now, limits=self._limits, jitter=self._random())
+        attempts, now = delivery.attempts + 1, self._now()
+        age = min(now, self._clock.now()) - notification.created  # by the wall then and now: no step makes it old
+        decided = after(attempts, answer, now - age, now, limits=self._limits, jitter=self._random())
         owed = decided.state is DeliveryState.PENDING
         kept = delivery.receipt if owed and answer.receipt is None else answer.receipt  # a note to the next attempt
         return delivery._replace(
@@ -230,7 +231,7 @@ class Outbox:
             lane.failing_since = self._clock.monotonic()
         rest = pause(lane.failures - 1, *_REST, self._random()) if lane.failures > 1 else 0
         wish = min(answer.retry_after or 0, self._limits.longest_wish)
-        lane.rests_until = self._clock.monotonic() + max(rest, wish)
+        lane.rests_until = max(lane.rests_until, self._clock.monotonic() + max(rest, wish))
 
     # ------------------------------------------------------------------------------------- lanes
 

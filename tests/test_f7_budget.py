@@ -115,8 +115,7 @@ def test_twenty_rules_without_end_do_not_delay_two_hundred_good_ones() -> None:
     assert quantiles(lags, n=100)[98] <= OTHERS
     assert max(took) <= OVER
     assert {statuses[f"Good{i}"] for i in range(GOOD)} == {"firing"}
-    over = [statuses[f"Bad{i}"] for i in range(len(PATHOLOGICAL)) if "over its budget" in statuses[f"Bad{i}"]]
-    assert len(over) >= 12, statuses  # the others end by themselves in time
+    assert all("over its budget" in statuses[f"Bad{i}"] for i in range(len(PATHOLOGICAL))), statuses
 
 
 def _tracks(weights: Sequence[int]) -> list[Track]:

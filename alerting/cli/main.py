@@ -35,7 +35,8 @@ Evaluates and sends without end: the daemon. TERM and INT stop evaluating and fi
 rules and settings again, and keeps the ones in force if the new ones are wrong."""
 
 QUERY = """\
-Reads the sources once and prints the series of an expression. What needs several readings, such as rate(), is unknown."""
+Reads the sources once and prints the series of an expression.
+What needs several readings, such as rate(), is unknown here."""
 
 CHECK = """\
 Evaluates every rule once, sends what is due, and ends: the form for cron. The exit code tells how it went:

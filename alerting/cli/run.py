@@ -70,6 +70,7 @@ async def _watch(arguments: Namespace, loaded: Loaded, program: Program, voice: 
     snapshot = await program.open()
     try:
         await adopt(program, loaded, snapshot)
+        del snapshot  # the state as it was, with all rules as text: large, and done with
         server = _serve(loaded.settings, voice)
         systemd, reload = Systemd(), _Reload(program, arguments.config, loaded, voice)
         beside = _beside(loaded.settings, program, voice, systemd)

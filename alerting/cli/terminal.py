@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from contextlib import contextmanager
@@ -70,6 +69,8 @@ def warn(*lines: str) -> None:
 
 def say_json(value: Any) -> None:
     """Print one JSON document."""
+    import json  # noqa: PLC0415  only where it was asked for
+
     say(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+SECRET_LENGTH = 16  # shorter words are hardly keys or tokens
+
+
 class Reference(NamedTuple):
     """One `${kind:name}`; `${NAME}` is of kind `env`."""
 
@@ -29,6 +32,10 @@ class Reference(NamedTuple):
     def follow(self) -> str:
         """Give the value. Raises SecretError that says what is missing."""
         return registry.secret_resolver(self.kind)(self.name)
+
+    def hides(self, value: str) -> bool:
+        """Tell whether the value is a secret by itself: a variable may just as well hold a host or a name."""
+        return self.kind != "env" or is_literal(value)
 
     def look(self) -> None:
         """See whether it can work, without asking anybody over a network. Raises SecretError."""
@@ -90,6 +97,17 @@ def resolved(text: str) -> str | Secret:
     label = ", ".join(map(str, references))
 
     def follow() -> str:
-        return "".join(each if isinstance(each, str) else each.follow() for each in pieces)
+        values = [(each, each if isinstance(each, str) else each.follow()) for each in pieces]
+        secret.revealed.update(value for each, value in values if isinstance(each, Reference) and each.hides(value))
+        return "".join(value for _, value in values)
 
-    return Secret(follow, label, references)
+    secret = Secret(follow, label, references)
+    return secret
+
+
+def is_literal(text: str) -> bool:
+    """Tell whether a text under a secret key looks like the secret itself: a long word of letters and digits."""
+    words = "".join(letter if letter.isalnum() or letter in "-_" else " " for letter in text).split()
+    return "${" not in text and any(
+        len(word) >= SECRET_LENGTH and any(map(str.isdigit, word)) and any(map(str.isalpha, word)) for word in words
+    )

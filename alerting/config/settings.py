@@ -13,7 +13,7 @@ from alerting.config import schema as schemas
 from alerting.config.cache import NOTHING, Cache, digest, place, program
 from alerting.config.durations import millis
 from alerting.config.files import overlooked, read_bytes, shown
-from alerting.config.references import Reference, has_bare, parts, resolved
+from alerting.config.references import SECRET_LENGTH, Reference, has_bare, is_literal, parts, resolved
 from alerting.config.sections import secrets_in, section, values_of, with_environment
 from alerting.core.lang.suggest import did_you_mean
 from alerting.errors import ConfigError, Problem, SecretError
@@ -31,7 +31,6 @@ FILE_NAME = "alerting.yaml"
 VARIABLE = "ALERTING_CONFIG"
 DEFAULT_RULES = ("rules/*.yaml",)
 LOOKBACK: Millis = 300_000
-_SECRET_LENGTH = 16  # shorter literals under a secret key are hardly keys or tokens
 _TOKENS = ("AKIA", "ASIA", "dp.st.", "dp.pt.", "dp.ct.", "dp.sa.", "xoxb-", "xoxp-", "xapp-", "sntrys_", "sntryu_")
 
 _SECTIONS = {"sources": "sources", "receivers": "notifiers"}  # key of the settings -> schema of its entries
@@ -307,18 +306,10 @@ def known(what: str, names: Collection[str]) -> str:
     return f"known {what}: {', '.join(sorted(names))}" if names else f"write it under `{what}:` in the settings"
 
 
-def is_literal(text: str) -> bool:
-    """Tell whether a text under a secret key looks like the secret itself: a long word of letters and digits."""
-    words = "".join(letter if letter.isalnum() or letter in "-_" else " " for letter in text).split()
-    return "${" not in text and any(
-        len(word) >= _SECRET_LENGTH and any(map(str.isdigit, word)) and any(map(str.isalpha, word)) for word in words
-    )
-
-
 def is_token(text: str) -> bool:
     """Tell whether some word of a text begins as the tokens of AWS, Doppler, Slack or Sentry do, whatever the key."""
     words = "".join(letter if letter.isalnum() or letter in "-_." else " " for letter in text).split()
-    return any(len(word) >= _SECRET_LENGTH and word.startswith(_TOKENS) for word in words)
+    return any(len(word) >= SECRET_LENGTH and word.startswith(_TOKENS) for word in words)
 
 
 def _has_password(text: str) -> bool:

@@ -218,11 +218,11 @@ class Samples:
 
     def _target(self, space: Space, reading: Reading) -> Target:
         key = (reading.source, reading.labels)
+        if reading.labels:  # what failed before it could say its labels is known by this reading
+            space.targets.pop((reading.source, NO_LABELS), None)
         target = space.targets.get(key)
         if target is None:
             target = space.targets[key] = Target(reading.source, reading.labels)
-            if reading.labels:  # what failed before it could say its labels: by this reading it is known
-                space.targets.pop((reading.source, NO_LABELS), None)
             if reading.labels or space.name != SHARED:  # a target of the shared pages is known by its labels
                 for series in [each for each in space.orphans if each.labels.includes(reading.labels)]:
                     self._adopt(space, target, series)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MINUTE: Millis = 60_000  # the length of a bucket of a `count`
 _BUCKETS = 1440  # of one question: a day of minutes
 _BACK = 60  # so many times D are caught up after a pause
-_VALUES = 200_000  # of one answer: some 16 MiB when they are decoded
+_VALUES = 200_000  # of one answer: some 25 MiB when they are decoded, at the worst
 _WORDS = 200  # characters of a service's own words
 _LABEL = 1024  # characters of a label's value
 

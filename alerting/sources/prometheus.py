@@ -6,17 +6,17 @@ by `alerting.exposition`; here is how it comes, whose it is, and when it may be 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from alerting.endpoint import Endpoint
+from alerting.endpoint import Endpoint, distinct, targets_of
 from alerting.errors import SecretError
 from alerting.exposition import PageReader, UnreadableError
 from alerting.http import revealed
 from alerting.model import SHARED, Fault, Labels, Reading, Sample, Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from alerting.model import Millis, Need, Section
     from alerting.ports import HttpAnswer, Tools
@@ -25,8 +25,18 @@ _ACCEPT = "text/plain;version=0.0.4, application/openmetrics-text;version=1.0.0;
 
 
 def build(section: Section, tools: Tools) -> Sequence[Prometheus]:
-    """Build the source of one `type: prometheus` entry."""
-    return (Prometheus(section, tools),)
+    """Build one source for each page of a `type: prometheus` entry."""
+    values = section.values
+    job = _known(values.get("job"), section.name)
+    pages = [_page(name, target) for name, target in targets_of(values)]
+    instance = values.get("instance")
+    named = distinct([name or _known(instance, _instance(url, section.name)) for name, url, _ in pages])
+    shared = values.get("labels") or {}
+    made = []
+    for name, (_, url, own) in zip(named, pages, strict=True):
+        labels = {label: _known(value, "") for label, value in {**shared, **own}.items()}
+        made.append(Prometheus(section, tools, url, Labels({**labels, "job": job, "instance": name})))
+    return made
 
 
 class Prometheus:
@@ -34,22 +44,13 @@ class Prometheus:
 
     namespace = SHARED
 
-    def __init__(self, section: Section, tools: Tools) -> None:
+    def __init__(self, section: Section, tools: Tools, url: str | Secret, labels: Labels) -> None:
         values = section.values
         self.name = section.name
         self._clock = tools.clock
-        self._endpoint = Endpoint(
-            tools.http,
-            tools.clock,
-            section.name,
-            values["url"],
-            headers={"accept": _ACCEPT, **(values.get("headers") or {})},
-            deadline=values["timeout"],
-            ca_file=values.get("ca_file"),
-            reach=values.get("reach", ()),
-        )
-        self._labels = Labels({"job": self._job(values.get("job")), "instance": self._instance()})
-        self._reader = PageReader(self._labels, values["series_limit"])
+        self._endpoint = Endpoint.of(section, tools, url, headers={"accept": _ACCEPT})
+        self._labels = labels
+        self._reader = PageReader(labels, values["series_limit"], honor=values.get("honor_labels", False))
 
     async def fetch(self, needs: Sequence[Need], since: Millis | None) -> Reading:  # noqa: ARG002  nothing comes in buckets
         """Read the page; give what `needs` name: everything for a need without a name, or for no needs at all."""
@@ -67,22 +68,6 @@ class Prometheus:
     async def close(self) -> None:
         """Nothing of its own to let go of."""
 
-    def _job(self, job: str | Secret | None) -> str:
-        try:
-            return revealed(job or self.name)
-        except SecretError:  # not worth losing the page
-            return self.name
-
-    def _instance(self) -> str:
-        """Give `host:port` of the address, with the scheme's own port where none is written, as Prometheus does."""
-        try:
-            parts = urlsplit(revealed(self._endpoint.url))
-            port = parts.port or (443 if parts.scheme == "https" else 80)
-        except (SecretError, ValueError):  # each fetch will say what is wrong with it
-            return self.name
-        host = parts.hostname or ""
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
     def _samples(self, answer: HttpAnswer, at: Millis, names: frozenset[str]) -> list[Sample] | Fault:
         if not 200 <= answer.status < 300:  # noqa: PLR2004  what comes with other statuses is no page
             return self._endpoint.refused(answer)
@@ -91,6 +76,32 @@ class Prometheus:
             return self._reader.read(answer.body, at, names)
         except UnreadableError as error:
             return self._endpoint.fault(error.kind, str(error))
+
+
+def _page(name: str, target: Any) -> tuple[str, str | Secret, Mapping[str, str]]:
+    """Read one of `targets`: an address, or a mapping of `url` and `labels`; give instance, address and labels."""
+    if isinstance(target, dict):
+        return name, target["url"], target.get("labels") or {}
+    return name, target, {}
+
+
+def _known(text: str | Secret | None, otherwise: str) -> str:
+    """Give a text of the settings; one that cannot be had now is not worth losing the page."""
+    try:
+        return revealed(text or otherwise)
+    except SecretError:
+        return otherwise
+
+
+def _instance(url: str | Secret, otherwise: str) -> str:
+    """Give `host:port` of an address, with the scheme's own port where none is written, as Prometheus does."""
+    try:
+        parts = urlsplit(revealed(url))
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except (SecretError, ValueError):  # each fetch will say what is wrong with it
+        return otherwise
+    host = parts.hostname or ""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _check_whole(answer: HttpAnswer) -> None:

@@ -8,14 +8,12 @@ in `warnings` or `isPartial`, and such an answer is a fault unless the settings 
 
 from __future__ import annotations
 
-from base64 import b64encode
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from alerting.endpoint import Endpoint
-from alerting.http import revealed
-from alerting.model import NO_LABELS, Fault, FaultKind, Labels, Sample, Secret
+from alerting.model import NO_LABELS, Fault, FaultKind, Labels, Sample
 from alerting.sources._queries import (
     Answers,
     Ask,
@@ -56,16 +54,7 @@ class PrometheusApi:
         self._timeout: Millis = values["timeout"]
         self._limit: int = values["series_limit"]
         self._partial: bool = values["partial_answers"]
-        headers = {**(values.get("headers") or {}), **_authorization(values)}
-        self._endpoint = Endpoint(
-            tools.http,
-            tools.clock,
-            section.name,
-            values["url"],
-            headers=headers,
-            ca_file=values.get("ca_file"),
-            reach=values.get("reach", ()),
-        )
+        self._endpoint = Endpoint.of(section, tools)
 
     async def ask(self, ask: Ask) -> Answers:
         """Ask each query; all are stamped with the time of the fetch."""
@@ -140,23 +129,6 @@ _HINTS = {
     401: "it wants credentials, or refuses ours; check `token`, `username` and `headers`",
     404: "no API is there; set `url` to the address before /api/v1",
 }
-
-
-def _authorization(values: Mapping[str, Any]) -> dict[str, str | Secret]:
-    token, username, password = (values.get(key) for key in ("token", "username", "password"))
-    if token is not None:
-        return {"authorization": Secret(lambda: f"Bearer {revealed(token)}", _label(token))}
-    if username is None or password is None:
-        return {}
-
-    def basic() -> str:
-        return "Basic " + b64encode(f"{revealed(username)}:{revealed(password)}".encode()).decode()
-
-    return {"authorization": Secret(basic, _label(password))}
-
-
-def _label(value: str | Secret) -> str:
-    return value.label if isinstance(value, Secret) else "(literal)"
 
 
 def _labels(metric: Mapping[str, str]) -> Labels:

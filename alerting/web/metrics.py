@@ -51,11 +51,10 @@ def _health(vitals: Vitals, checkup: Checkup) -> Iterable[Family]:
 
 def _evaluation(vitals: Vitals) -> Iterable[Family]:
     tally, engine = vitals.tally, vitals.program.engine
-    statuses = engine.statuses()
     states = Counter(alert.state.value for alert in engine.alerts())
     due = engine.next_due()
     lag = 0 if due is None else max(0, vitals.clock.monotonic() - due)
-    yield Family("alerting_rules", "gauge", "Alerting rules in force.", [Point(len(statuses))])
+    yield Family("alerting_rules", "gauge", "Alerting rules in force.", [Point(engine.count())])
     yield Family("alerting_rules_unknown", "gauge", "Rules that cannot be judged in full now.", [Point(tally.blind)])
     yield Family(
         "alerting_alerts",

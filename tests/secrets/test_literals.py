@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from alerting.config.cache import Cache
+from alerting.config.references import resolved
 from alerting.config.settings import is_token, load_settings
+from alerting.model import Secret
+from alerting.redact import Redactor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,3 +61,20 @@ def test_a_token_is_warned_of_once_under_any_key_and_never_shown(tmp_path: Path,
     assert token not in f"{warnings}"
     kept = [each.read_text() for each in (tmp_path / "cache").rglob("*") if each.is_file()]
     assert token not in "".join(kept)
+
+
+def test_a_secret_that_is_a_part_of_a_text_is_starred_out_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Services repeat a token without the `Bearer` before it; a host that came by a variable stays readable."""
+    (tmp_path / "token").write_text("from-a-file")
+    monkeypatch.setenv("API_TOKEN", "S3cretMarkerToken0123")
+    monkeypatch.setenv("API_HOST", "api.internal.example.org")
+    redact = Redactor()
+    for text in (f"Bearer ${{file:{tmp_path}/token}}", "Bearer ${API_TOKEN}", "https://${API_HOST}/health"):
+        secret = resolved(text)
+        assert isinstance(secret, Secret)
+        redact.watch([secret])
+        secret.reveal()
+    said = "tokens from-a-file and S3cretMarkerToken0123 at api.internal.example.org"
+    assert redact(said) == "tokens *** and *** at api.internal.example.org"

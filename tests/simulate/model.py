@@ -167,7 +167,8 @@ class Model:
         self._step_builtin(turn, key, TRUE if self.problem else FALSE, Policy(), list(self.rules.values()))
         for key, life in self.lives.items():
             rule_id = key.rule.removeprefix(RULE_BLIND)
-            if rule_id not in self.rules and not rule_id.startswith("alerting/"):
+            unread = rule_id.startswith(SOURCE_DOWN) and not self._readers(PLACE[key.labels.get("source")].namespace)
+            if unread or (rule_id not in self.rules and not rule_id.startswith("alerting/")):
                 self._end(turn, key, life, REMOVED, None)
         return turn
 
@@ -182,6 +183,9 @@ class Model:
             self._clock[name] = now
             self._skewed.pop(name, None)
             self._shaken.discard(name)
+
+    def acknowledge(self, turn: Stage) -> None:
+        """Take note that the program knows that a turn is on disk: the readings that it judged are done with."""
         self.heard = {name: fault for name, fault in self.heard.items() if turn.heard.get(name) != fault}
 
     def _readers(self, namespace: str) -> list[RuleDef]:

@@ -90,6 +90,8 @@ class Recorder:
         except StoreError as error:
             process.run.say("not saved", type(error).__name__)
             raise
+        else:
+            judge.model.acknowledge(stage)
         finally:
             process.committing = False
 
@@ -144,7 +146,7 @@ class Process:
             at_once=run.plan.at_once,
             on_trouble=self._trouble,
         )
-        self.sources = [Source(run.world, place, self.clock) for place in PLACES]
+        self.sources: list[Source] = []
         self.committing = False
         self.up = False
         self.failed = False  # it could not start
@@ -208,6 +210,9 @@ class Process:
     def adopt(self) -> None:
         """Take over the rules in force, and say what is wrong with the newest files."""
         run = self.run
+        for source in self.sources:
+            source.closing = True
+        self.sources = [Source(run.world, place, self.clock) for place in PLACES]
         self.engine.adopt(
             Setup(
                 [self._rule(rule) for rule in run.rules],

@@ -78,12 +78,15 @@ class Run:
             self._until(event.at)
             self._happen(event)
         self._until(self.plan.end)
-        if self.broken:
-            self._mend()
-        self._until(self.plan.end + SOON)
+        if self.process is None:
+            self._until(self._starts_at + 1)
+        self.broken = False
+        self._reload()
+        calm = self.loop.at
+        self._until(calm + SOON)
         self._nothing_late()
-        self._until(self.plan.end + REST)
-        while not self.judge.drained() and self.loop.at < self.plan.end + LONGEST_WAIT:
+        self._until(calm + REST)
+        while not self.judge.drained() and self.loop.at < calm + LONGEST_WAIT:
             self._until(self.loop.at + M)
         self._look()
 
@@ -220,11 +223,7 @@ class Run:
 
     def _break(self) -> None:
         self.broken = not self.broken
-        self._reload(excuse=False)
-
-    def _mend(self) -> None:
-        self.broken = False
-        self._reload(excuse=False)
+        self._reload()
 
     def _edit(self, dice: Dice) -> None:
         """Change the rule files: limits, waits, receivers; rules go and come back."""
@@ -246,12 +245,11 @@ class Run:
             self.shelf.append(rules.pop(place))
         self.rules = tuple(rules)
         self.broken = False
-        self._reload(excuse=True)
+        self._looked = {rule.id: self._looked.get(rule.id, []) for rule in self.rules}
+        self._reload()
 
-    def _reload(self, *, excuse: bool) -> None:
+    def _reload(self) -> None:
         if self.process is not None and self.process.up:
-            if excuse:
-                self._looked = {rule.id: self._looked.get(rule.id, []) for rule in self.rules}
             if self.broken:
                 self.process.tell_problem()
             else:
