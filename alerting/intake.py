@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.core.samples import Samples
 from alerting.model import NO_LABELS, Fault, FaultKind, Kind, Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from alerting.model import Labels, Millis, Need, Patterns, Redact, Sample
     from alerting.ports import Clock, SampleStore, Source
@@ -40,6 +41,7 @@ class Fetches:
         self._take = take
         self.crowded_at: Millis = 0  # when a fetch last got its place while others wait for theirs; monotonic
         self._places = asyncio.Semaphore(at_once)
+        self._slow = asyncio.Semaphore(max(1, at_once // 2))  # of them, for those that hung last time
         self._deadline = deadline
         self._flying: dict[int, asyncio.Task[None]] = {}  # by the identity of the source
         self._hung: set[int] = set()
@@ -75,7 +77,8 @@ class Fetches:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _fetch(self, target: Target, needs: Sequence[Need], since: Millis | None) -> None:
-        async with self._places:
+        lane = self._slow if id(target.source) in self._hung else nullcontext()
+        async with lane, self._places:
             if self._places.locked():
                 self.crowded_at = self._clock.monotonic()
             reading = await self._read(target.source, needs, since)
@@ -190,8 +193,8 @@ class Intake:
         """Read what feeds these namespaces; give the fetches to wait for (`everyone`: also those that hung before)."""
         targets = [target for namespace in sorted(namespaces) for target in self._targets.get(namespace, ())]
         tasks = {id(target.source): self._start(target) for target in targets}
-        waited = targets if everyone else self._fetches.worth_waiting(targets)
-        return {tasks[id(target.source)] for target in waited}
+        waited = {tasks[id(each.source)] for each in (targets if everyone else self._fetches.worth_waiting(targets))}
+        return waited if len(waited) <= 1 else {asyncio.create_task(_all(waited))}
 
     def judged(self, heard: Mapping[str, str]) -> None:
         """Take off `heard` what a saved turn has judged; what came in since stays."""
@@ -245,3 +248,8 @@ class Intake:
         for namespace, kind, sample in taken:
             if kind is Kind.COUNT and sample.at > self._newest.get(namespace, 0):
                 self._newest[namespace] = sample.at
+
+
+async def _all(fetches: Collection[asyncio.Task[None]]) -> None:
+    """Wait for all of them as one: whoever waits looks at one task and not at a thousand, each time one ends."""
+    await asyncio.wait(fetches)

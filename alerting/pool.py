@@ -52,17 +52,25 @@ class Pool:
                 while not self._queue:
                     self._lock.wait()
                 self._idle -= 1
-                call, loop, future = self._queue.popleft()
-            if future.done():  # its caller gave up while it waited
-                continue
-            try:
-                result, error = call(), None
-            except BaseException as caught:  # noqa: BLE001  it belongs to the caller, whatever it is
-                result, error = None, caught
-            try:
-                loop.call_soon_threadsafe(_finish, future, result, error)
-            except RuntimeError:  # the loop is closed: nobody waits any more
+                queued = self._queue.popleft()
+            if not _answer(*queued):
                 return
+            del queued  # a thread that waits for work keeps nothing of the last alive
+
+
+def _answer(call: Callable[[], Any], loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any]) -> bool:
+    """Make a call for whoever waits for it. Tells whether there may be more."""
+    if future.done():  # its caller gave up while it waited
+        return True
+    try:
+        result, error = call(), None
+    except BaseException as caught:  # noqa: BLE001  it belongs to the caller, whatever it is
+        result, error = None, caught
+    try:
+        loop.call_soon_threadsafe(_finish, future, result, error)
+    except RuntimeError:  # the loop is closed: nobody waits any more
+        return False
+    return True
 
 
 def _finish(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:

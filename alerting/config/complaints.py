@@ -137,7 +137,7 @@ def _choice(error: ValidationError, path: tuple[str | int, ...]) -> Iterator[Com
         return
     if not isinstance(value, dict) and all("required" in branch for branch in branches):
         return  # that it is no mapping is said by `type`
-    closest = [each for each in error.context or () if each.validator != "type"]
+    closest = [each for each in error.context or () if each.validator != "type" or each.relative_path]
     if closest and len({each.schema_path[0] for each in closest}) == 1:  # the type fits one of them: why not the rest?
         for each in closest:
             yield from _said(each)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _NOT_THEIRS = ("accept-encoding", "connection", "content-length")  # how bytes travel is settled by alerting.http
 _GRACE: Millis = 250  # for the thread to say what the request, which ends at the deadline itself, has met
+DOOR = frozenset((401, 403, 404, 405, 407, 410))  # statuses that speak of access or address, not of the message
 _ANSWER_MOST = 256 * 1024  # bytes; what receivers answer has a few hundred
 
 
@@ -124,8 +125,9 @@ def later(answer: HttpAnswer, clock: Clock, why: str) -> Answer:
 def unsuccessful(answer: HttpAnswer, clock: Clock, detail: str = "") -> Answer:
     """Judge an answer that is no success by its status alone, for statuses that mean the same everywhere.
 
-    2xx that was not understood: it may have been taken. 4xx: for good, save the ones that name a moment. 3xx
-    comes from something in between (vendors do not redirect here) and is followed by nobody.
+    2xx that was not understood: it may have been taken. 3xx comes from something in between (vendors do not
+    redirect here) and is followed by nobody. 4xx about the door (`DOOR`): settings are mended and tokens rotated,
+    and the message is still owed then. Any other 4xx is about this message, and for good.
     """
     status = answer.status
     why = f"answered {status}{': ' + detail if detail else ''}"
@@ -133,6 +135,6 @@ def unsuccessful(answer: HttpAnswer, clock: Clock, detail: str = "") -> Answer:
         return Answer(Outcome.UNKNOWN, f"{why}, which is not this service's way to accept")
     if status < 400:  # noqa: PLR2004
         return later(answer, clock, f"{why}, a redirect; it is not followed. Is a proxy or portal in between?")
-    if status >= 500 or status in (408, 425, 429):  # noqa: PLR2004
+    if status >= 500 or status in (408, 425, 429) or status in DOOR:  # noqa: PLR2004
         return later(answer, clock, why)
     return Answer(Outcome.REFUSED, why)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from alerting.http import revealed
 from alerting.model import Answer, Outcome
 from alerting.notifiers import _text as text
-from alerting.notifiers._wire import Wire, document, speak, unsuccessful
+from alerting.notifiers._wire import Wire, document, later, speak, unsuccessful
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -90,7 +90,10 @@ class PagerDuty:
     def _judged(self, answer: HttpAnswer, key: str) -> Answer:
         said = document(answer)
         if answer.status != 202:  # noqa: PLR2004
-            return unsuccessful(answer, self._clock, _complaint(said))
+            complaint = _complaint(said)
+            if answer.status == 400 and complaint.startswith("routing_key"):  # noqa: PLR2004  access, not the event
+                return later(answer, self._clock, f"answered 400: {complaint}; check the integration's key")
+            return unsuccessful(answer, self._clock, complaint)
         theirs = said.get("dedup_key")
         if theirs == key:
             return Answer(Outcome.SENT, "queued by PagerDuty", None, {"dedup_key": key})

@@ -44,7 +44,7 @@ _PAYLOAD = frozenset(
         "markdown_text_conflict",
     )
 )
-_FOR_GOOD: Mapping[str, str] = {
+_ACCESS: Mapping[str, str] = {  # whoever mends the settings still wants the message: it stays owed
     "invalid_auth": "the token is not valid",
     "not_authed": "no token was sent",
     "account_inactive": "the token's account is gone",
@@ -57,7 +57,6 @@ _FOR_GOOD: Mapping[str, str] = {
     "not_in_channel": "invite the bot to the channel",
     "is_archived": "the channel is archived",
     "ekm_access_denied": "the workspace's keys are suspended",
-    "invalid_arguments": "Slack does not know an argument",
     "restricted_action": "the workspace does not let the bot post here",
 }
 _QUIET: Mapping[str, Any] = {"parse": "none", "link_names": False}  # nothing in a text becomes a link by itself
@@ -156,8 +155,10 @@ class Slack:
         if error in _MAYBE_TAKEN:
             return Answer(Outcome.UNKNOWN, f"{error}: Slack failed, and may have posted it")
         kind = "restricted_action" if error.startswith("restricted_action") else error
-        if kind in _FOR_GOOD:
-            return Answer(Outcome.REFUSED, f"{error}: {_FOR_GOOD[kind]}")
+        if kind in _ACCESS:
+            return later(answer, self._clock, f"{error}: {_ACCESS[kind]}")
+        if error == "invalid_arguments":
+            return Answer(Outcome.REFUSED, f"{error}: Slack does not know an argument")
         return later(answer, self._clock, error)
 
 

@@ -13,7 +13,7 @@ from alerting.errors import SecretError
 from alerting.http import HttpFailed, revealed
 from alerting.model import Answer, Outcome
 from alerting.notifiers import _text as text
-from alerting.notifiers._wire import lost, unsuccessful
+from alerting.notifiers._wire import later, lost, unsuccessful
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -75,7 +75,7 @@ class Webhook:
             return Answer(Outcome.SENT, f"answered {answer.status}")
         if 300 <= answer.status < 400:  # noqa: PLR2004
             reason = f"answered {answer.status}, a redirect; set `url` to the address where it leads"
-            return Answer(Outcome.REFUSED, reason)
+            return later(answer, self._clock, reason)
         return unsuccessful(answer, self._clock)
 
 

@@ -46,11 +46,11 @@ EVERYWHERE = [  # what means the same whoever says it
     (plain(302, location="/elsewhere"), RETRY),
     (plain(303, HTML, location="/elsewhere"), RETRY),
     (plain(308, location="http://127.0.0.1:1/"), RETRY),
-    (plain(401, HTML), REFUSED),
-    (plain(403), REFUSED),
-    (plain(404, HTML), REFUSED),
-    (plain(405), REFUSED),
-    (plain(410), REFUSED),
+    (plain(401, HTML), RETRY),
+    (plain(403), RETRY),
+    (plain(404, HTML), RETRY),
+    (plain(405), RETRY),
+    (plain(410), RETRY),
     (plain(413), REFUSED),
     (plain(408), RETRY),
     (plain(425), RETRY),
@@ -60,7 +60,6 @@ EVERYWHERE = [  # what means the same whoever says it
     (plain(503, HTML), RETRY),
     (plain(504), RETRY),
 ]
-WEBHOOK_REDIRECTS = [(step, REFUSED if 300 <= (step.status or 0) < 400 else outcome) for step, outcome in EVERYWHERE]
 LOOKS_GOOD = [  # F21: only looks like an acceptance
     (plain(200), UNKNOWN),
     (plain(200, HTML), UNKNOWN),
@@ -91,11 +90,11 @@ ANSWERS = {
         (plain(400, "invalid_payload"), RETRY),  # once more as bare text
         (plain(400, "invalid_blocks"), RETRY),
         (plain(400, "user_not_found"), REFUSED),
-        (plain(403, "action_prohibited"), REFUSED),
-        (plain(403, "invalid_token"), REFUSED),
-        (plain(404, "no_service"), REFUSED),
-        (plain(404, "channel_not_found"), REFUSED),
-        (plain(410, "channel_is_archived"), REFUSED),
+        (plain(403, "action_prohibited"), RETRY),
+        (plain(403, "invalid_token"), RETRY),
+        (plain(404, "no_service"), RETRY),
+        (plain(404, "channel_not_found"), RETRY),
+        (plain(410, "channel_is_archived"), RETRY),
         (plain(500, "rollup_error"), RETRY),
     ],
     "slack bot": [
@@ -116,12 +115,13 @@ ANSWERS = {
         *((no(error), UNKNOWN) for error in ("internal_error", "fatal_error")),
         *((no(error), RETRY) for error in ("message_not_found", "cant_update_message", "edit_window_closed")),
         *((no(error), RETRY) for error in ("invalid_blocks", "msg_too_long", "too_many_attachments", "no_text")),
-        *((no(error), REFUSED) for error in ("invalid_auth", "not_authed", "account_inactive", "token_revoked")),
-        *((no(error), REFUSED) for error in ("token_expired", "missing_scope", "no_permission", "is_archived")),
-        *((no(error), REFUSED) for error in ("channel_not_found", "not_in_channel", "not_allowed_token_type")),
-        *((no(error), REFUSED) for error in ("restricted_action_read_only_channel", "ekm_access_denied")),
+        *((no(error), RETRY) for error in ("invalid_auth", "not_authed", "account_inactive", "token_revoked")),
+        *((no(error), RETRY) for error in ("token_expired", "missing_scope", "no_permission", "is_archived")),
+        *((no(error), RETRY) for error in ("channel_not_found", "not_in_channel", "not_allowed_token_type")),
+        *((no(error), RETRY) for error in ("restricted_action_read_only_channel", "ekm_access_denied")),
+        (no("invalid_arguments"), REFUSED),
         (no("an_error_of_tomorrow"), RETRY),
-        (says({"ok": False, "error": "invalid_auth"}, 401), REFUSED),
+        (says({"ok": False, "error": "invalid_auth"}, 401), RETRY),
         (says({"ok": False, "error": "ratelimited"}, 429), RETRY),
     ],
     "pagerduty": [
@@ -136,12 +136,13 @@ ANSWERS = {
         (plain(202), UNKNOWN),
         (plain(202, HTML), UNKNOWN),
         (plain(202, '{"status": "success", "dedup_key": "alert', content_type="application/json"), UNKNOWN),
-        (says({"status": "invalid event", "message": "no", "errors": ["'routing_key' is invalid"]}, 400), REFUSED),
+        (says({"status": "invalid event", "message": "no", "errors": ["'routing_key' is invalid"]}, 400), RETRY),
+        (says({"status": "invalid event", "message": "no", "errors": ["'summary' is too long"]}, 400), REFUSED),
         (plain(400, HTML), REFUSED),
         (says({"status": "throttle exceeded", "message": "Retry later"}, 429), RETRY),
     ],
     "webhook": [
-        *WEBHOOK_REDIRECTS,
+        *EVERYWHERE,
         (plain(200), SENT),
         (plain(201), SENT),
         (plain(202), SENT),
@@ -168,7 +169,7 @@ def running() -> Iterator[dict[str, Fake]]:
 
 @pytest.mark.parametrize(("way", "number"), ROWS)
 def test_f21_f22_an_answer_is_what_the_service_means_by_it(way: str, number: int, running: dict[str, Fake]) -> None:
-    """Only the service's own way to accept is SENT; refusals for good are REFUSED; each attempt is one request."""
+    """Only the service's own way to accept is SENT; a wrong message is REFUSED, a shut door is tried again."""
     step, outcome = ANSWERS[way][number]
     fake = running[way]
     fake.script(step)

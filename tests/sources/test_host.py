@@ -15,13 +15,19 @@ import pytest
 from alerting.model import FaultKind, Labels, Matcher, Need, Reading, Secret, Section
 from alerting.pool import Pool
 from alerting.ports import Tools
-from alerting.sources import host
-from alerting.sources.host import Host, Mount, _of_usage, _Process, _Usage, parse_mounts, shown
+from alerting.sources._host_disks import DISKS, Mount, NetworkDisks, disk, of_disks, parse_mounts, shown
+from alerting.sources._host_figures import DISK_IO, NETWORK
+from alerting.sources._host_limits import Processors
+from alerting.sources._host_processes import OF_PROCESSES, Process, Usage, Wanted, of_usage
+from alerting.sources.host import OFFERED, Host
 from tests.clock import FakeClock
 from tests.sources.reading import read, run, source, up, values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
+
+PYTHON = (sys.executable, "-c")
 
 
 def needs(*names: str, process: str = "") -> tuple[Need, ...]:
@@ -118,12 +124,12 @@ def test_the_later_of_two_mounts_at_one_point_is_the_one() -> None:
 def test_names_that_are_no_text_are_shown_all_the_same() -> None:
     """A mount point may be any bytes; messages and the state take text only."""
     point = b"/mnt/\xff".decode("utf-8", "surrogateescape")
-    disk = host._disk(point, (1, 100, 50, 50, 0, 0))
-    ((name, labels, value),) = host._of_disks([disk], frozenset({"disk_usage", "inode_usage"}))
+    odd = disk(point, (1, 100, 50, 50, 0, 0))
+    ((name, labels, value),) = of_disks([odd], frozenset({"disk_usage", "inode_usage"}))
     assert (name, labels, value) == ("disk_usage", Labels({"mount": "/mnt/\ufffd"}), 50.0)
 
 
-DISKS = [
+COUNTS = [
     ((4096, 1000, 100, 50, 10, 5), {"disk_usage": 100 * 900 / 950, "disk_free": 204_800, "inode_usage": 50}),
     ((4096, 1000, 0, 0, 10, 0), {"disk_usage": 100, "disk_free": 0, "inode_usage": 100}),
     ((4096, 1000, 1000, 1000, 0, 0), {"disk_usage": 0, "disk_free": 4_096_000}),  # btrfs counts no inodes
@@ -131,70 +137,49 @@ DISKS = [
 ]
 
 
-@pytest.mark.parametrize(("counts", "expected"), DISKS)
+@pytest.mark.parametrize(("counts", "expected"), COUNTS)
 def test_what_statvfs_counts_becomes_percent_and_bytes(counts: Sequence[int], expected: dict[str, float]) -> None:
     """Reserved blocks are neither used nor free, as in df; a missing figure is no 0."""
-    found = host._of_disks([host._disk("/", counts)], host.DISKS)
+    found = of_disks([disk("/", counts)], DISKS)
     assert {name: value for name, _, value in found} == pytest.approx(expected)
 
 
-class Hanging(Host):
-    """A host whose network file systems are asked by a command of the test."""
-
-    command: tuple[str, ...] = ("sleep", "60")
-    started = 0
-
-    def _command(self, mount: str) -> Sequence[str]:
-        self.started += 1
-        return self.command
-
-
-def hanging(*command: str) -> Hanging:
-    """Build one with a short deadline."""
-    tools: Any = Tools(FakeClock(), None, Pool, "h", "0", print, None)  # type: ignore[arg-type]
-    built = Hanging(Section("host", "host", {"timeout": 600}), tools)
-    built.command = command
-    return built
-
-
 def test_a_network_disk_that_hangs_holds_up_nothing_and_is_killed() -> None:
-    """No series for it, in half of the deadline; the child is gone."""
+    """No series for it; the children are gone within a moment."""
 
     async def work() -> None:
-        built = hanging("sleep", "60")
+        asked = NetworkDisks(300, (*PYTHON, "import time; time.sleep(60)"))
         began = time.monotonic()
-        assert await built._ask_children(["/mnt/a", "/mnt/b"]) == []
+        assert await asked.ask(["/mnt/a", "/mnt/b"]) == []
         assert time.monotonic() - began < 1
-        assert built._children == {}
-        await built.close()
+        assert asked._children == {}
+        await asked.close()
 
     run(work())
 
 
-def test_a_child_that_the_kernel_holds_is_not_asked_again() -> None:
+def test_a_child_that_the_kernel_holds_is_not_asked_again(tmp_path: Path) -> None:
     """While one waits there is no second: hanging mounts do not pile up processes."""
 
     async def work() -> None:
-        built = hanging("true")
+        asked = NetworkDisks(300, ("touch", str(tmp_path / "started")))
         held = await asyncio.create_subprocess_exec("sleep", "60")
-        built._children["/mnt/a"] = held
+        asked._children["/mnt/a"] = held
         for _ in range(3):
-            assert await built._ask_child("/mnt/a") is None
-        assert built.started == 0
-        await built.close()
+            assert await asked.ask(["/mnt/a"]) == []
+        assert not (tmp_path / "started").exists()
+        await asked.close()
         assert held.returncode is not None
 
     run(work())
 
 
-@pytest.mark.parametrize("command", [("false",), ("true",), ("echo", "1 2 3"), ("/not/there",)])
-def test_a_child_that_fails_or_babbles_gives_no_series(command: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("command", [("false",), ("true",), ("echo", "1", "2", "3"), ("/not/there",)])
+def test_a_child_that_fails_or_babbles_gives_no_series(command: tuple[str, ...], tmp_path: Path) -> None:
     """Only six numbers are an answer."""
 
     async def work() -> None:
-        built = hanging(*command)
-        assert await built._ask_children(["/mnt/a"]) == []
-        await built.close()
+        assert await NetworkDisks(2000, command).ask([str(tmp_path)]) == []
 
     run(work())
 
@@ -203,11 +188,10 @@ def test_the_real_child_agrees_with_the_local_reading() -> None:
     """The same figures by the child's way as by our own."""
 
     async def work() -> None:
-        async with source("host") as built:
-            (disk,) = await built._ask_children(["/"])  # type: ignore[attr-defined]
+        (read_by_child,) = await NetworkDisks(5000).ask(["/"])
         found = os.statvfs("/")
-        assert disk.size == found.f_frsize * found.f_blocks
-        assert disk.inodes == found.f_files
+        assert read_by_child.size == found.f_frsize * found.f_blocks
+        assert read_by_child.inodes == found.f_files
 
     run(work())
 
@@ -220,7 +204,7 @@ def test_everything_that_is_offered_can_be_read_here() -> None:
     reading = read("host", times=2)
     found = good(reading)
     names = {sample.name for sample in reading.samples} - {"up"}
-    assert names >= host.OFFERED - {"swap_usage", "inode_usage"} - set(host.NETWORK)
+    assert names >= OFFERED - {"swap_usage", "inode_usage", "temperature"} - set(NETWORK) - set(DISK_IO)
     for series, value in found.items():
         if "usage" in series and not series.startswith("process_cpu"):
             assert 0 <= float(value) <= 100, series
@@ -276,19 +260,19 @@ def test_processor_time_is_taken_since_the_last_reading() -> None:
     assert second.took < first.took
 
 
-def usage(at: int, total: float, idle: float, **processes: tuple[int, float, int]) -> _Usage:
-    """Processor times, and processes as name=(pid, seconds, memory)."""
-    table = {(pid, 1.0): _Process(name, seconds, memory) for name, (pid, seconds, memory) in processes.items()}
-    return _Usage(at, total, idle, table)
+def usage(at: int, total: float, idle: float, **processes: tuple[int, float, float]) -> Usage:
+    """Processor times, and processes as name=(pid, age, seconds)."""
+    table = {(pid, 1.0): Process(name, age, seconds) for name, (pid, age, seconds) in processes.items()}
+    return Usage(at, {"user": total - idle, "idle": idle}, None, table)
 
 
-def shares(before: _Usage | None, now: _Usage) -> dict[str, float]:
-    """What two looks at the processors give."""
-    found = _of_usage(before, now, host.SINCE_LAST | host.PROCESSES, frozenset())
-    return {f"{name}{labels}": value for name, labels, value in found}
+def contained(at: int, total: float, quota: float, seconds: float) -> Usage:
+    """Processor times in a container."""
+    return Usage(at, {"user": total, "idle": 0.0}, Processors(quota, seconds))
 
 
-USAGES = [
+# two looks -> cpu_usage, and process_cpu_usage by name
+SHARES: list[tuple[Usage | None, Usage, dict[str, float]]] = [
     (usage(0, 100, 50), usage(1000, 110, 55), {"cpu_usage": 50}),
     (usage(0, 100, 50), usage(1000, 110, 60), {"cpu_usage": 0}),
     (usage(0, 100, 50), usage(1000, 110, 70), {"cpu_usage": 0}),  # idle ran ahead: a rounding of the kernel
@@ -296,54 +280,102 @@ USAGES = [
     (usage(0, 100, 50), usage(1000, 100, 50), {}),  # no time has passed
     (usage(0, 100, 50), usage(1000, 20, 5), {}),  # the counters began anew
     (None, usage(1000, 20, 5), {}),
-    (
-        usage(0, 100, 100, web=(1, 5.0, 10)),
-        usage(2000, 110, 110, web=(1, 6.0, 20)),
-        {
-            "cpu_usage": 0,
-            'process_count{name="web"}': 1,
-            'process_memory{name="web"}': 20,
-            'process_cpu_usage{name="web"}': 50,
-        },
-    ),
-    (
-        usage(0, 100, 100, web=(1, 5.0, 10)),
-        usage(2000, 110, 110, db=(1, 1.0, 20)),  # the pid is used again by another, younger than the last look
-        {
-            "cpu_usage": 0,
-            'process_count{name="db"}': 1,
-            'process_memory{name="db"}': 20,
-            'process_cpu_usage{name="db"}': 0,
-        },
-    ),
+    (Usage(0, {}), usage(1000, 20, 5), {}),  # the last look was at processes alone
+    (usage(0, 9, 9, web=(1, 50, 5)), usage(2000, 19, 19, web=(1, 52, 6)), {"cpu_usage": 0, "web": 50}),
+    (usage(0, 9, 9, web=(1, 50, 5)), usage(2000, 19, 19, web=(1, 52, 4)), {"cpu_usage": 0, "web": 0}),
+    # the pid is used again by another, younger than the last look: all that it used is new
+    (usage(0, 9, 9, web=(1, 50, 5)), usage(2000, 19, 19, db=(2, 1, 1)), {"cpu_usage": 0, "db": 50}),
+    # one that ran then and was not looked at: hours of processor time are no share of two seconds
+    (usage(0, 9, 9), usage(2000, 19, 19, db=(2, 9000, 7200)), {"cpu_usage": 0}),
+    (contained(0, 100, 2, 10), contained(1000, 110, 2, 11), {"cpu_usage": 50}),
+    (contained(0, 100, 0.5, 10), contained(1000, 110, 0.5, 10.6), {"cpu_usage": 100}),  # a burst
+    (contained(0, 100, 2, 10), contained(1000, 110, 2, 1), {}),  # another container's counter
+    (contained(0, 100, 2, 10), contained(1000, 110, 4, 11), {"cpu_usage": 25}),  # its quota was raised
+    (usage(0, 100, 50), contained(1000, 110, 4, 11), {}),  # its quota is new
 ]
 
 
-@pytest.mark.parametrize(("before", "now", "expected"), USAGES, ids=range(len(USAGES)))
-def test_counters_that_jump_give_no_spike_f48(before: _Usage | None, now: _Usage, expected: dict[str, float]) -> None:
-    """Resets, vanished processors and reused pids: a share in bounds, or none."""
-    assert shares(before, now) == pytest.approx(expected)
+@pytest.mark.parametrize(("before", "now", "expected"), SHARES, ids=range(len(SHARES)))
+def test_counters_that_jump_give_no_spike_f48(before: Usage | None, now: Usage, expected: dict[str, float]) -> None:
+    """Resets, vanished processors, reused pids and new quotas: a share in bounds, or none."""
+    found = of_usage(before, now, frozenset({"cpu_usage", "process_cpu_usage"}))
+    assert {labels.get("name", name): value for name, labels, value in found} == pytest.approx(expected)
 
 
-def test_an_unreadable_system_is_a_fault_f48(tmp_path: Any) -> None:
-    """Where /proc cannot be read nothing is made up."""
-    kept = psutil.PROCFS_PATH
-    psutil.PROCFS_PATH = str(tmp_path)
+def test_modes_add_up_to_a_hundred() -> None:
+    """Each mode is its share of all the time that passed."""
+    before = Usage(0, {"user": 10.0, "system": 5.0, "iowait": 1.0, "idle": 84.0})
+    now = Usage(1000, {"user": 16.0, "system": 6.0, "iowait": 0.5, "idle": 86.0})  # iowait may step back
+    found = {labels.get("mode"): value for _, labels, value in of_usage(before, now, frozenset({"cpu_mode_usage"}))}
+    assert found == pytest.approx({"user": 100 * 6 / 8.5, "system": 100 / 8.5, "iowait": 0, "idle": 200 / 8.5})
+
+
+def test_processes_of_one_name_are_taken_together() -> None:
+    """Counts, memory and files are sums; ages are the extremes; files that are not told make no half a sum."""
+    several = {
+        (1, 1.0): Process("web", 100, 1, 1000, 10),
+        (2, 1.0): Process("web", 20, 1, 500, 5),
+        (3, 1.0): Process("db", 7, 1, 300, None),
+    }
+    asked = OF_PROCESSES - {"process_cpu_usage"}
+    found = {f"{n}{labels}": value for n, labels, value in of_usage(None, Usage(0, {}, None, several), asked)}
+    assert found == {
+        'process_count{name="web"}': 2,
+        'process_memory{name="web"}': 1500,
+        'process_age_oldest{name="web"}': 100,
+        'process_age_youngest{name="web"}': 20,
+        'process_open_files{name="web"}': 15,
+        'process_count{name="db"}': 1,
+        'process_memory{name="db"}': 300,
+        'process_age_oldest{name="db"}': 7,
+        'process_age_youngest{name="db"}': 7,
+    }
+
+
+def test_a_process_that_has_ended_does_not_count() -> None:
+    """Its parent has not noticed yet, but a rule that watches for it must."""
+    child = subprocess.Popen(["sleep", "0"])
     try:
-        reading = read("host", needs("cpu_usage", "memory_usage"))
+        while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        found = good(read("host", needs("process_count", process="sleep")))
+        others = [each for each in psutil.process_iter(["name", "pid"]) if each.info["name"] == "sleep"]
+        assert found['process_count{name="sleep"}'] == len([each for each in others if each.pid != child.pid])
     finally:
-        psutil.PROCFS_PATH = kept
-    assert reading.fault is not None
-    assert reading.fault.kind is FaultKind.UNREADABLE
-    assert str(tmp_path) in reading.fault.message
-    assert len(reading.samples) == 1
+        child.wait()
+
+
+def test_ages_and_open_files_are_those_of_the_process() -> None:
+    """A file that is opened shows; ages run in seconds."""
+    held = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], stdin=subprocess.DEVNULL)
+    try:
+        other = psutil.Process(held.pid)
+        asked = needs("process_age_oldest", "process_age_youngest", "process_open_files", process=other.name())
+        found = good(read("host", asked))
+        label = f'{{name="{other.name()}"}}'
+        assert 0 <= float(found[f"process_age_youngest{label}"]) < 30
+        assert float(found[f"process_age_oldest{label}"]) >= float(found[f"process_age_youngest{label}"])
+        if os.geteuid() == 0:  # else another user's may have the same name
+            assert float(found[f"process_open_files{label}"]) >= other.num_fds()
+    finally:
+        held.kill()
+        held.wait()
+
+
+def test_only_the_processes_that_rules_name_are_read() -> None:
+    """A matcher by `=` chooses; any other kind of matcher wants all of them."""
+    name = psutil.Process().name()
+    found = good(read("host", needs("process_count", process=name)))
+    assert set(found) == {f'process_count{{name="{name}"}}'}
+    everything = good(read("host", (*needs("process_count", process=name), *needs("process_memory"))))
+    assert len(everything) > len(found)
 
 
 def test_a_system_that_does_not_answer_is_a_fault_in_time() -> None:
     """A local disk that hangs holds a thread, not the program."""
 
     class Slow(Host):
-        def _found(self, names: frozenset[str], wanted: frozenset[str]) -> Any:
+        def _found(self, names: frozenset[str], wanted: Wanted) -> Any:
             time.sleep(1)
             return iter(())
 

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from alerting.core.lang.tree import Call, Node
 
 _MEASURED = frozenset({"clamp", "clamp_min", "clamp_max", "round"})  # their scalars are in the vector's unit
+_CALLED = {  # what other languages call it
+    "now": "write time()",
+    **dict.fromkeys(("mean", "average"), "write avg(…), or avg_over_time(x[5m])"),
+    **dict.fromkeys(("percentile", "median"), "write quantile(0.95, …), or quantile_over_time(0.95, x[5m])"),
+    **dict.fromkeys(("len", "size"), "write count(…)"),
+    **dict.fromkeys(("last", "first"), "write last_over_time(x[5m])"),
+    **dict.fromkeys(("exists", "missing", "isnull", "is_null"), "write absent(x)"),
+}
 _WHAT = {
     "scalar": "a single number",
     "vector": "series with a value now",
@@ -52,7 +60,9 @@ def refuse(checker: Checker, node: Call) -> None:
     if name in REFUSED:
         checker.error(f"{name} is not available: {REFUSED[name]}", node.span)
     else:
-        hint = did_you_mean(name, [*FUNCTIONS, *AGGREGATIONS])
+        hint = _CALLED.get(name.lower(), "") or did_you_mean(name, [*FUNCTIONS, *AGGREGATIONS])
+        if name[:1] in "pP" and name[1:].isdecimal():
+            hint = f"a percentile is a part of a metric's name: x_{name.lower()}; of a histogram histogram_quantile(…)"
         checker.error(f"there is no function {name}", node.span, hint or "functions are those of Prometheus 3")
 
 
@@ -88,7 +98,7 @@ def check_kind(checker: Checker, node: Call, arg: Node, facts: Facts) -> None:
         hint = f"for levels there are delta, deriv and avg_over_time: delta({checker.shown(arg)})"
         checker.mistake(f"{node.func} is for counters, {name} is a gauge", node.span, hint)
     elif node.func in COUNTER_FUNCTIONS and facts.kind is Kind.COUNT:
-        hint = f"write sum_over_time({checker.shown(arg)})"
+        hint = f"write sum_over_time({checker.shown(arg)}{'[5m]' * (facts.type == 'vector')})"
         checker.mistake(f"{node.func} is for counters, {name} is already events per minute", node.span, hint)
     elif node.func in GAUGE_FUNCTIONS and facts.kind is Kind.COUNTER:
         hint = f"write increase({checker.shown(arg)}) or rate(…)"

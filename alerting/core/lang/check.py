@@ -17,7 +17,7 @@ from alerting.core.lang.facts import NUMBERS, TEXTS, UNKNOWN, Facts
 from alerting.core.lang.measure import free_literal, literal_of
 from alerting.core.lang.needs import needs_of
 from alerting.core.lang.operators import check_binary
-from alerting.core.lang.signatures import AGGREGATIONS
+from alerting.core.lang.signatures import AGGREGATIONS, FUNCTIONS
 from alerting.core.lang.tree import (
     Aggregate,
     Binary,
@@ -179,7 +179,9 @@ class _Settler(Checker):
         rule = AGGREGATIONS[node.op]
         inner, found = self.visit(node.expr)
         if found.type != "vector":
-            self.error(f"{node.op} takes a vector, {self.shown(node.expr)} is a {found.type}", node.expr.span)
+            over_time = f"{node.op}_over_time"
+            hint = f"write {over_time}(…)" if found.type == "range" and over_time in FUNCTIONS else ""
+            self.error(f"{node.op} takes a vector, {self.shown(node.expr)} is a {found.type}", node.expr.span, hint)
         elif found.value == TEXTS and not rule.texts:
             hint = "count, group and count_values take texts"
             self.error(f"{node.op} takes numbers, {self.shown(node.expr)} is a text", node.expr.span, hint)

@@ -23,6 +23,7 @@ _PERIODS = {
     "hr": "hour",
     **{each: each for each in ("second", "minute", "hour", "day")},
 }
+_NOTHING = frozenset({"null", "none", "nil", "undefined"})
 _PERCENT = 100
 _WHOLE = 60  # s; whole minutes are meant as seconds
 _SLOW = 100  # s; longer than any request, shorter than any job that people watch in odd seconds
@@ -42,7 +43,8 @@ def of_comparison(checker: Checker, node: Binary, of_left: Facts, of_right: Fact
         return
     _seconds(checker, number, facts)
     _share(checker, number, facts)
-    if facts.kind is Kind.COUNT and isinstance(_inside(series), Selector):
+    wrong = any(each.span == number.span for each in checker.problems)
+    if facts.kind is Kind.COUNT and isinstance(_inside(series), Selector) and not wrong:
         text = number.text or format_literal(number.value)
         message = f"{checker.shown(series)} counts events; this looks at its newest minute alone"
         checker.warn(message, node.span, f"write {text} per minute: the highest minute since the last look")
@@ -51,15 +53,15 @@ def of_comparison(checker: Checker, node: Binary, of_left: Facts, of_right: Fact
 def of_arithmetic(checker: Checker, node: Binary) -> None:
     """Doubt `health.disk-space` and `10 / minute`."""
     left, right = node.left, node.right
-    if not isinstance(right, Selector) or len(right.path) != 1 or right.matchers:
+    if not isinstance(right, Selector) or not right.path:
         return
-    word = right.path[0]
-    if node.op == "/" and isinstance(left, Number) and word in _PERIODS:
+    word, *rest = right.path
+    if node.op == "/" and isinstance(left, Number) and word in _PERIODS and not rest and not right.matchers:
         text = left.text or format_literal(left.value)
         checker.warn(f"this divides by a metric called {word}", node.span, f"write {text} per {_PERIODS[word]}")
     touching = left.span.end == node.op_span.start and node.op_span.end == right.span.start
     if node.op == "-" and touching and isinstance(left, Selector) and len(left.path) > 1:
-        whole = f'{".".join(left.path[:-1])}."{left.path[-1]}-{word}"'
+        whole = ".".join((*left.path[:-1], f'"{left.path[-1]}-{word}"', *rest))
         checker.warn(f"this subtracts {word}", node.span, f"a field with a dash is written {whole}")
 
 
@@ -70,13 +72,17 @@ def _inside(node: Node) -> Node:
 
 
 def _without_quotes(checker: Checker, node: Binary, side: Node, facts: Facts, opposite: Facts) -> None:
-    """Warn where a field that may be a text is compared with a word that no source is known to have."""
+    """Doubt a word that no source is known to have, where a field that may be a text is compared with it."""
     metric = facts.metric
     unknown = metric is not None and metric.namespace == SHARED and metric.kind is Kind.UNKNOWN
     bare = isinstance(side, Selector) and len(side.path) == 1 and not side.matchers
     if node.op in ("==", "!=") and unknown and bare and opposite.value != NUMBERS and SHARED not in opposite.namespaces:
         word = checker.shown(side)
-        checker.warn(f"{word} is taken for a metric", side.span, f"a text stands in quotes: '{word}'")
+        if word.lower() in _NOTHING:
+            hint = "what is missing makes the condition unknown by itself; absent(…) asks for it"
+            checker.error(f"there is no {word} to compare with", side.span, hint)
+        else:
+            checker.warn(f"{word} is taken for a metric", side.span, f"a text stands in quotes: '{word}'")
 
 
 def _seconds(checker: Checker, number: Number, against: Facts) -> None:

@@ -112,7 +112,9 @@ def _hex(text: str, span: Span) -> Number:
 def _bad(text: str, digits: str, suffix: str, span: Span, *, native: bool) -> NoReturn:
     if native and suffix in _MISTAKEN:
         _fail(span, f"{text}: there is no unit {suffix}", f"write {_MISTAKEN[suffix]}")
-    if suffix[:1] in ("_", "e", "E") or not suffix:
+    if suffix[:1] in ("e", "E"):
+        _fail(span, f"{text} is no number", f"an exponent has digits, as in {digits}e6")
+    if suffix[:1] == "_" or not suffix:
         _fail(span, f"{text} is no number", "digits may be grouped with single underscores, as in 1_000")
     if any(char.isdigit() for char in suffix):
         hint = "each part has a unit and the long ones come first: 1d12h, 1h30m, 1m500ms"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from alerting.core.lang.facts import UNKNOWN
 from alerting.core.lang.tree import Number, Paren, Unary
 from alerting.core.lang.units import SHARE, SIZE, TIME, convert, dimension, format_literal
-from alerting.model import SHARED
+from alerting.model import SHARED, Kind
 
 if TYPE_CHECKING:
     from alerting.core.lang.checker import Checker
@@ -59,6 +59,10 @@ def measured(checker: Checker, node: Node, against: Facts, other: Node) -> Node:
 def _default(checker: Checker, node: Number, against: Facts, other: Node) -> str:
     """Choose a unit where none is known; note an error and give "" where that would be a guess."""
     written = dimension(node.unit)
+    if against.kind is Kind.COUNT:
+        message = f"{checker.shown(other)} counts events; {node.text} is {written}"
+        checker.error(message, node.span, "write 10 per minute")
+        return ""
     if written == TIME or against is UNKNOWN or (checker.names.open and against.type == "vector"):
         return _BASES[written]
     metric = against.metric

@@ -221,7 +221,7 @@ class Names:
     # ---------------------------------------------------------------------------------- what to say
 
     def _perhaps_mistyped(self, name: str) -> tuple[_Note, ...]:
-        """Warn of a name that is taken to be on a metrics page, but is a letter away from a closed source's."""
+        """Warn of a name that is taken to be on a metrics page, but is near to a closed source's, or a part of it."""
         if name in self._on_pages or name in self._recorded or name in self._page_units:
             return ()
         letters = set(name)
@@ -230,6 +230,8 @@ class Names:
             for each in self._closed
             if abs(len(each) - len(name)) <= 1 and len(letters ^ set(each)) <= 2 and distance(name, each) == 1  # noqa: PLR2004  one slip changes two letters at most
         ]
+        if "_" not in name:  # `cpu` for `cpu_usage`
+            near += [each for each in self._closed if each.startswith(f"{name}_")]
         if not near or _quantile(name)[1] is not None:
             return ()
         source = self._closed[near[0]][0][0]

@@ -140,7 +140,9 @@ def _with_text(checker: Checker, node: Binary, of_left: Facts, of_right: Facts) 
     elif facts.type != "vector":
         checker.error(f"{checker.shown(series)} is {_a(facts.type)}; only a series can be equal to a text", node.span)
     elif node.op not in _SAME | _PATTERNS:
-        hint = "compare them by == != =~ !~" if node.op in COMPARISONS else "take the quotes off if it is a number"
+        hint = "take the quotes off if it is a number"
+        if node.op in COMPARISONS and not any(char.isdigit() for char in checker.shown(text)):
+            hint = "compare them by == != =~ !~"
         checker.error(f"`{node.op}` is not for texts", node.op_span, hint)
     elif facts.value == NUMBERS:
         hint = "take the quotes off if it is a number"

@@ -46,7 +46,7 @@ from alerting.core.lang.tree import (
     Truth,
     Unary,
 )
-from alerting.core.lang.wording import CALLS_FOR, expected_operator, shown
+from alerting.core.lang.wording import CALLS_FOR, TWICE, expected_operator, shown
 from alerting.errors import ConditionError, Span
 
 if TYPE_CHECKING:
@@ -201,7 +201,9 @@ class _Parser(SeriesReader):
             return self.selector((), token.start)
         before = self.tokens[self.at - 1] if self.at else None
         message, hint = f"expected a value, found {shown(token)}", CALLS_FOR.get(kind, "")
-        if before is not None and before.kind == "%":
+        if before is not None and (before.kind, kind) in TWICE:
+            hint = TWICE[before.kind, kind]
+        elif before is not None and before.kind == "%":
             hint = "a percentage is written without a space: 85%"
             if not self.native:
                 hint = "in PromQL `%` is modulo; in a rule of our own form, outside `groups:`, 85% is a percentage"
@@ -260,7 +262,7 @@ class _Parser(SeriesReader):
         if period:
             self.advance()
         elif token.kind == NUMBER and not token.text.isdigit():  # `per 5`: of what?
-            period = read_duration(self.advance(), native=False)
+            period = read_duration(self.advance(), native=True)
         if not period:
             self.fail(
                 f"expected a period after `per`, found {shown(token)}",
@@ -366,7 +368,10 @@ class _Parser(SeriesReader):
         wanted = 2 if AGGREGATIONS[op].param else 1
         if len(args) != wanted:
             what = "a parameter and an expression" if wanted > 1 else "one expression"
-            self.fail(f"{op} takes {what}, this has {len(args)} arguments", span.start, span.end)
+            has = f"this has {len(args)} argument{'s' * (len(args) != 1)}"
+            over_time = wanted == 1 and len(args) > 1 and isinstance(args[1], Number) and args[1].unit
+            hint = f"over a time it is {op}_over_time(x[{args[1].text}])" if over_time else ""  # type: ignore[union-attr]
+            self.fail(f"{op} takes {what}, {has}", span.start, span.end, hint)
         labels, without = grouping or ((), False)
         return Aggregate(op, args[-1], args[0] if wanted > 1 else None, labels, without, span)
 

@@ -105,7 +105,8 @@ class SeriesReader(Cursor):
             names.append(name)
             return
         if label.kind == NAME and ("." in name or ":" in name):
-            self.fail(f"{name} is no plain label", label.start, label.end, f'quote it: "{name}"')
+            hint = f'a label is matched like {name[:-1]}="…"' if name.endswith(":") else f'quote it: "{name}"'
+            self.fail(f"{name} is no plain label", label.start, label.end, hint)
         if not name:
             self.fail("the label's name is empty", label.start, label.end)
         if self.token.kind not in _MATCH_OPS:
@@ -114,10 +115,19 @@ class SeriesReader(Cursor):
         op = self.advance().kind
         value = self.token
         if value.kind != STRING:
-            hint = f'put it in quotes: "{value.text}"' if value.kind in (NAME, NUMBER) else ""
+            hint = f'put it in quotes: {name}{op}"{self.unquoted()}"'
             self.fail(f"expected a quoted value for the label {name}, found {shown(value)}", hint=hint)
         self.advance()
         found.append(Matcher(name, op, unquote(value)))
+
+    def unquoted(self) -> str:
+        """Put together what stands where a quoted text should, as far as no space parts it."""
+        written, end = "", self.token.start
+        for token in self.tokens[self.at :]:
+            if token.kind in (",", "}", END) or token.start != end:
+                break
+            written, end = written + token.text, token.end
+        return written or "…"
 
     def skip_to(self, *kinds: str) -> None:
         """Pass over what was not understood."""
@@ -158,6 +168,12 @@ class SeriesReader(Cursor):
         """Read range := [ duration ]; subquery := [ duration : [duration] ]."""
         opening = self.advance()
         length = self.token
+        behind = [each.kind for each in self.tokens[self.at + 1 : self.at + 3]]
+        if self.native and length.text.isdigit() and behind == ["]", "."]:
+            hint = (
+                f'the items of a list are series with labels, such as {{index="{length.text}"}} behind the whole name'
+            )
+            self.fail("a field has no places to count", opening.start, length.end + 1, hint)
         window = self.duration("a length of time")
         if not window:
             self.complain("a range of no length holds nothing", Span(length.start, length.end), "write it like [5m]")
