@@ -135,7 +135,7 @@ class Intake:
         self._fetches = Fetches(clock, redact, self._take, at_once=at_once, deadline=deadline)
         self._targets: dict[str, list[Target]] = {}  # by namespace
         self._needs: dict[str, tuple[Need, ...]] = {}  # by namespace
-        self._failing: dict[int, Reading] = {}  # identity of a source -> its newest reading, which failed
+        self._known: dict[int, Labels] = {}  # identity of a source that was read -> what its readings carry
         self._newest: dict[str, Millis] = {}  # namespace -> end of the newest bucket held
         self._restored: Sequence[tuple[str, Kind, Sample, Millis]] = ()  # from the file, until needs are known
         self._unkept: list[tuple[str, Kind, Sample]] = []  # taken in, not yet in the file
@@ -172,7 +172,7 @@ class Intake:
         self._needs = {namespace: tuple(of_space) for namespace, of_space in by_space.items()}
         read = {id(target.source) for namespace in by_space for target in self._targets.get(namespace, ())}
         known = {self.names[each] for each in read}  # what nobody reads must not count as failing for ever
-        self._failing = {each: reading for each, reading in self._failing.items() if each in read}
+        self._known = {each: labels for each, labels in self._known.items() if each in read}
         self.faults = {name: why for name, why in self.faults.items() if name in known}
         self.heard = {name: why for name, why in self.heard.items() if name in known}
         if before - seen:  # its targets are known by their labels, which only samples know
@@ -212,8 +212,13 @@ class Intake:
     def _afresh(self) -> None:
         self.samples = Samples(self._lookback)
         self._newest = {}
-        for reading in self._failing.values():  # what cannot be seen is still not gone
-            self.samples.append(reading._replace(at=self._clock.now()))
+        now = self._clock.now()
+        for target in (target for of_space in self._targets.values() for target in of_space):
+            labels = self._known.get(id(target.source))
+            if labels is not None:  # what is not read yet is not gone
+                why = self.faults.get(self.names[id(target.source)], "it has not been read since all samples were dropped")
+                fault = Fault(FaultKind.UNREADABLE, why)
+                self.samples.append(Reading(target.source.name, target.source.namespace, now, labels=labels, fault=fault))
 
     def _start(self, target: Target) -> asyncio.Task[None]:
         namespace = target.source.namespace
@@ -238,10 +243,9 @@ class Intake:
         self.heard[name] = why
         if why:
             self.faults[name] = why
-            self._failing[id(target.source)] = reading
         else:
             self.faults.pop(name, None)
-            self._failing.pop(id(target.source), None)
+        self._known[id(target.source)] = reading.labels
 
     def _note_buckets(self, taken: Iterable[tuple[str, Kind, Sample]]) -> None:
         """Remember the end of the newest bucket of each namespace: sources need not give it again."""

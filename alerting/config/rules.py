@@ -82,7 +82,7 @@ def load_rules(
             return again
         made = _Loading(settings, names, patterns, files).run(found)
         if names is None and made.good:
-            specs = rows_of(rule.spec for rule in made.rules)
+            specs = list(rows_of(rule.spec for rule in made.rules))
             cache.put(found.place, found.key, {"specs": specs, "warnings": problem_rows(made.problems)})
     return made
 
@@ -195,7 +195,12 @@ class _Loading:
         drafts = self._drafts(found)
         recorded = recorded_by(draft.spec for draft in drafts)
         names = self.names or vocabulary(self.settings, self.files, recorded)
-        rules = [rule for draft in drafts if (rule := self._rule(draft, names)) is not None]
+        rules = []
+        drafts.reverse()
+        while drafts:  # each goes as its rule comes, and a file with its last one: both together would be large
+            rule = self._rule(drafts.pop(), names)
+            if rule is not None:
+                rules.append(rule)
         for each in self.loose:
             self._look_at_condition(each, names)
         order = {sheet.name: index for index, sheet in enumerate(found.sheets)}

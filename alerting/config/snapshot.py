@@ -21,14 +21,18 @@ if TYPE_CHECKING:
 _FORM = 2
 _MOST_BYTES = 256 * 1024 * 1024  # of rules unpacked; far more than any set has
 
+_encoded = json.JSONEncoder(separators=(",", ":")).encode
+
 
 def dump_good(ruleset: RuleSet) -> str:
     """Give a good set as text. Rules only: settings may hold secrets, and the store is found by those of now.
 
     It is packed to a tenth: 50,000 rules are 12 MB, which would be written, read and held as that.
     """
-    rows = json.dumps(rows_of(rule.spec for rule in ruleset.rules), separators=(",", ":")).encode()
-    return json.dumps({"form": _FORM, "rules": b2a_base64(zlib.compress(rows, 1), newline=False).decode()})
+    packer = zlib.compressobj(1)
+    lines = (f"{_encoded(row)}\n".encode() for row in rows_of(rule.spec for rule in ruleset.rules))
+    packed = b"".join([*map(packer.compress, lines), packer.flush()])
+    return json.dumps({"form": _FORM, "rules": b2a_base64(packed, newline=False).decode()})
 
 
 def specs_in(text: str) -> list[RuleSpec]:
@@ -37,9 +41,9 @@ def specs_in(text: str) -> list[RuleSpec]:
         kept = json.loads(text)
         if kept["form"] == _FORM:
             packed = zlib.decompressobj()
-            rows = packed.decompress(a2b_base64(kept["rules"]), _MOST_BYTES)
+            lines = packed.decompress(a2b_base64(kept["rules"]), _MOST_BYTES).splitlines()
             if packed.eof:
-                return specs_of(json.loads(rows))
+                return specs_of(map(json.loads, lines))
     except (TypeError, KeyError, ValueError, zlib.error):
         pass
     raise ValueError("the last good set of rules was kept by another release, or is damaged")

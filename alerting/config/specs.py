@@ -9,27 +9,27 @@ from alerting.errors import Problem
 from alerting.model import OnMissing, Origin, RuleSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 
 _REPEATED = frozenset(("group", "severity", "dialect"))  # texts that many rules share: each is held once
 _DEFAULTS = tuple((name, RuleSpec._field_defaults.get(name)) for name in RuleSpec._fields)
 
 
-def rows_of(specs: Iterable[RuleSpec]) -> list[dict[str, Any]]:
+def rows_of(specs: Iterable[RuleSpec]) -> Iterator[dict[str, Any]]:
     """Give each spec as what JSON can hold: the fields that are not as by default."""
-    rows = []
     for spec in specs:
         both = zip(spec, _DEFAULTS, strict=True)
-        rows.append({name: value for value, (name, default) in both if value != default})
-    return rows
+        yield {name: value for value, (name, default) in both if value != default}
 
 
 def specs_of(rows: Iterable[Mapping[str, Any]]) -> list[RuleSpec]:
     """Give the specs again. Raises TypeError, KeyError or ValueError where the rows are not what `rows_of` made."""
     specs = []
     for row in rows:
-        values: dict[str, Any] = {name: intern(value) if name in _REPEATED else value for name, value in row.items()}
+        values: dict[str, Any] = {
+            name: intern(value) if name in _REPEATED else value for name, value in dict(row).items()
+        }
         if "origin" in values:
             file, line, column = values["origin"]
             values["origin"] = Origin(intern(file), line, column)

@@ -11,7 +11,6 @@ from alerting.sources._host_limits import processors_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from alerting.model import Millis
     from alerting.sources._host_limits import Processors
@@ -51,7 +50,7 @@ class Wanted(NamedTuple):
     all: bool = True  # whether others are asked for too
 
 
-def look(at: Millis, now: float, names: frozenset[str], wanted: Wanted, groups: Path) -> Usage:
+def look(at: Millis, now: float, names: frozenset[str], wanted: Wanted, groups: str) -> Usage:
     """Look at what `names` need. `now` is the wall's time in seconds. Raises OSError."""
     import psutil  # noqa: PLC0415  10 ms: only for those who ask
 

@@ -9,13 +9,12 @@ none of it.
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alerting.errors import SecretError
 from alerting.model import NO_LABELS, Fault, FaultKind, Reading, Sample, Secret
 from alerting.sources._host_disks import DISKS, NetworkDisks, disks, of_disks
-from alerting.sources._host_figures import FIGURES, figures
+from alerting.sources._host_figures import FIGURES, Kernel, figures
 from alerting.sources._host_processes import OF_PROCESSES, OF_TIME, SINCE_LAST, Wanted, look, of_usage
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 OFFERED = DISKS | FIGURES | OF_PROCESSES | OF_TIME
 
 _FIRST: Millis = 200  # the shortest time over which processor time is a share of anything
-_SYS = Path("/sys")
+_KERNEL = Kernel()
 
 
 def build(section: Section, tools: Tools) -> Sequence[Host]:
@@ -40,13 +39,13 @@ def build(section: Section, tools: Tools) -> Sequence[Host]:
 class Host:
     """Reads the machine that this process runs on."""
 
-    def __init__(self, section: Section, tools: Tools, sys: Path = _SYS) -> None:
+    def __init__(self, section: Section, tools: Tools, kernel: Kernel = _KERNEL) -> None:
         self.name = self.namespace = section.name
         self._clock = tools.clock
         self._blocking = tools.blocking(1)
         self._timeout: Millis = section.values["timeout"]
         self._mounts: Sequence[str | Secret] = section.values.get("mounts") or ()
-        self._sys = sys
+        self._kernel = kernel
         self._before: Usage | None = None
         self._network = NetworkDisks(self._timeout // 2)  # the rest must be read too
 
@@ -101,14 +100,14 @@ class Host:
         return local, remote, list(self._found(names, wanted))
 
     def _found(self, names: frozenset[str], wanted: Wanted) -> Iterator[tuple[str, Labels, float]]:
-        yield from figures(names, self._sys)
+        yield from figures(names, self._kernel)
         if names & (OF_PROCESSES | OF_TIME):
             before, self._before = self._before, self._look(names, wanted)
             yield from of_usage(before, self._before, names, wanted.names)
 
     def _look(self, names: frozenset[str], wanted: Wanted) -> Usage:
         clock = self._clock
-        return look(clock.monotonic(), clock.now() / 1000, names, wanted, self._sys / "fs" / "cgroup")
+        return look(clock.monotonic(), clock.now() / 1000, names, wanted, self._kernel.groups)
 
 
 def _wanted(needs: Sequence[Need]) -> Wanted:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from tests.bench import commands, engine_rules, idle, read_pages
+from tests.bench import commands, engine_rules, idle, probes, read_pages
 
 PARTS = {
     "Rules in the engine (aims: 2.5, 8, 12 and flat; 60 MiB)": engine_rules.main,
     "Whole commands": commands.main,
     "The daemon": idle.main,
+    "Health checks": probes.main,
     "Metrics pages": read_pages.main,
 }
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import zlib
+from base64 import b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -348,7 +351,39 @@ def test_the_last_good_set_comes_back_as_it_was(tmp_path: Path) -> None:
     assert (after.problems, after.recorded) == ((), before.recorded)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"form": 0, "rules": []}', '{"form": 1, "rules": [{"x": 1}]}'])
+def packed(rows: bytes, form: int = 2) -> str:
+    """A good set with these bytes as its rules."""
+    return json.dumps({"form": form, "rules": b64encode(zlib.compress(rows)).decode()})
+
+
+ROW = b'{"id":"a","name":"A","condition":"disk_usage > 85%"}'
+
+
+def test_a_good_set_is_packed_rules_one_to_a_line(tmp_path: Path) -> None:
+    """So that the damaged ones below differ from a whole one by their damage alone."""
+    found = load_good(packed(ROW + b"\n" + ROW.replace(b'"a"', b'"b"')), settings_in(tmp_path), compile_pattern)
+    assert ([each.id for each in found.rules], found.problems) == (["a", "b"], ())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"form": 2, "rules": []}',
+        '{"form": 2, "rules": "é"}',
+        '{"form": 2, "rules": "AAAA"}',
+        json.dumps({"form": 2, "rules": b64encode(zlib.compress(ROW)[:-1]).decode()}),
+        packed(ROW, form=1),
+        packed(b'{"x": 1}'),
+        packed(b"[1]"),
+        packed(b"1"),
+        packed(ROW[:-1] + b',"origin":"rules/a.yaml"}'),
+        packed(ROW[:-1] + b',"group":1}'),
+    ],
+)
 def test_a_good_set_that_cannot_be_read_is_a_problem_and_no_traceback(tmp_path: Path, text: str) -> None:
     """It may be another release's."""
     found = load_good(text, settings_in(tmp_path), compile_pattern)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 TRUE, FALSE, UNKNOWN, VANISHED = "true", "false", "unknown", "vanished"
 MAX_GAP = max(2 * INTERVAL, M)
-UNKNOWN_AFTER = 4 * M
+UNKNOWN_AFTER = M
 RECOVERED, NOT_REPORTED, NO_DATA, REMOVED = "recovered", "no longer reported", "ended: no data", "rule removed"
 PLACE = {place.name: place for place in PLACES}
 BY_SPACE: dict[str, list[Place]] = {}
@@ -223,7 +223,7 @@ class Model:
         if first.closed:
             return failed, False
         if (rule.namespace, rule.metric) not in self.ever:
-            return failed, True
+            return failed, not failed  # what failed may hold it
         lacks = first.says_what_it_lacks and not failed and not self.seen[first.name].series[rule.metric]
         return failed, lacks
 
@@ -246,6 +246,8 @@ class Model:
         seen = self.seen.get(source)
         if seen is None or seen.fault or blind:
             return UNKNOWN
+        if key.labels not in seen.series[rule.metric] and any(self.seen[name].nameless for name in failed):
+            return UNKNOWN  # which page has failed is not known
         return FALSE if key.labels in seen.series[rule.metric] else VANISHED
 
     def _step_builtin(self, turn: Stage, key: Key, truth: str, policy: Policy, rules: Sequence[RuleDef]) -> None:

@@ -27,6 +27,7 @@ class Seen(NamedTuple):
 
     fault: str
     series: dict[str, dict[Labels, float]]
+    nameless: bool = False  # it failed before it could say what its series carry
 
 
 class _Noticed(tuple[Sample, ...]):
@@ -81,6 +82,7 @@ class Source:
         self._world = world
         self._clock = clock
         self._labels = Labels(place.labels)
+        self._said = False  # what its series carry is known to the program
         self.closing = False  # the program ends by itself: what is called off now is not heard
 
     async def fetch(self, _needs: Sequence[Need], _since: int | None) -> Reading:
@@ -91,7 +93,7 @@ class Source:
             await clock.sleep(self._delay(window))
         except BaseException:
             if clock.alive and not self.closing:
-                world.heard(self.name, Seen("called off", {}))
+                world.heard(self.name, self._unread("called off"))
             raise
         if window is not None and window.kind == "raises":
             self._soon(3)
@@ -142,15 +144,23 @@ class Source:
         samples = [up, *(Sample(m, labels, v, at) for m, of in series.items() for labels, v in of.items())]
         noticed = _Noticed(samples)
         seen = Seen(fault.message if fault else "", series)
-        noticed.look = lambda: self._world.heard(self.name, seen)
+
+        def look() -> None:
+            self._said = True
+            self._world.heard(self.name, seen)
+
+        noticed.look = look
         kinds: tuple[Metric, ...] = ()
         return Reading(self.name, self.namespace, at, noticed, labels=self._labels, fault=fault, kinds=kinds)
+
+    def _unread(self, why: str) -> Seen:
+        return Seen(why, {}, bool(self._place.labels) and not self._said)
 
     def _soon(self, callbacks: int) -> None:
         """Be heard as failing a few callbacks from now, when the engine has made a reading of the exception."""
         if callbacks == 0:
             if self._clock.alive:
-                self._world.heard(self.name, Seen("raised", {}))
+                self._world.heard(self.name, self._unread("raised"))
             return
         self._clock.loop.call_soon(self._soon, callbacks - 1)
 

@@ -11,8 +11,9 @@ import pytest
 from alerting.model import FaultKind, Labels, Need, Reading, Section
 from alerting.pool import Pool
 from alerting.ports import Tools
-from alerting.sources._host_figures import figures
+from alerting.sources._host_figures import Kernel, figures
 from alerting.sources._host_limits import Memory, Processors, memory_of, processors_of
+from alerting.sources._host_processes import Wanted, look, of_usage
 from alerting.sources.host import Host
 from tests.clock import FakeClock
 from tests.sources.reading import run, up, values
@@ -21,18 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+NOBODY = Wanted(frozenset())
 GIB = 2**30
 PROC = {
     "meminfo": f"""\
 MemTotal:       {16 * GIB // 1024} kB
 MemFree:        {4 * GIB // 1024} kB
 MemAvailable:   {12 * GIB // 1024} kB
-Buffers:               0 kB
-Cached:                0 kB
 SwapTotal:      {2 * GIB // 1024} kB
 SwapFree:       {GIB // 1024} kB
 """,
-    "vmstat": "pswpin 0\npswpout 0\n",
     "stat": "cpu  100 0 50 800 50 0 0 0 0 0\ncpu0 100 0 50 800 50 0 0 0 0 0\n",
     "diskstats": """\
    7       0 loop0 5 0 40 1 0 0 0 0 0 1 1
@@ -59,25 +58,25 @@ def tree(folder: Path, files: Mapping[str, str]) -> Path:
 
 
 @contextmanager
-def kernel(folder: Path, proc: Mapping[str, str], sys: Mapping[str, str]) -> Iterator[Path]:
-    """Lead psutil to a /proc of the test; give the /sys beside it."""
+def kernel(folder: Path, proc: Mapping[str, str], sys: Mapping[str, str]) -> Iterator[Kernel]:
+    """Make a /proc and a /sys, and lead psutil to them too."""
     kept = psutil.PROCFS_PATH
     psutil.PROCFS_PATH = str(tree(folder / "proc", proc))
     try:
-        yield tree(folder / "sys", sys)
+        yield Kernel(psutil.PROCFS_PATH, str(tree(folder / "sys", sys)))
     finally:
         psutil.PROCFS_PATH = kept
 
 
-def host(sys: Path) -> Host:
-    """A source over the /sys of the test."""
+def host(made: Kernel) -> Host:
+    """A source over the kernel of the test."""
     tools: Any = Tools(FakeClock(), None, Pool, "h", "0", print, None)  # type: ignore[arg-type]
-    return Host(Section("host", "host", {"timeout": 5000}), tools, sys)
+    return Host(Section("host", "host", {"timeout": 5000}), tools, made)
 
 
-def read(sys: Path, *names: str) -> Reading:
+def read(made: Kernel, *names: str) -> Reading:
     """Read these once."""
-    return run(host(sys).fetch([Need("host", name) for name in names], None))
+    return run(host(made).fetch([Need("host", name) for name in names], None))
 
 
 # what is asked -> what the kernel above says
@@ -102,16 +101,23 @@ MACHINE = {
 @pytest.mark.parametrize("name", MACHINE)
 def test_the_kernels_files_are_read_as_they_are_meant(name: str, tmp_path: Path) -> None:
     """Whole devices only: no partition, no file that is mounted, no memory; no `lo`."""
-    with kernel(tmp_path, PROC, SYS) as sys:
-        reading = read(sys, name)
+    with kernel(tmp_path, PROC, SYS) as made:
+        reading = read(made, name)
     assert reading.fault is None, reading.fault
     assert values(reading) == pytest.approx(MACHINE[name])
 
 
-def test_a_swap_that_is_not_there_is_no_share() -> None:
+def test_a_swap_that_is_not_there_is_no_share(tmp_path: Path) -> None:
     """`swap_used` is a 0 then; a share of nothing is not."""
-    found = {name for name, _, _ in figures(frozenset({"swap_usage", "swap_used"}), None)}  # type: ignore[arg-type]
-    assert found == {"swap_used"} | ({"swap_usage"} if psutil.swap_memory().total else set())
+    none = (
+        PROC["meminfo"]
+        .replace(f"{2 * GIB // 1024} kB", "0 kB")
+        .replace(f"SwapFree:       {GIB // 1024}", "SwapFree: 0")
+    )
+    with kernel(tmp_path / "a", PROC, SYS) as made:
+        assert values(read(made, "swap_usage", "swap_used")) == {"swap_usage": 50, "swap_used": GIB}
+    with kernel(tmp_path / "b", {**PROC, "meminfo": none}, SYS) as made:
+        assert values(read(made, "swap_usage", "swap_used")) == {"swap_used": 0}
 
 
 @pytest.mark.parametrize(
@@ -124,9 +130,9 @@ def test_a_swap_that_is_not_there_is_no_share() -> None:
 )
 def test_a_file_that_is_gone_or_damaged_is_a_fault_f48(name: str, file: str, tmp_path: Path) -> None:
     """Nothing is made up: `up` is 0 and there is no sample, whatever the file holds."""
-    for number, proc in enumerate(({k: v for k, v in PROC.items() if k != file}, {**PROC, file: "what\nis this:"})):
-        with kernel(tmp_path / str(number), proc, SYS) as sys:
-            reading = read(sys, name)
+    for number, proc in enumerate(({k: v for k, v in PROC.items() if k != file}, {**PROC, file: "what\nis\nthis"})):
+        with kernel(tmp_path / str(number), proc, SYS) as made:
+            reading = read(made, name)
         assert reading.fault is not None, proc.get(file)
         assert reading.fault.kind in (FaultKind.UNREADABLE, FaultKind.INTERNAL)
         assert (up(reading), values(reading)) == (0.0, {})
@@ -171,8 +177,8 @@ def test_the_limits_of_a_container_are_read_in_both_versions(
 ) -> None:
     """What is no limit, or that of a service on a whole machine, is none."""
     groups = tree(tmp_path, files)
-    assert memory_of(groups, 16 * GIB) == memory
-    assert processors_of(groups) == processors
+    assert memory_of(str(groups), 16 * GIB) == memory
+    assert processors_of(str(groups)) == processors
 
 
 DAMAGED = [
@@ -189,7 +195,7 @@ DAMAGED = [
 def test_limits_that_make_no_sense_are_faults_that_name_the_file_f48(files: Mapping[str, str], tmp_path: Path) -> None:
     """The machine's memory is not shown for the container's."""
     groups = tree(tmp_path, files)
-    for read_one in (lambda: memory_of(groups, 16 * GIB), lambda: processors_of(groups)):
+    for read_one in (lambda: memory_of(str(groups), 16 * GIB), lambda: processors_of(str(groups))):
         with pytest.raises(OSError, match="not understood") as caught:
             read_one()
         assert str(tmp_path) in str(caught.value.filename)
@@ -198,39 +204,32 @@ def test_limits_that_make_no_sense_are_faults_that_name_the_file_f48(files: Mapp
 def test_in_a_container_memory_is_that_of_its_limit(tmp_path: Path) -> None:
     """Half of 1 GiB is used, whatever the machine has; at most what the machine has left is available."""
     groups = {f"fs/cgroup/{name}": content for name, content in V2.items()}
-    with kernel(tmp_path / "a", PROC, groups) as sys:
-        found = values(read(sys, "memory_usage", "memory_used", "memory_available"))
+    with kernel(tmp_path / "a", PROC, groups) as made:
+        found = values(read(made, "memory_usage", "memory_used", "memory_available"))
     assert found == {"memory_usage": 50, "memory_used": GIB // 2, "memory_available": GIB // 2}
     little = PROC["meminfo"].replace(f"MemAvailable:   {12 * GIB // 1024}", "MemAvailable:   1024")
-    with kernel(tmp_path / "b", {**PROC, "meminfo": little}, groups) as sys:
-        assert values(read(sys, "memory_available")) == {"memory_available": 2**20}
+    with kernel(tmp_path / "b", {**PROC, "meminfo": little}, groups) as made:
+        assert values(read(made, "memory_available")) == {"memory_available": 2**20}
 
 
 def test_in_a_container_processors_are_those_of_its_quota(tmp_path: Path) -> None:
     """0.75 s of 1.5 processors in a second is half; the modes stay the machine's."""
-    groups = {f"fs/cgroup/{name}": content for name, content in V2.items()}
-    needs = [Need("host", "cpu_usage"), Need("host", "cpu_mode_usage")]
-
-    async def work(sys: Path) -> Reading:
-        built = host(sys)
-        clock: Any = built._clock
-        await built.fetch(needs, None)
-        clock.advance(1000)
-        tree(sys, {"fs/cgroup/cpu.stat": "usage_usec 3250000\n"})
+    asked = frozenset({"cpu_usage", "cpu_mode_usage"})
+    groups = tree(tmp_path / "groups", V2)
+    with kernel(tmp_path, PROC, {}):
+        before = look(0, 0.0, asked, NOBODY, str(groups))
+        tree(groups, {"cpu.stat": "usage_usec 3250000\n"})
         tree(tmp_path / "proc", {"stat": PROC["stat"].replace("100 0 50 800 50", "130 0 60 850 60")})
-        return await built.fetch(needs, None)
-
-    with kernel(tmp_path, PROC, groups) as sys:
-        found = values(run(work(sys)))
-    assert found["cpu_usage"] == pytest.approx(50)
-    assert found['cpu_mode_usage{mode="user"}'] == pytest.approx(30)
-    assert found['cpu_mode_usage{mode="iowait"}'] == pytest.approx(10)
+        now = look(1000, 1.0, asked, NOBODY, str(groups))
+    found = {labels.get("mode"): value for _, labels, value in of_usage(before, now, asked)}
+    assert found[""] == pytest.approx(50)
+    assert (found["user"], found["iowait"]) == (pytest.approx(30), pytest.approx(10))
 
 
 def test_a_damaged_limit_fails_the_reading(tmp_path: Path) -> None:
     """In words, with the file's name."""
-    with kernel(tmp_path, PROC, {"fs/cgroup/memory.max": "lots"}) as sys:
-        reading = read(sys, "memory_usage")
+    with kernel(tmp_path, PROC, {"fs/cgroup/memory.max": "lots"}) as made:
+        reading = read(made, "memory_usage")
     assert reading.fault is not None
     assert reading.fault.kind is FaultKind.UNREADABLE
     assert "memory.max: its content is not understood" in reading.fault.message
@@ -258,7 +257,7 @@ ZONES = {
 
 def temperatures(sys: Path) -> dict[Labels, float]:
     """What the sensors say."""
-    return {labels: value for _, labels, value in figures(frozenset({"temperature"}), sys)}
+    return {labels: value for _, labels, value in figures(frozenset({"temperature"}), Kernel(sys=str(sys)))}
 
 
 def test_sensors_are_read_in_degrees(tmp_path: Path) -> None:

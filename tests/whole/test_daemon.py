@@ -13,6 +13,7 @@ import pytest
 
 from tests.fakes.ledger import Step
 from tests.fakes.pagerduty import incidents_of
+from tests.full import rounds
 from tests.whole.scene import FOUR_RULES, Scene, eventually
 
 if TYPE_CHECKING:
@@ -134,14 +135,14 @@ def test_a_source_that_stays_down_becomes_an_alert_of_its_own(scene: Scene) -> N
 
 
 @pytest.mark.slow
-def test_f9_fifty_kills_lose_nothing_and_open_no_second_incident(scene: Scene) -> None:
+def test_f9_kills_lose_nothing_and_open_no_second_incident(scene: Scene) -> None:
     """F9: `kill -9` at random moments while alerts fire, resolve and are sent."""
-    rounds, seed = 50, 20261124
+    kills, seed = rounds(50, full=1000), 20261124
     rolls = random.Random(seed)
     answers_slowly = Step(delay=0.03, times=0)
     scene.pagerduty.script(answers_slowly)
     scene.slack.script(answers_slowly)
-    for number in range(rounds):
+    for number in range(kills):
         daemon = scene.start()
         try:
             daemon.ready()
@@ -164,8 +165,8 @@ def test_f9_fifty_kills_lose_nothing_and_open_no_second_incident(scene: Scene) -
     incidents = incidents_of(scene.folder / "pagerduty.jsonl")
     assert incidents.total == len(fired), "lost, or an incident too many"
     copies = len(scene.slack.accepted) - 2 * len(fired)
-    assert 0 <= copies <= rounds, f"{copies} extra copies at Slack"
-    print(f"\nF9: {rounds} kills, seed {seed}: {len(fired)} episodes, lost 0, extra incidents 0, Slack copies {copies}")
+    assert 0 <= copies <= kills, f"{copies} extra copies at Slack"
+    print(f"\nF9: {kills} kills, seed {seed}: {len(fired)} episodes, lost 0, extra incidents 0, Slack copies {copies}")
 
 
 def _settled(scene: Scene) -> bool:

@@ -17,6 +17,7 @@ from alerting.core.lang.facts import NUMBERS, TEXTS, UNKNOWN, Facts
 from alerting.core.lang.measure import free_literal, literal_of
 from alerting.core.lang.needs import needs_of
 from alerting.core.lang.operators import check_binary
+from alerting.core.lang.parser import MOST
 from alerting.core.lang.signatures import AGGREGATIONS, FUNCTIONS
 from alerting.core.lang.tree import (
     Aggregate,
@@ -84,7 +85,7 @@ def settle(
         _at_top(checker, settled, found)
     said.sort(key=lambda each: (each.span.start, each.span.end))
     if wrong:
-        raise ConditionError(said)
+        raise ConditionError(said if len(said) <= MOST else [each for each in said if not each.warning][:MOST])
     return Settled(settled, found.type, found.unit, needs_of(settled), tuple(said))
 
 

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 Dialect: TypeAlias = Literal["native", "prometheus"]
 
-_MOST = 20  # problems that are reported; who has more mends these first
+MOST = 20  # problems that are reported; who has more mends these first
 _STRENGTH = {
     "or": 1,
     "and": 2,
@@ -82,7 +82,7 @@ def parse(text: str, *, dialect: Dialect = "native") -> Node:
     else:
         if not parser.problems:
             return node
-    raise ConditionError(sorted(parser.problems, key=lambda each: each.span.start)[:_MOST])
+    raise ConditionError(sorted(parser.problems, key=lambda each: each.span.start)[:MOST])
 
 
 class _Parser(SeriesReader):

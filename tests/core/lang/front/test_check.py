@@ -456,3 +456,10 @@ def test_metrics_are_set_on_selectors() -> None:
     assert metric is not None
     assert (metric.namespace, metric.name, metric.kind, metric.unit) == ("host", "disk_usage", Kind.GAUGE, "percent")
     assert isinstance(check("health_check.s == 'x'").node.right, Text)  # type: ignore[union-attr]
+
+
+def test_no_more_is_said_than_anybody_reads() -> None:
+    """However much is wrong, the first twenty errors are reported, and no warning in their place."""
+    found = problems(f"rate({', '.join(['up'] * 5000)}) > 1")
+    assert len(found) == 20
+    assert not any(each.warning for each in found)
