@@ -163,7 +163,7 @@ def _send_test(command: argparse.ArgumentParser) -> None:
 
 
 def _schema(command: argparse.ArgumentParser) -> None:
-    names = ("rules", "settings", "sources", "notifiers", "tests")
+    names = ("rules", "settings", "sources", "receivers", "tests")
     command.add_argument("name", choices=names, nargs="?", default="rules", help="which one (default: rules)")
 
 

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
 
+_FILES = {"receivers": "notifiers"}  # what users call receivers are notifiers in code
+
+
 def main(arguments: Namespace) -> int:
     """Print the schema that `arguments.name` names."""
-    say_json(load(arguments.name))
+    say_json(load(_FILES.get(arguments.name, arguments.name)))
     return Exit.OK
