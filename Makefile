@@ -4,7 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help install demo test quick lint format docs bench clean
+# One worker for each core; a worker that has nothing left takes from the others.
+PYTEST := $(BIN)/python -m pytest -q -n auto --dist worksteal
+
+.PHONY: help install demo test quick full lint format docs bench clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -29,10 +32,13 @@ demo: $(STAMP)   ## the main job on real input: rules, a host, an app that break
 	$(BIN)/python -m tests.demo
 
 test: $(VENV)/.test ## every test
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 quick: $(VENV)/.test ## the tests that take under a minute
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(PYTEST) -m "not slow"
+
+full: $(VENV)/.test ## the slow tests with as many trials as docs/ gives figures for, and the figures
+	ALERTING_FULL=1 $(PYTEST) -m slow -rP --timeout 7200
 
 lint: $(VENV)/.lint ## ruff and mypy, as in CI
 	$(BIN)/ruff check .

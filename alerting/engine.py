@@ -201,10 +201,11 @@ class Engine:
         rules = [rule for rule in setup.rules if rule.spec.enabled]
         needs = tuple(dict.fromkeys(need for rule in rules for need in rule.condition.needs))
         self._intake.adopt(setup.targets, needs)
+        read = {need.namespace for need in needs}
         sources = {
             self._intake.names[id(target.source)]: Reach(target.source.namespace, target.unknown_after)
             for target in setup.targets
-            if target.source.namespace in {need.namespace for need in needs}  # what nobody reads is never well again
+            if target.source.namespace in read  # what nobody reads is never well again
         }
         self._book.adopt(
             setup.rules,

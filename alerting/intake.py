@@ -157,13 +157,13 @@ class Intake:
 
     def adopt(self, targets: Sequence[Target], needs: Sequence[Need]) -> None:
         """Read these targets from now on, and keep what these needs select."""
-        before = Counter(target.source.name for of_space in self._targets.values() for target in of_space)
+        before = Counter(_name_of(target.source) for of_space in self._targets.values() for target in of_space)
         seen: Counter[str] = Counter()
         self._fetches.adopt(targets)
         by_space: dict[str, list[Need]] = {}
         self._targets, self.names = {}, {}
         for target in targets:
-            name = target.source.name
+            name = _name_of(target.source)
             seen[name] += 1
             self.names[id(target.source)] = name if seen[name] == 1 else f"{name}#{seen[name]}"
             self._targets.setdefault(target.source.namespace, []).append(target)
@@ -216,9 +216,13 @@ class Intake:
         for target in (target for of_space in self._targets.values() for target in of_space):
             labels = self._known.get(id(target.source))
             if labels is not None:  # what is not read yet is not gone
-                why = self.faults.get(self.names[id(target.source)], "it has not been read since all samples were dropped")
+                why = self.faults.get(
+                    self.names[id(target.source)], "it has not been read since all samples were dropped"
+                )
                 fault = Fault(FaultKind.UNREADABLE, why)
-                self.samples.append(Reading(target.source.name, target.source.namespace, now, labels=labels, fault=fault))
+                self.samples.append(
+                    Reading(target.source.name, target.source.namespace, now, labels=labels, fault=fault)
+                )
 
     def _start(self, target: Target) -> asyncio.Task[None]:
         namespace = target.source.namespace
@@ -257,3 +261,9 @@ class Intake:
 async def _all(fetches: Collection[asyncio.Task[None]]) -> None:
     """Wait for all of them as one: whoever waits looks at one task and not at a thousand, each time one ends."""
     await asyncio.wait(fetches)
+
+
+def _name_of(source: Source) -> str:
+    """Give what people call a source: its entry, and where that has several targets, which of them."""
+    target = getattr(source, "target", "")
+    return f"{source.name}/{target}" if target else source.name

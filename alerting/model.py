@@ -250,9 +250,10 @@ class Fault(NamedTuple):
     retry_at: Millis | None = None  # the service said: not before
 
     def told(self, source: str) -> str:
-        """Say what is wrong with which source, naming it once."""
+        """Say what is wrong with which source, or which target of one (`apps/shop`, `apps#2`), naming it once."""
         text = self.message or str(self.kind)
-        return text if text.startswith(f"{source}: ") else f"{source}: {text}"
+        entry = source.partition("/")[0].partition("#")[0]
+        return f"{source}: {text.removeprefix(f'{entry}: ')}"
 
 
 class Reading(NamedTuple):

@@ -52,6 +52,7 @@ class Source(Protocol):
 
     name: str  # in the settings
     namespace: str  # model.SHARED for metrics pages, else the name
+    # Where an entry has several targets, `target: str` says which one this is.
 
     async def fetch(self, needs: Sequence[Need], since: Millis | None) -> Reading:
         """Read once, within the total deadline. Never raises for what the world does: that is a Fault.

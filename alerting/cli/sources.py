@@ -12,6 +12,7 @@ from alerting.cli.terminal import paint, say, say_json, table
 from alerting.config.vocabulary import closed_spaces, offered
 from alerting.core.lang.names import UP
 from alerting.core.lang.units import format_value
+from alerting.endpoint import distinct
 from alerting.model import SHARED, Kind, Metric, Need
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def main(arguments: Namespace) -> int:
     metrics = offered(settings)
     readings = asyncio.run(read(settings, _everything(settings, metrics)))
     rows = _rows(metrics, readings, closed_spaces(settings))
-    faults = {each.source: each.fault.told(each.source) for each in readings if each.fault is not None}
+    failed = [(each.source, each.fault.told(each.source)) for each in readings if each.fault is not None]
+    faults = dict(zip(distinct([source for source, _ in failed]), (why for _, why in failed), strict=True))
     if arguments.output == "json":
         say_json({"metrics": rows, "faults": faults})
     else:

@@ -45,7 +45,7 @@ def program() -> bytes:
     """Tell this program from others: its version, and the newest of the files that decide what is valid."""
     package = Path(alerting.__path__[0])
     newest = files = 0
-    for folder in ("config", "core", "core/lang", "schemas", "../schemas"):
+    for folder in ("config", "core", "core/lang", "core/gotemplate", "schemas", "../schemas"):
         with suppress(OSError), os.scandir(package / folder) as entries:
             for entry in entries:
                 if entry.is_file():

@@ -49,6 +49,8 @@ def keep_ids(specs: Sequence[RuleSpec], previous: Iterable[RuleSpec]) -> Sequenc
     before = {spec.id: spec for spec in previous}
     present = {spec.id for spec in specs}
     gone = _by_nature(spec for spec in before.values() if spec.id not in present)
+    if not gone:
+        return specs
     new = _by_nature(spec for spec in specs if spec.id not in before)
     moved = {
         spec.id: gone[nature][0].id

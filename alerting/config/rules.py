@@ -246,7 +246,7 @@ class _Loading:
 
     def _look_at_template(self, draft: Draft, text: Written) -> None:
         if text.text not in self.templates:
-            from alerting.core.gotemplate import compile_template  # noqa: PLC0415  15 ms: only where there is one
+            from alerting.core.gotemplate.template import compile_template  # noqa: PLC0415  15 ms: only where there is one
 
             try:
                 failed = compile_template(text.text).rehearse({}, self.patterns)

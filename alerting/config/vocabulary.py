@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from alerting.config import schema as schemas
 from alerting.core.defined import defined
 from alerting.core.lang.names import Names, SourceNames
-from alerting.model import SHARED, Kind, Metric
+from alerting.model import SHARED, Kind, Metric, Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from alerting.config.settings import Settings
 
@@ -56,13 +56,23 @@ def _metrics(kind: str, namespace: str) -> tuple[Metric, ...]:
     )
 
 
+def _labels_added(part: Mapping[str, Any], values: Mapping[str, Any]) -> Sequence[str]:
+    """Give the labels that keys of an entry put on all that it gives: `labels`, its targets' own, and their name."""
+    targets = values.get("targets") or ()
+    groups = [values, *(targets.values() if isinstance(targets, dict) else ())]
+    added = [label for each in groups if not isinstance(each, str | Secret) for label in each.get("labels") or ()]
+    name = [part["x-target-label"]] if targets and "x-target-label" in part else []
+    return tuple(dict.fromkeys(name + added))
+
+
 def _offered(name: str, kind: str, values: Mapping[str, Any] = MappingProxyType({})) -> SourceNames:
     """Give what a source offers: what its kind declares, and what the key that `x-metrics-from` names defines."""
     part = schemas.load("sources")["$defs"][kind]
     namespace = SHARED if part["x-namespace"] == "shared" else name
     closed = part["x-names"] == "closed"
     own = [each for of in defined(namespace, values.get(part.get("x-metrics-from")) or {}).values() for each in of]
-    metrics = (*_metrics(kind, namespace), *own)
+    added = _labels_added(part, values)
+    metrics = (*(each._replace(labels=(*each.labels, *added)) for each in _metrics(kind, namespace)), *own)
     return SourceNames(
         name, namespace, kind, closed, metrics, values.get("units") or {}, frozenset(each.name for each in own)
     )

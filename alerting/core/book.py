@@ -225,7 +225,8 @@ class Book:
         track = self._watcher_if(f"{builtin.RULE_BLIND}{judged.spec.id}", labels, raised=bool(why))
         if track is not None:
             labels = next(iter(track.alerts), labels)  # the rule may have another name since
-            turn.step(track, builtin.blind_verdict(track.spec.id, labels, why))
+            hidden = next((gap.why for gap in judged.gaps), "")
+            turn.step(track, builtin.blind_verdict(track.spec.id, labels, why, hidden))
 
     def _watcher_if(self, rule_id: str, labels: Labels, *, raised: bool) -> Track | None:
         """Give the built-in rule when there is something to raise or something that was raised."""

@@ -51,8 +51,10 @@ def source_verdict(rule_id: str, labels: Labels, fault: str, blind: Callable[[],
     return Verdict(rule_id, labels, Truth.TRUE, "not read", lambda: f"{fault}{_cannot_be_judged(blind())}")
 
 
-def blind_verdict(rule_id: str, labels: Labels, why: str) -> Verdict:
-    """Judge a rule by why it could not be judged; empty: it could."""
+def blind_verdict(rule_id: str, labels: Labels, why: str, hidden: str) -> Verdict:
+    """Judge a rule by why it could not be judged; empty: it could. `hidden`: a failed source does not let us see."""
+    if not why and hidden:
+        return Verdict(rule_id, labels, Truth.UNKNOWN, "unknown", lambda: hidden)
     if not why:
         return Verdict(rule_id, labels, Truth.FALSE, "judged", lambda: f"{labels.get('rule')} can be judged again")
     return Verdict(

@@ -120,7 +120,7 @@ def _filler(alert: Alert, context: Context) -> Callable[[str], str]:
     def fill(text: str) -> str:
         if "{{" not in text:
             return text
-        from alerting.core.gotemplate import TemplateData  # noqa: PLC0415  15 ms that few processes need
+        from alerting.core.gotemplate.template import TemplateData  # noqa: PLC0415  15 ms that few processes need
 
         external = context.external_labels
         data = TemplateData(alert.labels.as_dict(), alert.value, external, context.external_url, alert.why)
@@ -135,6 +135,6 @@ def _filler(alert: Alert, context: Context) -> Callable[[str], str]:
 
 @lru_cache(maxsize=1024)
 def _compiled(text: str) -> Any:
-    from alerting.core.gotemplate import compile_template  # noqa: PLC0415  as above
+    from alerting.core.gotemplate.template import compile_template  # noqa: PLC0415  as above
 
     return compile_template(text)

@@ -11,10 +11,10 @@ import asyncio
 import os
 import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.model import Labels
+from alerting.sources._host_kernel import content, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -65,14 +65,33 @@ def disk(mount: str, counts: Sequence[int]) -> Disk:
     return Disk(mount, block * blocks, block * (blocks - free), block * available, inodes, inodes_free)
 
 
-def disks(chosen: Sequence[str]) -> tuple[list[Disk], list[str]]:
-    """Read the local file systems; give them, and the mount points of those that must be asked from a child.
+class MountTable:
+    """Which mounts are worth asking. The kernel's table is read each time, and taken apart when it has changed."""
 
-    Raises OSError where the mounts cannot be listed.
-    """
+    def __init__(self) -> None:
+        self._seen: tuple[str, Sequence[str]] | None = None
+        self._shown: Sequence[Mount] = ()
+
+    def read(self, chosen: Sequence[str]) -> Sequence[Mount]:
+        """Give the mounts to show: `chosen` alone, where that names any. Raises OSError."""
+        try:
+            table = content("/proc/self/mountinfo")
+        except FileNotFoundError:
+            import psutil  # noqa: PLC0415  10 ms, and only for systems other than Linux
+
+            parts = psutil.disk_partitions(all=True)
+            return shown((Mount(each.mountpoint, each.fstype, each.device) for each in parts), chosen)
+        if (table, chosen) != self._seen:
+            self._shown = shown(parse_mounts(table.splitlines()), chosen)
+            self._seen = table, chosen
+        return self._shown
+
+
+def disks(mounts: Iterable[Mount], chosen: Sequence[str] = ()) -> tuple[list[Disk], list[str]]:
+    """Read the local file systems; give them, and the mount points of those that must be asked from a child."""
     local: list[Disk] = []
     remote: list[str] = []
-    for mount in shown(mount_table(), chosen):
+    for mount in mounts:
         if mount.kind in REMOTE or mount.kind.startswith("fuse."):
             remote.append(mount.point)
             continue
@@ -80,20 +99,9 @@ def disks(chosen: Sequence[str]) -> tuple[list[Disk], list[str]]:
             v = os.statvfs(mount.point)
         except OSError:  # gone since, or not ours to see: no series
             continue
-        if mount.point in chosen or Path(mount.point).is_dir():  # containers mount single files of the host's disk
+        if mount.point in chosen or os.path.isdir(mount.point):  # noqa: PTH112  as above; containers mount single files of the host's disk
             local.append(disk(mount.point, (v.f_frsize, v.f_blocks, v.f_bfree, v.f_bavail, v.f_files, v.f_ffree)))
     return local, remote
-
-
-def mount_table() -> list[Mount]:
-    """Read the mounts of this process. Raises OSError."""
-    try:
-        with Path("/proc/self/mountinfo").open(encoding="utf-8", errors="surrogateescape") as file:
-            return list(parse_mounts(file))
-    except FileNotFoundError:
-        import psutil  # noqa: PLC0415  10 ms, and only for systems other than Linux
-
-        return [Mount(each.mountpoint, each.fstype, each.device) for each in psutil.disk_partitions(all=True)]
 
 
 def parse_mounts(lines: Iterable[str]) -> Iterator[Mount]:
@@ -138,11 +146,6 @@ def of_disks(found: Iterable[Disk], names: frozenset[str]) -> Iterator[tuple[str
             yield "disk_free", labels, float(each.free)
         if "inode_usage" in names and each.inodes > 0:
             yield "inode_usage", labels, 100 * (each.inodes - each.inodes_free) / each.inodes
-
-
-def text(name: str) -> str:
-    """Make a name that the system gave as bytes fit for messages: what is not UTF-8 becomes U+FFFD."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 class NetworkDisks:

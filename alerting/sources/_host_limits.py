@@ -12,6 +12,8 @@ from __future__ import annotations
 import errno
 from typing import NamedTuple
 
+from alerting.sources._host_kernel import content
+
 
 class Memory(NamedTuple):
     """Bytes. What the kernel would give back by itself (files read long ago) is not used."""
@@ -71,8 +73,7 @@ def _processors(quota: str | None, period: str | None, path: str, seconds: float
 def _words(path: str) -> list[str] | None:
     """Read a file's words, at least one; None where there is no such file."""
     try:
-        with open(path, encoding="ascii", errors="replace") as file:  # noqa: PTH123  a third of a Path's time
-            words = file.read().split()
+        words = content(path).split()
     except FileNotFoundError:
         return None
     if not words:

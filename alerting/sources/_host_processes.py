@@ -6,13 +6,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.model import NO_LABELS, Labels
-from alerting.sources._host_disks import text
+from alerting.sources._host_kernel import processor_times, text
 from alerting.sources._host_limits import processors_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from alerting.model import Millis
+    from alerting.sources._host_kernel import Kernel
     from alerting.sources._host_limits import Processors
 
 OF_PROCESSES = frozenset({"process_count", "process_cpu_usage", "process_memory", "process_open_files"})
@@ -20,7 +21,6 @@ OF_PROCESSES |= {"process_age_oldest", "process_age_youngest"}
 OF_TIME = frozenset({"cpu_usage", "cpu_mode_usage"})
 SINCE_LAST = OF_TIME | {"process_cpu_usage"}  # shares of the time since the last reading
 
-_GUESTS = frozenset({"guest", "guest_nice"})  # counted in user and nice too
 _IDLE = frozenset({"idle", "iowait"})
 
 
@@ -50,30 +50,28 @@ class Wanted(NamedTuple):
     all: bool = True  # whether others are asked for too
 
 
-def look(at: Millis, now: float, names: frozenset[str], wanted: Wanted, groups: str) -> Usage:
-    """Look at what `names` need. `now` is the wall's time in seconds. Raises OSError."""
+def look(at: Millis, now: float, names: frozenset[str], wanted: Wanted, kernel: Kernel) -> Usage:
+    """Look at what `names` need. `now` is the wall's time in seconds. Raises as the kernel's files do."""
+    modes = processor_times(kernel) if names & OF_TIME else {}
+    container = processors_of(kernel.groups) if "cpu_usage" in names else None
+    processes = dict(_running(now, names, wanted)) if names & OF_PROCESSES else {}
+    return Usage(at, modes, container, processes)
+
+
+def _running(now: float, names: frozenset[str], wanted: Wanted) -> Iterator[tuple[tuple[int, float], Process]]:
     import psutil  # noqa: PLC0415  10 ms: only for those who ask
 
-    modes: dict[str, float] = {}
-    container = None
-    if names & OF_TIME:
-        times = psutil.cpu_times()
-        modes = {name: float(value) for name, value in times._asdict().items() if name not in _GUESTS}
-        container = processors_of(groups) if "cpu_usage" in names else None
-    processes: dict[tuple[int, float], Process] = {}
-    if names & OF_PROCESSES:
-        attributes = ["create_time", "cpu_times", "status"]
-        attributes += ["memory_info"] if "process_memory" in names else []
-        attributes += ["num_fds"] if "process_open_files" in names and psutil.POSIX else []
-        for each in psutil.process_iter():
-            with suppress(psutil.Error), each.oneshot():  # it may be gone since, or not ours to see
-                name = text(each.name())
-                if wanted.all or name in wanted.names:
-                    info = each.as_dict(attributes)
-                    if info["status"] != psutil.STATUS_ZOMBIE:  # it has ended; only its parent has not noticed
-                        key = each.pid, info["create_time"] or 0.0
-                        processes[key] = _process(name, max(now - key[1], 0.0), info)
-    return Usage(at, modes, container, processes)
+    attributes = ["create_time", "cpu_times", "status"]
+    attributes += ["memory_info"] if "process_memory" in names else []
+    attributes += ["num_fds"] if "process_open_files" in names and psutil.POSIX else []
+    for each in psutil.process_iter():
+        with suppress(psutil.Error), each.oneshot():  # it may be gone since, or not ours to see
+            name = text(each.name())
+            if wanted.all or name in wanted.names:
+                info = each.as_dict(attributes)
+                if info["status"] != psutil.STATUS_ZOMBIE:  # it has ended; only its parent has not noticed
+                    began = info["create_time"] or 0.0
+                    yield (each.pid, began), _process(name, max(now - began, 0.0), info)
 
 
 def _process(name: str, age: float, info: Mapping[str, object]) -> Process:

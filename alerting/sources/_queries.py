@@ -93,12 +93,16 @@ class Service(Protocol):
 class QuerySource:
     """The Source port over a service that is asked for each metric."""
 
-    def __init__(self, section: Section, clock: Clock, service: Service) -> None:
+    def __init__(
+        self, section: Section, clock: Clock, service: Service, offered: Sequence[Query] = (), *, pauses: bool = True
+    ) -> None:
+        """Take what the kind itself offers, before the settings' own; `pauses`: a limit holds up all questions."""
         self.name = self.namespace = section.name
         self._clock = clock
         self._service = service
         self._timeout: Millis = section.values["timeout"]
-        self._queries = read_queries(section)
+        self._queries = (*offered, *read_queries(section))
+        self._pauses = pauses
         self._pause: tuple[Millis, Fault] | None = None  # until when (monotonic) nothing is asked, and why
 
     async def fetch(self, needs: Sequence[Need], since: Millis | None) -> Reading:
@@ -141,14 +145,14 @@ class QuerySource:
         return self._pause[1] if self._pause is not None and self._clock.monotonic() < self._pause[0] else None
 
     def _noted(self, fault: Fault) -> Fault:
-        if fault.retry_at is not None:
+        if fault.retry_at is not None and self._pauses:
             self._pause = self._clock.monotonic() + fault.retry_at - self._clock.now(), fault
         return fault
 
 
 def read_queries(section: Section) -> tuple[Query, ...]:
     """Give the queries of a section's `metrics`."""
-    entries: Mapping[str, Any] = section.values["metrics"]
+    entries: Mapping[str, Any] = section.values.get("metrics") or {}
     queries = []
     for name, metrics in defined(section.name, entries).items():
         entry = entries[name]

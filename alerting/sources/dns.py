@@ -43,7 +43,7 @@ class Dns:
         self._values = values
         self._timeout: Millis = values["timeout"]
         self._clock = tools.clock
-        shown = known(target)
+        self.target = shown = known(target)
         labels = Labels({"target": shown, "record": values["record"]})
         self._probe = Probe(section.name, tools.clock, self._timeout, f"{values['record']} {shown}", labels)
 

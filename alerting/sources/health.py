@@ -45,6 +45,7 @@ class Health:
         values = section.values
         self.name = self.namespace = section.name
         self._clock = tools.clock
+        self.target = labels.get("target")
         self._labels = labels
         self._method = values.get("method", "GET")
         self._body = values.get("body")

@@ -2,8 +2,7 @@
 
 Whatever may wait in the kernel is kept away from the loop: local readings run in a thread of a pool of their own,
 and network file systems are asked by processes that can be killed. In a container with limits, memory and processors
-are those that it may use. psutil is loaded only where the system itself has no cheap answer; disks on Linux need
-none of it.
+are those that it may use. On Linux psutil is loaded for processes alone.
 """
 
 from __future__ import annotations
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from alerting.errors import SecretError
 from alerting.model import NO_LABELS, Fault, FaultKind, Reading, Sample, Secret
-from alerting.sources._host_disks import DISKS, NetworkDisks, disks, of_disks
-from alerting.sources._host_figures import FIGURES, Kernel, figures
+from alerting.sources._host_disks import DISKS, MountTable, NetworkDisks, disks, of_disks
+from alerting.sources._host_figures import FIGURES, figures
+from alerting.sources._host_kernel import Kernel
 from alerting.sources._host_processes import OF_PROCESSES, OF_TIME, SINCE_LAST, Wanted, look, of_usage
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Host:
         self._mounts: Sequence[str | Secret] = section.values.get("mounts") or ()
         self._kernel = kernel
         self._before: Usage | None = None
+        self._table = MountTable()
         self._network = NetworkDisks(self._timeout // 2)  # the rest must be read too
 
     async def fetch(self, needs: Sequence[Need], since: Millis | None) -> Reading:  # noqa: ARG002  nothing comes in buckets
@@ -68,7 +69,7 @@ class Host:
         except OSError as error:
             text = f"{self.name}: cannot read {error.filename or 'the system'}: {error.strerror}"
             fault = Fault(FaultKind.UNREADABLE, text)
-        except (ValueError, LookupError):  # psutil's, over a file of the kernel that holds something else
+        except (ValueError, LookupError):  # over a file of the kernel that holds something else
             fault = Fault(FaultKind.UNREADABLE, f"{self.name}: what the system tells is not understood")
         except Exception as error:  # noqa: BLE001  psutil has errors of its own; a source never raises
             fault = Fault(FaultKind.INTERNAL, f"{self.name}: {type(error).__name__} while the system was read")
@@ -96,7 +97,7 @@ class Host:
         self, names: frozenset[str], wanted: Wanted, chosen: Sequence[str]
     ) -> tuple[list[Disk], list[str], list[tuple[str, Labels, float]]]:
         """Read all that needs no child; give the mount points that do need one, too."""
-        local, remote = disks(chosen) if names & DISKS else ([], [])
+        local, remote = disks(self._table.read(chosen), chosen) if names & DISKS else ([], [])
         return local, remote, list(self._found(names, wanted))
 
     def _found(self, names: frozenset[str], wanted: Wanted) -> Iterator[tuple[str, Labels, float]]:
@@ -107,7 +108,7 @@ class Host:
 
     def _look(self, names: frozenset[str], wanted: Wanted) -> Usage:
         clock = self._clock
-        return look(clock.monotonic(), clock.now() / 1000, names, wanted, self._kernel.groups)
+        return look(clock.monotonic(), clock.now() / 1000, names, wanted, self._kernel)
 
 
 def _wanted(needs: Sequence[Need]) -> Wanted:

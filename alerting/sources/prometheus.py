@@ -49,6 +49,7 @@ class Prometheus:
         self.name = section.name
         self._clock = tools.clock
         self._endpoint = Endpoint.of(section, tools, url, headers={"accept": _ACCEPT})
+        self.target = labels.get("instance") if "targets" in values else ""
         self._labels = labels
         self._reader = PageReader(labels, values["series_limit"], honor=values.get("honor_labels", False))
 

@@ -5,341 +5,256 @@ ended that long ago, by Sentry's clock as well as ours, and Sentry does not call
 not held yet are asked for. Percentiles and rates are taken over `window`, which ends as long ago, and over fewer
 than `minimum_count` events they are no value: spans are sampled, and the p95 of three requests is noise.
 
-One call at a time, and none while Sentry asked to wait. The errors dataset is asked by `events-timeseries` alone:
-the table cannot say which minutes are complete, and the older `events-stats` is being retired.
+Errors, percentiles and the failure rate are queries of the same two kinds as those that settings define under
+`metrics:`: a function of a dataset, as a count by the minute or as a gauge over a window. The dataset is asked by
+`events-timeseries` where it counts: the table cannot say which minutes are complete, and the older `events-stats`
+is being retired.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import re
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote, urlsplit
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
-from alerting.endpoint import Endpoint
-from alerting.errors import SecretError
-from alerting.http import retry_at, revealed
-from alerting.model import NO_LABELS, Fault, FaultKind, Kind, Metric, Reading, Sample, Secret
+from alerting.model import NO_LABELS, FaultKind, Kind, Labels, Metric, Sample
+from alerting.sources._queries import (
+    MINUTE,
+    Answers,
+    Ask,
+    FailedError,
+    Query,
+    QuerySource,
+    clean,
+    distinct,
+    number,
+)
+from alerting.sources._sentry_client import PAGE, Client, date_of, items
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from alerting.model import Millis, Need, Section
+    from alerting.model import Millis, Section
     from alerting.ports import HttpAnswer, Tools
 
-MINUTE: Millis = 60_000
 INGESTION: Millis = 90_000
-_BUCKETS = 1500  # of one answer: a day of minutes, for `N per day`, and an hour
-_BACK = 60  # so many times D are caught up after a pause
-_PAGES, _PAGE = 10, 100
-_WAIT: Millis = 60_000  # where a limit names no end
-_LONGEST_WAIT: Millis = 3_600_000
-
-SAAS = "https://sentry.io"
-_INGEST = re.compile(r"o(?P<organization>\d+)\.ingest\.(?P<region>[a-z0-9-]+\.)?sentry\.io", re.ASCII)
-
-DURATIONS = {f"http_request_duration_p{p}": f"p{p}(span.duration)" for p in (50, 75, 90, 95, 99)}
-TABLE = {**DURATIONS, "failure_rate": "failure_rate()"}
-OFFERED = frozenset({"error_count", *TABLE, "new_issues", "crash_free_sessions"})
-
-_SCOPES = {
-    "events-timeseries": "org:read",
-    "events": "org:read",
-    "sessions": "org:read",
-    "issues": "event:read",
+_FIELDS = 19  # of one table, beside `count()`
+_DROPS_BACK: Millis = 5 * 3_600_000  # Sentry tells minutes of at most 6 hours, and rounds to whole ones
+_COUNTING = ("count", "failure_count", "epm", "eps", "sum")  # functions that have a value over no events: 0
+_SLOW = {f"http_request_duration_p{p}": f"p{p}(span.duration)" for p in (50, 75, 90, 95, 99)}
+_SESSIONS = {
+    "crash_free_sessions": ("crash_free_rate(session)", "sum(session)"),
+    "crash_free_users": ("crash_free_rate(user)", "count_unique(user)"),
 }
+_CRONS = frozenset({"cron_failing", "cron_age"})
+_GOOD = frozenset({"ok", "active"})  # of a job; `active`: it has never reported, and nothing was due
+_OFF = frozenset({"disabled", "pending_deletion", "deletion_in_progress"})
 
 
-def build(section: Section, tools: Tools) -> Sequence[Sentry]:
+def build(section: Section, tools: Tools) -> Sequence[QuerySource]:
     """Build the source of one `type: sentry` entry."""
-    return (Sentry(section, tools),)
+    service = Sentry(section, tools)
+    return (QuerySource(section, tools.clock, service, offered(section.name), pauses=False),)
 
 
-class _Scope(NamedTuple):
-    """Whose events are read. `url` is where Sentry is."""
+def offered(namespace: str) -> tuple[Query, ...]:
+    """Give what every Sentry source offers; the first one is asked where a rule wants `up` alone."""
 
-    url: str
-    organization: str
-    project: str
-    environment: str = ""
+    def query(name: str, said: Mapping[str, str] | None = None, kind: Kind = Kind.GAUGE, unit: str = "") -> Query:
+        return Query(name, (Metric(name, namespace, kind, unit),), "", said or {})
 
+    def of_transactions(function: str) -> Mapping[str, str]:
+        return {"dataset": "spans", "filter": "is_transaction:true", "function": function}
 
-class _Ask(NamedTuple):
-    """What one fetch asks for."""
-
-    at: Millis
-    until: Millis  # on the monotonic clock: the deadline of all calls together
-    names: frozenset[str]
-    scope: _Scope
-    first: Millis  # start of the oldest minute that is wanted
-    end: Millis  # end of the newest minute that may be closed
-
-
-class _FailedError(Exception):
-    """A call that gave no usable answer."""
-
-    def __init__(self, fault: Fault) -> None:
-        self.fault = fault
-        super().__init__(fault.message)
+    return (
+        query("error_count", {"dataset": "errors", "function": "count()"}, Kind.COUNT),
+        *(query(name, of_transactions(function), unit="ms") for name, function in _SLOW.items()),
+        query("failure_rate", of_transactions("failure_rate()"), unit="ratio"),
+        query("new_issues", kind=Kind.COUNT),
+        query("regressed_issues"),
+        *(query(name, unit="percent") for name in _SESSIONS),
+        query("cron_failing"),
+        query("cron_age", unit="s"),
+        query("dropped_events", kind=Kind.COUNT),
+    )
 
 
 class Sentry:
-    """Reads one project in one environment, or in all."""
+    """Answers queries about one project in one environment, or in all, one call after the other."""
 
     def __init__(self, section: Section, tools: Tools) -> None:
-        values = section.values
-        self.name = self.namespace = section.name
-        self._clock = tools.clock
-        self._timeout: Millis = values["timeout"]
-        self._window: Millis = values["window"]
-        self._minimum: int = values["minimum_count"]
-        self._written = {name: values.get(name) or "" for name in ("url", "organization", "project", "environment")}
-        self._dsn: str | Secret = values.get("dsn") or ""
-        token = values["token"]
-        label = token.label if isinstance(token, Secret) else "the token"
-        self._endpoint = Endpoint(
-            tools.http,
-            tools.clock,
-            section.name,
-            self._written["url"] or (Secret(lambda: self._scope().url, "the server of the DSN") if self._dsn else SAAS),
-            headers={"authorization": Secret(lambda: f"Bearer {revealed(token)}", label)},
-            ca_file=values.get("ca_file"),
-        )
-        self._not_before: dict[str, Millis] = {}  # by endpoint, on the monotonic clock
+        self._client = Client(section, tools)
+        self._window: Millis = section.values["window"]
+        self._minimum: int = section.values["minimum_count"]
 
-    async def fetch(self, needs: Sequence[Need], since: Millis | None) -> Reading:
-        """Ask for what `needs` name: everything for a need without a name, or for no needs at all.
-
-        One call that fails fails the reading: half an answer would pass for a whole one.
-        """
-        at, began = self._clock.now(), self._clock.monotonic()
+    async def ask(self, ask: Ask) -> Answers:
+        """Answer all queries; what Sentry has nothing to say of is known to be empty."""
+        self._client.scope()  # a setting that is missing is said before anything is asked
+        functions = [query for query in ask.queries if "function" in query.said]
         samples: list[Sample] = []
-        fault = None
-        try:
-            ask = self._ask(needs, since, at, began)
-            for part, names in self._parts():
-                if ask.names & names:
-                    samples += await part(ask)
-        except _FailedError as error:
-            samples, fault = [], error.fault
-        except SecretError as error:
-            fault = Fault(FaultKind.SECRET, f"{self.name}: {error}")
-        up = Sample("up", NO_LABELS, 0.0 if fault else 1.0, at)
-        took = self._clock.monotonic() - began
-        kinds = (Metric("error_count", self.namespace, Kind.COUNT),)  # dated by its minutes, not by the reading
-        return Reading(self.name, self.namespace, at, (up, *samples), fault=fault, took=took, kinds=kinds)
+        for query in functions:
+            if query.counts:
+                samples += await self._series(query, ask)
+        samples += await self._tables([query for query in functions if not query.counts], ask)
+        asked = {query.name for query in ask.queries}
+        for names, part in self._parts():
+            if not asked.isdisjoint(names):
+                samples += await part(ask)
+        return {name: [sample for sample in samples if sample.name == name] for name in asked}
 
     async def close(self) -> None:
         """Nothing of its own to let go of."""
 
-    def _parts(self) -> Sequence[tuple[Callable[[_Ask], Any], frozenset[str]]]:
+    def _parts(self) -> Sequence[tuple[frozenset[str], Callable[[Ask], Any]]]:
         return (
-            (self._errors, frozenset({"error_count"})),
-            (self._table, frozenset(TABLE)),
-            (self._issues, frozenset({"new_issues"})),
-            (self._sessions, frozenset({"crash_free_sessions"})),
+            (frozenset({"new_issues"}), self._new_issues),
+            (frozenset({"regressed_issues"}), self._regressed_issues),
+            (frozenset(_SESSIONS), self._sessions),
+            (_CRONS, self._crons),
+            (frozenset({"dropped_events"}), self._dropped_events),
         )
 
-    def _ask(self, needs: Sequence[Need], since: Millis | None, at: Millis, began: Millis) -> _Ask:
-        names = frozenset(need.name for need in needs)
-        if not names or "" in names:
-            names = OFFERED
-        elif names <= {"up"}:
-            names = frozenset({"error_count"})  # the cheapest question that tells whether it answers
-        end = (at - INGESTION) // MINUTE * MINUTE
-        longest = max((need.bucket for need in needs), default=0)
-        together = max(1, -(-longest // MINUTE)) * MINUTE  # the minutes that one `N per D` adds up
-        first = end - together if since is None else max(since // MINUTE * MINUTE, end - _BACK * together)
-        return _Ask(at, began + self._timeout, names, self._scope(), max(first, end - _BUCKETS * MINUTE), end)
+    # functions of a dataset
 
-    def _scope(self) -> _Scope:
-        """Take what the settings say, and the rest from the DSN. Raises SecretError, _FailedError."""
-        url, organization, project, environment = (revealed(value) for value in map(_text, self._written.values()))
-        if self._dsn and not (url and organization and project):
-            try:
-                told = read_dsn(revealed(self._dsn))
-            except ValueError as error:
-                raise _FailedError(Fault(FaultKind.MALFORMED, f"{self.name}: {error}")) from None
-            url, organization, project = url or told.url, organization or told.organization, project or told.project
-        if not organization:
-            text = f"{self.name}: `organization` is not set, and the DSN of a server of your own does not tell it"
-            raise _FailedError(Fault(FaultKind.MALFORMED, text))
-        return _Scope(url or SAAS, organization, project, environment)
-
-    # the four questions
-
-    async def _errors(self, ask: _Ask) -> list[Sample]:
-        """Error events by closed minute; https://docs.sentry.io/api/explore/ (events-timeseries)."""
-        if ask.first >= ask.end:
+    async def _series(self, query: Query, ask: Ask) -> list[Sample]:
+        """Give one function by closed minute; https://docs.sentry.io/api/explore/ (events-timeseries)."""
+        first, end = ask.minutes(INGESTION)
+        if first >= end:
             return []
-        period = [("start", _iso(ask.first)), ("end", _iso(ask.end))]
-        params = [("dataset", "errors"), ("yAxis", "count()"), ("interval", "60"), *period]
-        answer, document = await self._call(ask, "events-timeseries", params)
-        with _Shape(self._endpoint):
+        params = [("dataset", query.said["dataset"]), ("yAxis", query.said["function"]), ("interval", "60")]
+        params += [("start", _iso(first)), ("end", _iso(end)), *_search(query.said.get("filter", ""))]
+        answer, document = await self._client.call("events-timeseries", params, ask.until)
+        with self._client.shape():
             if "meta" not in document:
                 text = "Sentry knows no such project, or the token may not see it; check `project` and the token"
-                raise _FailedError(self._endpoint.fault(FaultKind.NOT_FOUND, text))
-            (series,) = _items(document["timeSeries"])
+                raise FailedError(self._client.fault(FaultKind.NOT_FOUND, text))
+            (series,) = items(document["timeSeries"])
             if series["meta"]["interval"] != MINUTE:
-                raise ValueError
-            end = min(ask.end, _closed_by(answer, ask.end))
-            return list(_closed(_items(series["values"]), ask.first, end))
+                raise ValueError(series["meta"]["interval"])
+            return _closed(query.name, items(series["values"]), first, min(end, _closed_by(answer, end)))
 
-    async def _table(self, ask: _Ask) -> list[Sample]:
-        """Percentiles (ms) and the failure rate (0 to 1) of transactions over the window."""
-        end = ask.at - INGESTION
-        fields = {name: field for name, field in TABLE.items() if name in ask.names}
-        params = [("dataset", "spans"), *(("field", field) for field in (*fields.values(), "count()"))]
-        params += [("query", "is_transaction:true"), ("start", _iso(end - self._window)), ("end", _iso(end))]
-        _, document = await self._call(ask, "events", [*params, ("per_page", "1")])
-        with _Shape(self._endpoint):
-            row = next(iter(_items(document["data"])), {"count()": 0})
-            if _number(row["count()"] or 0) < self._minimum:
-                return []
-            return [_gauge(name, row[field], ask.at) for name, field in fields.items() if row[field] is not None]
+    async def _tables(self, queries: Sequence[Query], ask: Ask) -> list[Sample]:
+        """Give functions over their windows; those of one dataset, filter and window stand in one table."""
+        tables: dict[tuple[str, str, Millis], list[Query]] = {}
+        for query in queries:
+            key = query.said["dataset"], query.said.get("filter", ""), query.said.get("window", self._window)
+            tables.setdefault(key, []).append(query)
+        samples = []
+        for key, these in tables.items():
+            for at in range(0, len(these), _FIELDS):
+                samples += await self._table(*key, these[at : at + _FIELDS], ask)
+        return samples
 
-    async def _issues(self, ask: _Ask) -> list[Sample]:
+    async def _table(
+        self, dataset: str, search: str, window: Millis, queries: Sequence[Query], ask: Ask
+    ) -> list[Sample]:
+        first, end = ask.stretch(window, INGESTION)
+        fields = dict.fromkeys([*(query.said["function"] for query in queries), "count()"])
+        params = [("dataset", dataset), *(("field", field) for field in fields), *_search(search)]
+        params += [("start", _iso(first)), ("end", _iso(end)), ("per_page", "1")]
+        _, document = await self._client.call("events", params, ask.until)
+        samples = []
+        with self._client.shape():
+            row = next(iter(items(document["data"])), dict.fromkeys(fields, 0))
+            count = number(row["count()"] or 0)
+            for query in queries:
+                value = row[query.said["function"]]
+                if value is not None and count >= self._least(query):
+                    samples.append(Sample(query.name, NO_LABELS, number(value), ask.at))
+        return samples
+
+    def _least(self, query: Query) -> int:
+        """Give how many events a value needs: none where it counts them."""
+        otherwise = 0 if query.said["function"].startswith(_COUNTING) else self._minimum
+        return int(query.said.get("minimum_count", otherwise))
+
+    # what has a call of its own
+
+    async def _new_issues(self, ask: Ask) -> list[Sample]:
         """Issues first seen, by closed minute."""
-        if ask.first >= ask.end:
+        first, end = ask.minutes(INGESTION)
+        if first >= end:
             return []
-        minutes = -(-(ask.at - ask.first) // MINUTE) + 1
-        params = [("query", f"firstSeen:-{minutes}m"), ("sort", "new"), ("limit", str(_PAGE))]
-        counts = dict.fromkeys(range(ask.first, ask.end, MINUTE), 0)
-        end = ask.end
-        cursors = [""]
-        while len(cursors) <= _PAGES:
-            more = [("cursor", cursors[-1])] if cursors[-1] else []
-            answer, document = await self._call(ask, "issues", [*params, *more])
-            end = min(end, _closed_by(answer, ask.end))
-            with _Shape(self._endpoint):
-                for issue in _items(document):
+        minutes = -(-(ask.at - first) // MINUTE) + 1
+        counts = dict.fromkeys(range(first, end, MINUTE), 0)
+        async for answer, page in self._issues(f"firstSeen:-{minutes}m", ask):
+            end = min(end, _closed_by(answer, end))
+            with self._client.shape():
+                for issue in page:
                     minute = _millis(issue["firstSeen"]) // MINUTE * MINUTE
                     if minute in counts:
                         counts[minute] += 1
-                following = _next_cursor(answer)
-                if following in cursors[1:]:
-                    raise ValueError
-            if not following:
-                break
-            cursors.append(following)
-        else:
-            text = f"more than {_PAGES * _PAGE} new issues in {minutes} minutes"
-            raise _FailedError(self._endpoint.fault(FaultKind.TOO_LARGE, text))
         closed = ((start + MINUTE, count) for start, count in counts.items() if start + MINUTE <= end)
         return [Sample("new_issues", NO_LABELS, float(count), at) for at, count in closed]
 
-    async def _sessions(self, ask: _Ask) -> list[Sample]:
-        """Sessions of the last hour that did not crash, 0 to 100; an hour is Sentry's shortest."""
-        rate, count = "crash_free_rate(session)", "sum(session)"
-        params = [("field", rate), ("field", count), ("statsPeriod", "1h"), ("interval", "1h"), ("includeSeries", "0")]
-        _, document = await self._call(ask, "sessions", params)
-        with _Shape(self._endpoint):
-            totals = next(iter(_items(document["groups"])), {"totals": {count: 0}})["totals"]
-            if _number(totals[count] or 0) < self._minimum or totals[rate] is None:
-                return []
-            return [Sample("crash_free_sessions", NO_LABELS, 100 * _number(totals[rate]), ask.at)]
+    async def _regressed_issues(self, ask: Ask) -> list[Sample]:
+        """Issues that came back after they were resolved, as long as Sentry calls them so."""
+        count = 0
+        async for _, page in self._issues("is:unresolved is:regressed", ask):
+            with self._client.shape():
+                count += len({issue["id"] for issue in page})
+        return [Sample("regressed_issues", NO_LABELS, float(count), ask.at)]
 
-    # one call
+    def _issues(self, query: str, ask: Ask) -> Any:
+        return self._client.pages("issues", [("query", query), ("sort", "new"), ("limit", str(PAGE))], ask.until)
 
-    async def _call(self, ask: _Ask, what: str, params: list[tuple[str, str]]) -> tuple[HttpAnswer, Any]:
-        """Make one call within the fetch's deadline, unless Sentry asked to wait. Raises _FailedError."""
-        path = f"/api/0/organizations/{quote(ask.scope.organization, safe='')}/{what}/"
-        moment = self._clock.monotonic()
-        if (wait := self._not_before.get(what, 0) - moment) > 0:
-            raise _FailedError(self._limited(path, wait))
-        if ask.until <= moment:
-            text = f"no whole answer within {self._timeout / 1000:g} s, all calls together"
-            raise _FailedError(self._endpoint.fault(FaultKind.TIMEOUT, text, path))
-        scope = [("project", ask.scope.project), ("environment", ask.scope.environment)]
-        scope = [(name, value) for name, value in scope if value]
-        answer = await self._endpoint.get(path, [*params, *scope], deadline=ask.until - moment)
-        if isinstance(answer, Fault):
-            raise _FailedError(answer)
-        wait = self._wait(answer)
-        if wait:
-            self._not_before[what] = self._clock.monotonic() + wait
-        if answer.status == 429:  # noqa: PLR2004  too many requests
-            raise _FailedError(self._limited(path, wait))
-        if answer.status != 200:  # noqa: PLR2004  these calls have no other good status
-            raise _FailedError(self._refused(answer, what, path))
-        with _Shape(self._endpoint):
-            return answer, json.loads(answer.body, parse_constant=_refuse)
+    async def _sessions(self, ask: Ask) -> list[Sample]:
+        """Sessions and users of the last hour that saw no crash, 0 to 100; an hour is Sentry's shortest."""
+        asked = {name: fields for name, fields in _SESSIONS.items() if any(query.name == name for query in ask.queries)}
+        params = [("field", field) for fields in asked.values() for field in fields]
+        params += [("statsPeriod", "1h"), ("interval", "1h"), ("includeSeries", "0")]
+        _, document = await self._client.call("sessions", params, ask.until)
+        samples = []
+        with self._client.shape():
+            groups = items(document["groups"])
+            totals = groups[0]["totals"] if groups else dict.fromkeys(field for _, field in params)
+            for name, (rate, count) in asked.items():
+                if number(totals[count] or 0) >= self._minimum and totals[rate] is not None:
+                    samples.append(Sample(name, NO_LABELS, 100 * number(totals[rate]), ask.at))
+        return samples
 
-    def _limited(self, path: str, wait: Millis) -> Fault:
-        text = f"Sentry limits our calls; the next one is made in {wait / 1000:.0f} s"
-        return self._endpoint.fault(FaultKind.RATE_LIMITED, text, path, self._clock.now() + wait)
+    async def _crons(self, ask: Ask) -> list[Sample]:
+        """Jobs that Sentry watches, in each of their environments; muted ones and those switched off are left out."""
+        samples = []
+        async for _, page in self._client.pages("monitors", [], ask.until):
+            with self._client.shape():
+                samples += [sample for monitor in page for sample in _of_monitor(monitor, ask.at)]
+        with self._client.shape():
+            return list(distinct(samples))
 
-    def _wait(self, answer: HttpAnswer) -> Millis:
-        """How long no call may be made to this endpoint: Sentry says when the window ends, by its own clock."""
-        headers = answer.headers
-        if answer.status != 429 and headers.get("x-sentry-rate-limit-remaining", "").strip() != "0":  # noqa: PLR2004
-            return 0
-        now = self._clock.now()
-        reset = headers.get("x-sentry-rate-limit-reset", "").strip()
-        if reset.isascii() and reset.isdigit():
-            wait = int(reset[:12]) * 1000 - (_date(answer) or now)
-        else:
-            wait = (retry_at(answer, now) or now + _WAIT) - now
-        return min(max(wait, 1000), _LONGEST_WAIT)
-
-    def _refused(self, answer: HttpAnswer, what: str, path: str) -> Fault:
-        detail = _detail(answer.body)
-        if answer.status == 400 and ("too long" in detail or "timeout" in detail.lower()):  # noqa: PLR2004
-            return self._endpoint.fault(FaultKind.TIMEOUT, "Sentry's own query took too long; it is asked again", path)
-        hints = {
-            400: f"Sentry does not take the question: {detail or 'no reason given'}",
-            401: "the token is not valid (any more); make a new one",
-            403: f"the token lacks the scope {_SCOPES[what]}, or may not see this project",
-            404: "no such organization for this token; or a server of your own that is too old for this call",
-        }
-        return self._endpoint.refused(answer, path, hints)
-
-
-def _text(value: Any) -> str | Secret:
-    return value if isinstance(value, Secret) else str(value)  # a project may be written as a number
-
-
-def read_dsn(dsn: str) -> _Scope:
-    """Read where an app reports to: `https://KEY@o1.ingest.de.sentry.io/2` tells server, organization and project.
-
-    The DSN of a server of one's own tells no organization. Raises ValueError; its text holds nothing of the DSN.
-    """
-    try:
-        parts = urlsplit(dsn)
-    except ValueError:
-        parts = urlsplit("")
-    path, _, project = parts.path.rpartition("/")
-    if parts.scheme not in ("http", "https") or not parts.hostname or not (project.isascii() and project.isdigit()):
-        raise ValueError("the DSN cannot be read; it looks like https://KEY@o1.ingest.sentry.io/2")
-    ours = _INGEST.fullmatch(parts.hostname)
-    if ours:
-        return _Scope(f"https://{ours['region'] or ''}sentry.io", ours["organization"], project)
-    _, _, host = parts.netloc.rpartition("@")
-    return _Scope(f"{parts.scheme}://{host}{path}", "", project)
+    async def _dropped_events(self, ask: Ask) -> list[Sample]:
+        """Events that Sentry or an SDK did not keep, by closed minute, outcome and category; `stats_v2`."""
+        first, end = ask.minutes(INGESTION)
+        first = max(first, end - _DROPS_BACK)
+        if first >= end:
+            return []
+        params = [("field", "sum(quantity)"), ("groupBy", "outcome"), ("groupBy", "category"), ("interval", "1m")]
+        params += [("start", _iso(first)), ("end", _iso(end))]
+        answer, document = await self._client.call("stats_v2", params, ask.until)
+        end = min(end, _closed_by(answer, end))
+        samples = []
+        with self._client.shape():
+            starts = [_millis(text) for text in items(document["intervals"])]
+            if any(later - earlier != MINUTE for earlier, later in pairwise(starts)):
+                text = "this server tells dropped events by longer stretches than minutes"
+                raise FailedError(self._client.fault(FaultKind.MALFORMED, text))
+            for group in items(document["groups"]):
+                by = group["by"]
+                labels = Labels({"outcome": clean(by["outcome"]), "category": clean(by["category"])})
+                for start, value in zip(starts, group["series"]["sum(quantity)"], strict=True):
+                    if by["outcome"] != "accepted" and first <= start and start + MINUTE <= end:
+                        samples.append(Sample("dropped_events", labels, number(value), start + MINUTE))
+            return list(distinct(samples))
 
 
 # ------------------------------------------------------------------------------------------- reading answers
 
 
-class _Shape:
-    """Turns whatever an unexpected shape raises inside the block into a typed failure."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)):
-            text = "the answer does not look like Sentry's; check `url`"
-            raise _FailedError(self._endpoint.fault(FaultKind.MALFORMED, text)) from None
+def _search(text: str) -> list[tuple[str, str]]:
+    return [("query", text)] if text else []
 
 
-def _closed(values: list[dict[str, Any]], first: Millis, end: Millis) -> Sequence[Sample]:
+def _closed(name: str, values: Sequence[Any], first: Millis, end: Millis) -> list[Sample]:
     """Give the minutes up to the first that is not complete; they follow each other without a hole."""
     samples = []
     expected = first
@@ -350,62 +265,30 @@ def _closed(values: list[dict[str, Any]], first: Millis, end: Millis) -> Sequenc
         if value["incomplete"] or start + MINUTE > end:
             break
         if start != expected:
-            raise ValueError
-        samples.append(Sample("error_count", NO_LABELS, _number(value["value"]), start + MINUTE))
+            raise ValueError(start)
+        samples.append(Sample(name, NO_LABELS, number(value["value"]), start + MINUTE))
         expected = start + MINUTE
     return samples
 
 
 def _closed_by(answer: HttpAnswer, otherwise: Millis) -> Millis:
     """Give the end of the newest closed minute by Sentry's own clock, which the answer's Date tells."""
-    now = _date(answer)
+    now = date_of(answer)
     return (now - INGESTION) // MINUTE * MINUTE if now is not None else otherwise
 
 
-def _date(answer: HttpAnswer) -> Millis | None:
-    try:
-        return int(parsedate_to_datetime(answer.headers.get("date", "")).timestamp() * 1000)
-    except (ValueError, TypeError, OverflowError):
-        return None
-
-
-def _next_cursor(answer: HttpAnswer) -> str:
-    """Give the cursor of the next page from the `Link` header; empty where there is none."""
-    for link in answer.headers.get("link", "").split(","):
-        if 'rel="next"' in link and 'results="true"' in link:
-            return link.partition('cursor="')[2].partition('"')[0]
-    return ""
-
-
-def _gauge(name: str, value: Any, at: Millis) -> Sample:
-    return Sample(name, NO_LABELS, _number(value), at)
-
-
-def _items(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise TypeError
-    return value
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError
-    return float(value)
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(constant)
-
-
-def _detail(body: bytes) -> str:
-    """Give Sentry's own words for an error, printable and short; empty where there are none."""
-    try:
-        document = json.loads(body)
-        detail = document["detail"] if isinstance(document, dict) else ""
-    except (ValueError, KeyError, RecursionError):
-        return ""
-    text = detail if isinstance(detail, str) else json.dumps(detail)
-    return "".join(character if character.isprintable() else " " for character in text[:200])
+def _of_monitor(monitor: Any, at: Millis) -> Iterator[Sample]:
+    if monitor["status"] in _OFF or monitor["isMuted"]:
+        return
+    for place in items(monitor["environments"]):
+        if place["status"] in _OFF or place.get("isMuted"):
+            continue
+        told = {"monitor": monitor["slug"], "environment": place["name"], "project": monitor["project"]["slug"]}
+        labels = Labels({name: clean(value) for name, value in told.items()})
+        failing = place["status"] not in _GOOD or place.get("activeIncident") is not None
+        yield Sample("cron_failing", labels, 1.0 if failing else 0.0, at)
+        if place["lastCheckIn"] is not None:
+            yield Sample("cron_age", labels, max(at - _millis(place["lastCheckIn"]), 0) / 1000, at)
 
 
 def _iso(time: Millis) -> str:

@@ -40,7 +40,7 @@ class Tcp:
         self._timeout: Millis = values["timeout"]
         self._clock = tools.clock
         self._resolve = tools.resolve
-        shown = known(target)
+        self.target = shown = known(target)
         self._probe = Probe(section.name, tools.clock, self._timeout, shown, Labels({"target": shown}))
 
     async def fetch(self, needs: Sequence[Need], since: Millis | None) -> Reading:  # noqa: ARG002  one look tells all

@@ -57,12 +57,13 @@ def engine_stats(daemon: Proc) -> dict[str, float]:
 
 
 def prober(wd: Path, urls: Sequence[str], interval_s: int, sink_port: int | None) -> Proc:
-    """Start a daemon with one health source and one rule to an address."""
-    _write_rules(
-        wd, "probes.yaml", [f"- {{alert: Down{number}, condition: u{number}.up == 0}}" for number in range(len(urls))]
-    )
-    sources = {f"u{number}": {"type": "health", "url": url} for number, url in enumerate(urls)}
-    return _daemon(wd, sources, interval_s, sink_port)
+    """Start a daemon with one health entry of these addresses, and a rule to each: its evaluation is a check."""
+    rules = [
+        f"- {{alert: Down{number}, condition: 'app.up{{target=\"u{number}\"}} == 0'}}" for number in range(len(urls))
+    ]
+    _write_rules(wd, "probes.yaml", rules)
+    targets = {f"u{number}": url for number, url in enumerate(urls)}
+    return _daemon(wd, {"app": {"type": "health", "targets": targets}}, interval_s, sink_port)
 
 
 def notifier(wd: Path, sink_port: int) -> NoReturn:

@@ -11,8 +11,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerting.core.gotemplate import TemplateData, compile_template
-from alerting.core.gotemplate_functions import FUNCTIONS
+from alerting.core.gotemplate.functions import FUNCTIONS
+from alerting.core.gotemplate.template import TemplateData, compile_template
 from alerting.errors import ConditionError, TemplateError
 from alerting.patterns import compile_pattern
 

@@ -1,4 +1,4 @@
-"""A stand-in for Sentry's Web API: the four calls that the source makes, as strict as the service and stricter.
+"""A stand-in for Sentry's Web API: the six calls that the source makes, as strict as the service and stricter.
 
 It refuses what Sentry refuses (token, organization, a missing trailing slash, a missing dataset or field), and also
 what Sentry silently passes over (unknown parameters), so that a slip shows. It counts calls against a fixed window
@@ -15,6 +15,7 @@ As a process, `python -m tests.fakes.sentry --port 0`; then `POST /control/set` 
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -35,8 +36,22 @@ PARAMETERS = {
     "events": ("dataset", "field", "query", "sort", "per_page", "cursor", *SCOPE),
     "issues": ("query", "sort", "limit", "cursor", *SCOPE),
     "sessions": ("field", "interval", "includeSeries", "includeTotals", "groupBy", "query", *SCOPE),
+    "monitors": ("project", "environment", "owner", "cursor"),
+    "stats_v2": (
+        "field",
+        "groupBy",
+        "interval",
+        "category",
+        "outcome",
+        "reason",
+        "project",
+        "start",
+        "end",
+        "statsPeriod",
+    ),
 }
-NEEDED = {"events-timeseries": "org:read", "events": "org:read", "issues": "event:read", "sessions": "org:read"}
+NEEDED = {"issues": "event:read"}  # org:read for the others
+REGRESSED = "is:unresolved is:regressed"
 SETTABLE = ("errors", "durations", "transactions", "failure_rate", "crash_free", "sessions", "now_offset", "limit")
 
 
@@ -54,9 +69,16 @@ class Sentry(Fake):
         self.durations = {"p50": 85.0, "p75": 120.0, "p90": 180.0, "p95": 240.0, "p99": 610.0}  # ms
         self.transactions = 1200
         self.failure_rate: float | None = 0.01
+        self.functions: dict[str, float | None] = {}  # more that the table and the series know, whatever the dataset
         self.issues: list[int] = []  # when each was first seen, ms
-        self.sessions = 900
+        self.regressed = 1
+        self.sessions, self.users = 900, 300
         self.crash_free: float | None = 0.998
+        self.crash_free_users: float | None = 0.99
+        self.monitors = [monitor("backup", "ok", time.time_ns() // 1_000_000 - 600_000)]
+        self.page_size = 100  # of monitors
+        self.drops: dict[tuple[str, str], int] = {("rate_limited", "error"): 3, ("accepted", "error"): 90}  # a minute
+        self.drop_step = MINUTE  # ms; old servers tell no minutes
         self.now_offset = 0  # ms by which Sentry's clock is ahead
         self.limit, self.window = 40, 10  # calls in so many seconds, per endpoint
         self.limited = 0  # calls that came while limited
@@ -84,7 +106,7 @@ class Sentry(Fake):
             return self._say(401, {"detail": "Invalid token"})
         if words[4] != self.organization:
             return self._say(404, {"detail": "The requested resource does not exist"})
-        if NEEDED[what] not in self.scopes:
+        if NEEDED.get(what, "org:read") not in self.scopes:
             return self._say(403, {"detail": "You do not have permission to perform this action."})
         limits, over = self._limits(what)
         if over:
@@ -129,6 +151,23 @@ class Sentry(Fake):
             return f"unknown parameters: {sorted(unknown)}"
         if what.startswith("events") and values.get("dataset") not in DATASETS:
             return "dataset: this field is required, one of " + ", ".join(DATASETS)
+        known = self._known()
+        asked = {value for name, value in query if name == ("yAxis" if what == "events-timeseries" else "field")}
+        if what.startswith("events") and (odd := asked - known.keys()):
+            return f"Invalid query. {sorted(odd)} is no function of this dataset"
+        if what == "issues" and not re.fullmatch(rf"firstSeen:-\d+m|{REGRESSED}", values.get("query", "")):
+            return "Error parsing search query"
+        if what == "stats_v2" and (asked - {"sum(quantity)", "sum(times_seen)"} or not asked):
+            return "field: sum(quantity) or sum(times_seen)"
+        if what == "stats_v2" and "category" not in values and ("groupBy", "category") not in query:
+            return "Must filter by or group by category"
+        if what == "stats_v2" and not {v for n, v in query if n == "groupBy"} <= {
+            "outcome",
+            "category",
+            "reason",
+            "project",
+        }:
+            return "groupBy: unknown"
         if what in ("events", "sessions") and not 1 <= names.count("field") <= 20:
             return "field: 1 to 20 are required"
         if ("start" in names) != ("end" in names):
@@ -147,18 +186,19 @@ class Sentry(Fake):
         values = dict(query)
         if not self.sees_project:
             return {"timeSeries": []}, {}
+        axis = values.get("yAxis", "count()")
         start, end = _time(values["start"]), _time(values["end"])
         step = 60_000 if values.get("interval") == "60" else 300_000  # other ones are silently replaced
         points = [
             {
                 "timestamp": at,
-                "value": float(self._errors_in(at)),
+                "value": float(self._errors_in(at) if axis == "count()" else self.functions[axis] or 0),
                 "incomplete": at + step > self.now() - DELAY,
             }
             for at in range(start // step * step, end, step)
         ]
         series = {
-            "yAxis": values.get("yAxis", "count()"),
+            "yAxis": axis,
             "values": points,
             "meta": {"interval": step, "valueType": "integer", "valueUnit": None},
         }
@@ -170,17 +210,24 @@ class Sentry(Fake):
         return self.minutes.get(minute, self.errors)
 
     def _events(self, query: list[tuple[str, str]]) -> tuple[Any, dict[str, str]]:
-        known: dict[str, float | None] = {"count()": self.transactions, "failure_rate()": self.failure_rate}
-        known |= {f"{name}(span.duration)": value for name, value in self.durations.items()}
+        known = self._known()
         fields = [value for name, value in query if name == "field"]
         row = {field: known.get(field) for field in fields}
         meta = {"fields": dict.fromkeys(fields, "number"), "units": dict.fromkeys(fields), "dataset": "spans"}
         return {"data": [row] if self.transactions else [], "meta": meta}, _link("")
 
+    def _known(self) -> dict[str, float | None]:
+        known: dict[str, float | None] = {"count()": self.transactions, "failure_rate()": self.failure_rate}
+        known |= {f"{name}(span.duration)": value for name, value in self.durations.items()}
+        return known | self.functions
+
     def _issues(self, query: list[tuple[str, str]]) -> tuple[Any, dict[str, str]]:
         values = dict(query)
-        minutes = int(values["query"].removeprefix("firstSeen:-").removesuffix("m"))
-        found = sorted((at for at in self.issues if at > self.now() - minutes * MINUTE), reverse=True)
+        if values["query"] == REGRESSED:
+            found = list(range(1, self.regressed + 1))
+        else:
+            minutes = int(values["query"].removeprefix("firstSeen:-").removesuffix("m"))
+            found = sorted((at for at in self.issues if at > self.now() - minutes * MINUTE), reverse=True)
         begin, size = int(values.get("cursor", "0:0:0").split(":")[1]), int(values.get("limit", "100"))
         page = found[begin : begin + size]
         document = [{"id": str(at), "firstSeen": _iso(at), "count": "3", "status": "unresolved"} for at in page]
@@ -188,11 +235,47 @@ class Sentry(Fake):
 
     def _sessions(self, query: list[tuple[str, str]]) -> tuple[Any, dict[str, str]]:
         totals = {"crash_free_rate(session)": self.crash_free, "sum(session)": self.sessions}
+        totals |= {"crash_free_rate(user)": self.crash_free_users, "count_unique(user)": self.users}
         fields = [value for name, value in query if name == "field"]
         group = {"by": {}, "totals": {field: totals.get(field) for field in fields}, "series": {}}
         now = self.now()
         period = {"start": _iso(now - 3_600_000), "end": _iso(now), "intervals": [_iso(now - 3_600_000)]}
         return {**period, "query": "", "groups": [group] if self.sessions else []}, {}
+
+    def _monitors(self, query: list[tuple[str, str]]) -> tuple[Any, dict[str, str]]:
+        begin = int(dict(query).get("cursor", "0:0:0").split(":")[1])
+        end = begin + self.page_size
+        return self.monitors[begin:end], _link(f"0:{end}:0" if self.monitors[end:] else "")
+
+    def _stats_v2(self, query: list[tuple[str, str]]) -> tuple[Any, dict[str, str]]:
+        """Whole hours are told, whatever minutes were asked for."""
+        values = dict(query)
+        hour = 3_600_000
+        start, end = _time(values["start"]) // hour * hour, -(-_time(values["end"]) // hour) * hour
+        starts = list(range(start, end, self.drop_step))
+        field = values["field"]
+        groups = [
+            {
+                "by": {"outcome": outcome, "category": category},
+                "totals": {field: count * len(starts)},
+                "series": {field: [count] * len(starts)},
+            }
+            for (outcome, category), count in self.drops.items()
+        ]
+        return {"start": _iso(start), "end": _iso(end), "intervals": [_iso(at) for at in starts], "groups": groups}, {}
+
+
+def monitor(slug: str, status: str, last: int | None, environment: str = "production", **more: Any) -> dict[str, Any]:
+    """A job as Sentry tells of it: only the fields that are read."""
+    place = {
+        "name": environment,
+        "status": status,
+        "isMuted": False,
+        "lastCheckIn": None if last is None else _iso(last),
+        "activeIncident": None,
+    }
+    fixed = {"slug": slug, "name": slug, "status": "active", "isMuted": False, "project": {"slug": "backend"}}
+    return {**fixed, "environments": [place], **more}
 
 
 def _link(cursor: str) -> dict[str, str]:

@@ -10,8 +10,9 @@ import pytest
 from alerting.clock import SystemClock
 from alerting.endpoint import distinct
 from alerting.http import HttpClient
-from alerting.intake import Fetches, Target
-from alerting.model import FaultKind, Labels, Reading, Secret, Section
+from alerting.intake import Fetches, Intake, Target
+from alerting.model import Fault, FaultKind, Labels, Need, Reading, Secret, Section
+from alerting.patterns import compile_pattern
 from alerting.pool import Pool
 from alerting.ports import Tools
 from alerting.reach import SystemResolver
@@ -75,6 +76,40 @@ def test_targets_without_a_name_go_by_their_address() -> None:
     with App() as app:
         found = readings("health", targets=[f"{app.health_url}?key=a", f"{app.health_url}?key=b"])
         assert [each.labels.get("target") for each in found] == [app.health_url, f"{app.health_url}#2"]
+
+
+NAMED = [
+    ("apps", "apps: refused", "apps: refused"),
+    ("apps/shop", "apps: refused", "apps/shop: refused"),
+    ("apps#2", "apps: refused", "apps#2: refused"),
+    ("apps/shop", "no answer", "apps/shop: no answer"),
+    ("apps/http://a/#2", "apps: refused", "apps/http://a/#2: refused"),
+]
+
+
+@pytest.mark.parametrize(("source", "message", "expected"), NAMED)
+def test_a_fault_names_entry_and_target_once(source: str, message: str, expected: str) -> None:
+    """Whoever is told that one of a thousand fails reads which."""
+    assert Fault(FaultKind.REFUSED, message).told(source) == expected
+
+
+def test_what_fails_is_told_by_target() -> None:
+    """Each target that fails is a fault of its own, called by entry and name."""
+
+    async def work() -> dict[str, str]:
+        resolve = SystemResolver()
+        tools = Tools(SystemClock(), HttpClient("alerting/test", resolve), Pool, "testhost", "0", print, resolve)
+        values = {**DEFAULTS["health"], "targets": {"shop": refused_url(), "pay": refused_url()}}
+        targets = [Target(each) for each in build_source(Section("apps", "health", values), tools)]
+        intake = Intake(SystemClock(), compile_pattern, str, None, at_once=50, deadline=10_000, lookback=300_000)
+        intake.adopt(targets, [Need("apps", "up")])
+        await asyncio.gather(*intake.start(["apps"], everyone=False))
+        await intake.close()
+        return intake.faults
+
+    faults = run(work())
+    assert sorted(faults) == ["apps/pay", "apps/shop"]
+    assert faults["apps/shop"].startswith("apps/shop: connection refused")
 
 
 def test_names_are_made_distinct() -> None:

@@ -11,7 +11,8 @@ import pytest
 from alerting.model import FaultKind, Labels, Need, Reading, Section
 from alerting.pool import Pool
 from alerting.ports import Tools
-from alerting.sources._host_figures import Kernel, figures
+from alerting.sources._host_figures import figures
+from alerting.sources._host_kernel import Kernel
 from alerting.sources._host_limits import Memory, Processors, memory_of, processors_of
 from alerting.sources._host_processes import Wanted, look, of_usage
 from alerting.sources.host import Host
@@ -76,7 +77,8 @@ def host(made: Kernel) -> Host:
 
 def read(made: Kernel, *names: str) -> Reading:
     """Read these once."""
-    return run(host(made).fetch([Need("host", name) for name in names], None))
+    reading: Reading = run(host(made).fetch([Need("host", name) for name in names], None))
+    return reading
 
 
 # what is asked -> what the kernel above says
@@ -215,15 +217,14 @@ def test_in_a_container_memory_is_that_of_its_limit(tmp_path: Path) -> None:
 def test_in_a_container_processors_are_those_of_its_quota(tmp_path: Path) -> None:
     """0.75 s of 1.5 processors in a second is half; the modes stay the machine's."""
     asked = frozenset({"cpu_usage", "cpu_mode_usage"})
-    groups = tree(tmp_path / "groups", V2)
-    with kernel(tmp_path, PROC, {}):
-        before = look(0, 0.0, asked, NOBODY, str(groups))
-        tree(groups, {"cpu.stat": "usage_usec 3250000\n"})
+    with kernel(tmp_path, PROC, {f"fs/cgroup/{name}": content for name, content in V2.items()}) as made:
+        before = look(0, 0.0, asked, NOBODY, made)
+        tree(tmp_path / "sys", {"fs/cgroup/cpu.stat": "usage_usec 3250000\n"})
         tree(tmp_path / "proc", {"stat": PROC["stat"].replace("100 0 50 800 50", "130 0 60 850 60")})
-        now = look(1000, 1.0, asked, NOBODY, str(groups))
+        now = look(1000, 1.0, asked, NOBODY, made)
     found = {labels.get("mode"): value for _, labels, value in of_usage(before, now, asked)}
     assert found[""] == pytest.approx(50)
-    assert (found["user"], found["iowait"]) == (pytest.approx(30), pytest.approx(10))
+    assert [found["user"], found["iowait"]] == pytest.approx([30, 10])
 
 
 def test_a_damaged_limit_fails_the_reading(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ KINDS: list[str] = SCHEMA["properties"]["type"]["enum"]
 EXAMPLES = [(kind, number) for kind in KINDS for number in range(len(SCHEMA["$defs"][kind]["examples"]))]
 SENTRY = {"organization": Sentry.organization, "project": Sentry.project, "token": Secret.literal(Sentry.token)}
 SOMETIMES = {"tls_expires_in", "swap_usage", "inode_usage"}  # https only; hosts and disks that have them
+SOMETIMES |= {"temperature"}  # where there is a sensor
 SOMETIMES |= {"answer_matches", "plugin_state"}  # where it is expected; of Nagios' plugins
 
 

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from alerting.model import FaultKind, Matcher, Need, Reading, Secret
-from alerting.sources.sentry import read_dsn
+from alerting.sources._sentry_client import read_dsn
 from tests.fakes.hostile import BEHAVIOURS, ENDLESS, Hostile
 from tests.fakes.ledger import Step
 from tests.fakes.sentry import Sentry
@@ -243,7 +243,7 @@ def test_pages_of_issues_are_followed_and_bounded_f47() -> None:
         assert buckets(good(ask(sentry, ISSUES, end - MINUTE)), "new_issues")[0] == (end, 250.0)
         assert len(sentry.requests) == 3
         sentry.issues = [end - 1000 - n for n in range(1500)]
-        failed(ask(sentry, ISSUES, end - MINUTE), FaultKind.TOO_LARGE, "more than 1000 new issues")
+        failed(ask(sentry, ISSUES, end - MINUTE), FaultKind.TOO_LARGE, "more issues than 10 pages hold")
         assert len(sentry.requests) == 13
 
 
@@ -270,9 +270,9 @@ def test_only_what_rules_need_is_asked() -> None:
         ask(sentry, (Need("sentry", "up"),))
         assert len(sentry.requests) == 1
         reading = good(ask(sentry))
-        assert len(sentry.requests) == 5
+        assert len(sentry.requests) == 8
         assert good(ask(sentry, (Need("sentry", "", (Matcher("x", "=", "y"),)),)))
-    assert len({sample.name for sample in reading.samples}) == 10
+    assert len({sample.name for sample in reading.samples}) == 15
 
 
 def test_a_number_is_a_project_too() -> None:

@@ -135,7 +135,7 @@ def test_test_runs_the_files_beside_the_shipped_rules() -> None:
     assert "<testsuites" in alerting(REPOSITORY, "test", "--output", "junit", *files).stdout
 
 
-@pytest.mark.parametrize("name", ["rules", "settings", "sources", "notifiers", "tests"])
+@pytest.mark.parametrize("name", ["rules", "settings", "sources", "receivers", "tests"])
 def test_schema_prints_json(tmp_path: Path, name: str) -> None:
     """For editors."""
     assert json.loads(alerting(tmp_path, "schema", name).stdout)["$schema"].endswith("2020-12/schema")

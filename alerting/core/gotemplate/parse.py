@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from alerting.core.gotemplate_tokens import Token, tokens_of, wrong
+from alerting.core.gotemplate.tokens import Token, tokens_of, wrong
 
 if TYPE_CHECKING:
     from collections.abc import Collection

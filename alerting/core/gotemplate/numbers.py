@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isinf, isnan
 from typing import TYPE_CHECKING, Any, Final
 
-from alerting.core.gotemplate_format import GoTime, a_type, format_float, format_value
+from alerting.core.gotemplate.format import GoTime, a_type, format_float, format_value
 from alerting.errors import TemplateError
 
 if TYPE_CHECKING:

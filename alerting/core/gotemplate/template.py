@@ -1,7 +1,7 @@
 """Go templates in annotations and labels, as rule files for Prometheus use them.
 
 The law: what a label or a query holds is put in, never read as a template; nothing can be reached but the
-data given and the functions listed in gotemplate_functions; every template ends, within limits on steps and
+data given and the functions listed in `functions`; every template ends, within limits on steps and
 on the length of every text. A template that cannot be read is a ConditionError when the rules are loaded;
 one that fails later is a TemplateError, and the message goes out without it.
 
@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from alerting.core.gotemplate_format import MAX_OUTPUT, a_type, format_value, limited
-from alerting.core.gotemplate_functions import CONTEXTUAL, FUNCTIONS, PURE, SHORT_CIRCUIT, Context, field, truth
-from alerting.core.gotemplate_parse import (
+from alerting.core.gotemplate.format import MAX_OUTPUT, a_type, format_value, limited
+from alerting.core.gotemplate.functions import CONTEXTUAL, FUNCTIONS, PURE, SHORT_CIRCUIT, Context, field, truth
+from alerting.core.gotemplate.parse import (
     Block,
     Chain,
     Dot,
@@ -33,8 +33,8 @@ from alerting.errors import TemplateError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from alerting.core.gotemplate_functions import Query
-    from alerting.core.gotemplate_parse import Command, Nodes, Operand, Pipe
+    from alerting.core.gotemplate.functions import Query
+    from alerting.core.gotemplate.parse import Command, Nodes, Operand, Pipe
     from alerting.model import Patterns
 
 MAX_STEPS: Final = 20_000  # pieces and calls of one rendering

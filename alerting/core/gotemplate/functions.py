@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from alerting.core import gotemplate_numbers as numbers
-from alerting.core.gotemplate_format import (
+from alerting.core.gotemplate import numbers
+from alerting.core.gotemplate.format import (
     MAX_OUTPUT,
     Element,
     GoTime,
@@ -22,7 +22,7 @@ from alerting.core.gotemplate_format import (
     sprint,
     sprintf,
 )
-from alerting.core.gotemplate_numbers import text_of
+from alerting.core.gotemplate.numbers import text_of
 from alerting.errors import TemplateError
 
 if TYPE_CHECKING:
