@@ -202,10 +202,13 @@ class _Exchange:
 
         came = 0
         while not isinstance(event := self._line.next_event(), h11.Response):
+            if event is h11.NEED_DATA and came > _HEAD:
+                raise _Unusable(FaultKind.MALFORMED, f"{_HEAD} bytes came, and no answer began")
             if event is h11.NEED_DATA:
                 came += await self._more(reader)
-            if came > _HEAD:
-                raise _Unusable(FaultKind.MALFORMED, f"{_HEAD} bytes came, and no answer began")
+            elif not isinstance(event, h11.InformationalResponse):
+                text = "it would speak another protocol; leave `Upgrade` out of `headers`"
+                raise _Unusable(FaultKind.MALFORMED, text)
         self._body.unpack(_headers(event).get("content-encoding", "").strip().lower())
         return event
 

@@ -1,8 +1,27 @@
-"""What holds for every test: Hypothesis judges by results and not by the clock of a busy machine."""
+"""What holds for every test: it is judged by results and not by a busy machine's clock, and leaves no cache at home."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import pytest
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("alerting", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+from tests.full import rounds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EXAMPLES = rounds(100, full=1000)
+settings.register_profile(
+    "alerting", deadline=None, max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("alerting")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give processes that inherit this environment a cache of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield

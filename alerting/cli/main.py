@@ -62,7 +62,7 @@ class _Command(NamedTuple):
 def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     """Build the grammar of the command line: whole or, where `words` begin with a command, of that one alone.
 
-    The other ten would take longer to build than a small command takes to run.
+    To build the other ten takes 4 ms, as long as all that a small `check` reads and evaluates.
     """
     top = argparse.ArgumentParser("alerting", description=DESCRIPTION, formatter_class=_Help)
     top.add_argument("--version", action="version", version=f"alerting {alerting.__version__}")

@@ -13,13 +13,12 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from alerting.model import Labels
-from alerting.sources._host_kernel import content, text
+from alerting.sources._host_kernel import content, labelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from alerting.model import Millis
+    from alerting.model import Labels, Millis
 
 DISKS = frozenset({"disk_usage", "disk_free", "inode_usage"})
 
@@ -68,14 +67,15 @@ def disk(mount: str, counts: Sequence[int]) -> Disk:
 class MountTable:
     """Which mounts are worth asking. The kernel's table is read each time, and taken apart when it has changed."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: str = "/proc/self/mountinfo") -> None:
+        self._path = path
         self._seen: tuple[str, Sequence[str]] | None = None
         self._shown: Sequence[Mount] = ()
 
     def read(self, chosen: Sequence[str]) -> Sequence[Mount]:
         """Give the mounts to show: `chosen` alone, where that names any. Raises OSError."""
         try:
-            table = content("/proc/self/mountinfo")
+            table = content(self._path)
         except FileNotFoundError:
             import psutil  # noqa: PLC0415  10 ms, and only for systems other than Linux
 
@@ -138,7 +138,7 @@ def shown(mounts: Iterable[Mount], chosen: Sequence[str] = ()) -> list[Mount]:
 def of_disks(found: Iterable[Disk], names: frozenset[str]) -> Iterator[tuple[str, Labels, float]]:
     """Give the figures of these disks that `names` ask for."""
     for each in found:
-        labels = Labels({"mount": text(each.mount)})
+        labels = labelled("mount", each.mount)
         users = each.used + each.free  # what is reserved for root is neither, as in df
         if "disk_usage" in names and users > 0:
             yield "disk_usage", labels, 100 * each.used / users

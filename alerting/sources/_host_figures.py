@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from alerting.model import NO_LABELS, Labels
-from alerting.sources._host_kernel import content, disk_io, memory, network, text
+from alerting.sources._host_kernel import content, disk_io, labelled, memory, network, text
 from alerting.sources._host_limits import memory_of
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Found = tuple[str, Labels, float]
 
-# in the order of the fields of Interface and Device
+# in the order in which the kernel's counters are given
 NETWORK = tuple(
     f"network_{way}_{what}_total" for what in ("bytes", "packets", "errors", "drops") for way in ("receive", "transmit")
 )
@@ -80,17 +80,16 @@ def _memory(kernel: Kernel) -> Iterator[Found]:
 def _network(kernel: Kernel) -> Iterator[Found]:
     for interface, counters in network(kernel):
         if interface != "lo":
-            labels = Labels({"interface": text(interface)})
+            labels = labelled("interface", interface)
             for name, value in zip(NETWORK, counters, strict=True):
                 yield name, labels, float(value)
 
 
 def _disk_io(kernel: Kernel) -> Iterator[Found]:
     for device, counters in disk_io(kernel):
-        labels = Labels({"device": text(device)})
-        for name, value in zip(DISK_IO, counters, strict=True):
-            if value is not None:
-                yield name, labels, float(value)
+        labels = labelled("device", device)
+        for name, value in zip(DISK_IO, counters, strict=False):  # not every system tells all
+            yield name, labels, float(value)
 
 
 def _temperatures(kernel: Kernel) -> Iterator[Found]:

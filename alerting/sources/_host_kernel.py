@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from alerting.model import Labels
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 LINUX = sys.platform == "linux"
 
@@ -19,7 +22,7 @@ _MEMORY = ("MemTotal", "MemAvailable", "SwapTotal", "SwapFree")
 _MODES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")  # guests are counted in user and nice
 _TICKS = 100  # of a second: USER_HZ, which the kernel never changes for programs
 _SECTOR = 512  # bytes: of /proc/diskstats, whatever the device has
-_NETWORK = (0, 8, 1, 9, 2, 10, 3, 11)  # the columns of /proc/net/dev that Interface has
+_NETWORK = (0, 8, 1, 9, 2, 10, 3, 11)  # of the columns of /proc/net/dev
 _NO_DISKS = ("loop", "ram", "zram", "fd", "sr")  # devices that are files, memory or drives without a medium
 
 
@@ -35,47 +38,16 @@ class Kernel(NamedTuple):
         return f"{self.sys}/fs/cgroup"
 
 
-class Memory(NamedTuple):
-    """Bytes."""
-
-    total: int
-    available: int
-    swap: int
-    swap_free: int
-
-
-class Interface(NamedTuple):
-    """Counters of one network interface."""
-
-    received: int  # bytes
-    transmitted: int
-    packets_received: int
-    packets_transmitted: int
-    errors_received: int
-    errors_transmitted: int
-    drops_received: int
-    drops_transmitted: int
-
-
-class Device(NamedTuple):
-    """Counters of one disk."""
-
-    read: int  # bytes
-    written: int
-    reads: int
-    writes: int
-    busy: float | None  # s
-
-
-def memory(kernel: Kernel) -> Memory:
-    """Tell how much memory and swap there is."""
+def memory(kernel: Kernel) -> tuple[int, int, int, int]:
+    """Give bytes of memory and of those that are available, of swap and of those that are free."""
     if not LINUX:
         import psutil  # noqa: PLC0415  the reason above
 
         held, swap = psutil.virtual_memory(), psutil.swap_memory()
-        return Memory(held.total, held.available, swap.total, swap.total - swap.used)
+        return held.total, held.available, swap.total, swap.total - swap.used
     told = content(f"{kernel.proc}/meminfo")
-    return Memory(*(int(told.partition(f"{name}:")[2].split(None, 1)[0]) * 1024 for name in _MEMORY))
+    total, available, swap, free = (int(told.partition(f"{name}:")[2].split(None, 1)[0]) * 1024 for name in _MEMORY)
+    return total, available, swap, free
 
 
 def processor_times(kernel: Kernel) -> Mapping[str, float]:
@@ -90,41 +62,49 @@ def processor_times(kernel: Kernel) -> Mapping[str, float]:
     return {mode: int(count) / _TICKS for mode, count in zip(_MODES, ticks, strict=False)}
 
 
-def network(kernel: Kernel) -> Iterator[tuple[str, Interface]]:
-    """Give the counters of each interface by its name."""
+def network(kernel: Kernel) -> Iterator[tuple[str, Sequence[int]]]:
+    """Give each interface with its bytes, packets, errors and drops: of each what came in, then what went out."""
     if not LINUX:
         import psutil  # noqa: PLC0415  the reason above
 
         for name, each in psutil.net_io_counters(pernic=True, nowrap=False).items():
             sent, received, out, in_, errors_in, errors_out, drops_in, drops_out = each
-            yield name, Interface(received, sent, in_, out, errors_in, errors_out, drops_in, drops_out)
+            yield name, (received, sent, in_, out, errors_in, errors_out, drops_in, drops_out)
         return
     for line in content(f"{kernel.proc}/net/dev").splitlines()[2:]:  # two lines of headings
         name, _, rest = line.rpartition(":")
         columns = rest.split()
-        yield name.strip(), Interface(*(int(columns[at]) for at in _NETWORK))
+        yield name.strip(), [int(columns[at]) for at in _NETWORK]
 
 
-def disk_io(kernel: Kernel) -> Iterator[tuple[str, Device]]:
-    """Give the counters of each disk by its name; partitions are parts of one, and would count twice."""
+def disk_io(kernel: Kernel) -> Iterator[tuple[str, Sequence[float]]]:
+    """Give each disk with its bytes read and written, reads, writes and, on Linux, busy seconds.
+
+    Partitions are left out: they are parts of a disk, and would count twice.
+    """
     if not LINUX:
         import psutil  # noqa: PLC0415  the reason above
 
         for name, each in psutil.disk_io_counters(perdisk=True, nowrap=False).items():
-            yield name, Device(each.read_bytes, each.write_bytes, each.read_count, each.write_count, None)
+            yield name, (each.read_bytes, each.write_bytes, each.read_count, each.write_count)
         return
     whole = frozenset(os.listdir(f"{kernel.sys}/block"))  # noqa: PTH208  names are all that is wanted
     for line in content(f"{kernel.proc}/diskstats").splitlines():
         _, _, name, reads, _, read, _, writes, _, written, _, _, busy, *_ = line.split()
         if name.replace("/", "!") in whole and name.rstrip("0123456789") not in _NO_DISKS:
-            counts = int(read) * _SECTOR, int(written) * _SECTOR, int(reads), int(writes)
-            yield name, Device(*counts, int(busy) / 1000)
+            yield name, (int(read) * _SECTOR, int(written) * _SECTOR, int(reads), int(writes), int(busy) / 1000)
 
 
 def content(path: str) -> str:
     """Read one of the kernel's files, without what a file for people would need. Raises OSError."""
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123  a fifth of the time that Path.read_text takes
         return file.read().decode("utf-8", "surrogateescape")
+
+
+@lru_cache(1024)
+def labelled(name: str, value: str) -> Labels:
+    """Give the labels of a series that is told apart by one name of the system's; the same at each reading."""
+    return Labels({name: text(value)})
 
 
 def text(name: str) -> str:

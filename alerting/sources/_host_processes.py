@@ -1,4 +1,8 @@
-"""The processes of this host, by name, and the processor time of all together between two looks."""
+"""The processors of this host, and its processes by name: what two looks at counters tell.
+
+Each is looked at when a rule needs it, so the look before may be another rule's, or one that saw other processes.
+What ran then and was not looked at has no share yet: hours of processor time are no share of a second.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.model import NO_LABELS, Labels
-from alerting.sources._host_kernel import processor_times, text
+from alerting.sources._host_kernel import labelled, processor_times, text
 from alerting.sources._host_limits import processors_of
 
 if TYPE_CHECKING:
@@ -18,8 +22,7 @@ if TYPE_CHECKING:
 
 OF_PROCESSES = frozenset({"process_count", "process_cpu_usage", "process_memory", "process_open_files"})
 OF_PROCESSES |= {"process_age_oldest", "process_age_youngest"}
-OF_TIME = frozenset({"cpu_usage", "cpu_mode_usage"})
-SINCE_LAST = OF_TIME | {"process_cpu_usage"}  # shares of the time since the last reading
+OF_TIMES = frozenset({"cpu_usage", "cpu_mode_usage"})  # shares of the time since the last look, like process_cpu_usage
 
 _IDLE = frozenset({"idle", "iowait"})
 
@@ -34,28 +37,45 @@ class Process(NamedTuple):
     files: int | None = 0  # open ones; None where the system does not tell us
 
 
-class Usage(NamedTuple):
-    """One look at the processors and at processes."""
-
-    at: Millis  # monotonic
-    modes: Mapping[str, float]  # s of all processors together since the start
-    container: Processors | None = None
-    processes: Mapping[tuple[int, float], Process] = {}  # by pid and its beginning: pids are used again
-
-
 class Wanted(NamedTuple):
     """What of processes is asked for."""
 
     names: frozenset[str]  # the process names that rules ask for by name: of these none running is a 0, and no gap
     all: bool = True  # whether others are asked for too
 
+    def has(self, name: str) -> bool:
+        """Tell whether processes of that name are looked at."""
+        return self.all or name in self.names
 
-def look(at: Millis, now: float, names: frozenset[str], wanted: Wanted, kernel: Kernel) -> Usage:
-    """Look at what `names` need. `now` is the wall's time in seconds. Raises as the kernel's files do."""
-    modes = processor_times(kernel) if names & OF_TIME else {}
-    container = processors_of(kernel.groups) if "cpu_usage" in names else None
-    processes = dict(_running(now, names, wanted)) if names & OF_PROCESSES else {}
-    return Usage(at, modes, container, processes)
+    def and_(self, other: Wanted) -> Wanted:
+        """Give what both ask for."""
+        return Wanted(self.names | other.names, all=self.all or other.all)
+
+
+class Times(NamedTuple):
+    """One look at the processors."""
+
+    at: Millis  # monotonic
+    modes: Mapping[str, float]  # s of all processors together since the start
+    container: Processors | None = None
+
+
+class Running(NamedTuple):
+    """One look at processes."""
+
+    at: Millis  # monotonic
+    wanted: Wanted  # those that were looked at
+    processes: Mapping[tuple[int, float], Process]  # by pid and its beginning: pids are used again
+
+
+def look_at_times(at: Millis, kernel: Kernel) -> Times:
+    """Look at the processors. Raises OSError, ValueError, LookupError."""
+    return Times(at, processor_times(kernel), processors_of(kernel.groups))
+
+
+def look_at_processes(at: Millis, now: float, names: frozenset[str], wanted: Wanted) -> Running:
+    """Look at the processes that are wanted, for what `names` need. `now` is the wall's time in seconds."""
+    return Running(at, wanted, dict(_running(now, names, wanted)))
 
 
 def _running(now: float, names: frozenset[str], wanted: Wanted) -> Iterator[tuple[tuple[int, float], Process]]:
@@ -67,7 +87,7 @@ def _running(now: float, names: frozenset[str], wanted: Wanted) -> Iterator[tupl
     for each in psutil.process_iter():
         with suppress(psutil.Error), each.oneshot():  # it may be gone since, or not ours to see
             name = text(each.name())
-            if wanted.all or name in wanted.names:
+            if wanted.has(name):
                 info = each.as_dict(attributes)
                 if info["status"] != psutil.STATUS_ZOMBIE:  # it has ended; only its parent has not noticed
                     began = info["create_time"] or 0.0
@@ -80,45 +100,35 @@ def _process(name: str, age: float, info: Mapping[str, object]) -> Process:
     return Process(name, age, seconds, getattr(memory, "rss", 0), files if isinstance(files, int) else None)
 
 
-def of_usage(
-    before: Usage | None, now: Usage, names: frozenset[str], wanted: frozenset[str] = frozenset()
-) -> Iterator[tuple[str, Labels, float]]:
-    """Give what two looks tell: shares only where time has passed, and no counter began anew."""
-    if before is not None:
-        yield from _of_time(before, now, names)
-    if names & OF_PROCESSES:
-        yield from _of_processes(before, now, names, wanted)
-
-
-def _of_time(before: Usage, now: Usage, names: frozenset[str]) -> Iterator[tuple[str, Labels, float]]:
+def of_times(before: Times, now: Times, names: frozenset[str]) -> Iterator[tuple[str, Labels, float]]:
+    """Give shares of the time between two looks, where time has passed and no counter began anew."""
     total = sum(now.modes.values()) - sum(before.modes.values())
     elapsed = (now.at - before.at) / 1000
     if "cpu_usage" in names and now.container is not None:
         spent = now.container.seconds - before.container.seconds if before.container else -1.0
         if elapsed > 0 and spent >= 0:
             yield "cpu_usage", NO_LABELS, _percent(spent, elapsed * now.container.quota)
-    elif "cpu_usage" in names and total > 0 and before.modes:
+    elif "cpu_usage" in names and total > 0:
         idle = sum(now.modes.get(mode, 0.0) - before.modes.get(mode, 0.0) for mode in _IDLE)
         yield "cpu_usage", NO_LABELS, _percent(total - idle, total)
-    if "cpu_mode_usage" in names and total > 0 and before.modes:
+    if "cpu_mode_usage" in names and total > 0:
         for mode, seconds in now.modes.items():
-            yield "cpu_mode_usage", Labels({"mode": mode}), _percent(seconds - before.modes.get(mode, seconds), total)
+            yield "cpu_mode_usage", labelled("mode", mode), _percent(seconds - before.modes.get(mode, seconds), total)
 
 
 def _percent(part: float, whole: float) -> float:
     return 100 * min(max(part / whole, 0.0), 1.0)  # idle may step back when a processor goes
 
 
-def _of_processes(
-    before: Usage | None, now: Usage, names: frozenset[str], wanted: frozenset[str]
-) -> Iterator[tuple[str, Labels, float]]:
-    by_name: dict[str, list[Process]] = {name: [] for name in wanted}
+def of_processes(before: Running | None, now: Running, names: frozenset[str]) -> Iterator[tuple[str, Labels, float]]:
+    """Give the figures of processes by name; of processor time, that since the look before."""
+    by_name: dict[str, list[Process]] = {name: [] for name in now.wanted.names}
     spent: dict[str, float | None] = {}
     elapsed = (now.at - before.at) / 1000 if before is not None else 0.0
     for key, process in now.processes.items():
         by_name.setdefault(process.name, []).append(process)
         so_far = spent.get(process.name, 0.0)
-        seconds = _spent(before, key, process, elapsed)
+        seconds = _spent(before, key, process)
         spent[process.name] = None if so_far is None or seconds is None else so_far + seconds
     for name, these in by_name.items():
         found: dict[str, float | None] = {"process_count": float(len(these))}
@@ -132,12 +142,12 @@ def _of_processes(
             found["process_cpu_usage"] = 100 * share / elapsed if share is not None and elapsed > 0 else None
         for metric, value in found.items():
             if metric in names and value is not None:
-                yield metric, Labels({"name": name}), value
+                yield metric, labelled("name", name), value
 
 
-def _spent(before: Usage | None, key: tuple[int, float], process: Process, elapsed: float) -> float | None:
-    """Give the processor time since the last look; None for one that ran then and was not looked at."""
+def _spent(before: Running | None, key: tuple[int, float], process: Process) -> float | None:
+    """Give the processor time since the look before; None for one that may have run then and was not looked at."""
     earlier = before.processes.get(key) if before is not None else None
-    if earlier is None:
-        return process.seconds if process.age <= elapsed else None
-    return max(process.seconds - earlier.seconds, 0.0)
+    if earlier is not None:
+        return max(process.seconds - earlier.seconds, 0.0)
+    return process.seconds if before is not None and before.wanted.has(process.name) else None

@@ -15,7 +15,15 @@ from alerting.model import NO_LABELS, Fault, FaultKind, Reading, Sample, Secret
 from alerting.sources._host_disks import DISKS, MountTable, NetworkDisks, disks, of_disks
 from alerting.sources._host_figures import FIGURES, figures
 from alerting.sources._host_kernel import Kernel
-from alerting.sources._host_processes import OF_PROCESSES, OF_TIME, SINCE_LAST, Wanted, look, of_usage
+from alerting.sources._host_processes import (
+    OF_PROCESSES,
+    OF_TIMES,
+    Wanted,
+    look_at_processes,
+    look_at_times,
+    of_processes,
+    of_times,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,9 +31,9 @@ if TYPE_CHECKING:
     from alerting.model import Labels, Millis, Need, Section
     from alerting.ports import Tools
     from alerting.sources._host_disks import Disk
-    from alerting.sources._host_processes import Usage
+    from alerting.sources._host_processes import Running, Times
 
-OFFERED = DISKS | FIGURES | OF_PROCESSES | OF_TIME
+OFFERED = DISKS | FIGURES | OF_PROCESSES | OF_TIMES
 
 _FIRST: Millis = 200  # the shortest time over which processor time is a share of anything
 _KERNEL = Kernel()
@@ -46,7 +54,9 @@ class Host:
         self._timeout: Millis = section.values["timeout"]
         self._mounts: Sequence[str | Secret] = section.values.get("mounts") or ()
         self._kernel = kernel
-        self._before: Usage | None = None
+        self._times: Times | None = None  # the looks before
+        self._running: Running | None = None
+        self._wanted = Wanted(frozenset(), all=False)  # all processes that any rule has asked for
         self._table = MountTable()
         self._network = NetworkDisks(self._timeout // 2)  # the rest must be read too
 
@@ -60,7 +70,7 @@ class Host:
         values: list[tuple[str, Labels, float]] = []
         try:
             async with asyncio.timeout(self._timeout / 1000):
-                values = await self._read(names, _wanted(needs))
+                values = await self._read(names, needs)
         except TimeoutError:
             text = f"{self.name}: the system did not answer within {self._timeout / 1000:g} s; is a disk hanging?"
             fault = Fault(FaultKind.TIMEOUT, text)
@@ -81,34 +91,51 @@ class Host:
         """End children that still wait for a file system."""
         await self._network.close()
 
-    async def _read(self, names: frozenset[str], wanted: Wanted) -> list[tuple[str, Labels, float]]:
-        if names & SINCE_LAST:
-            if self._before is None:
-                self._before = await self._blocking(lambda: self._look(names, wanted), self._timeout)
-            if (wait := self._before.at + _FIRST - self._clock.monotonic()) > 0:
-                await self._clock.sleep(wait)
+    async def _read(self, names: frozenset[str], needs: Sequence[Need]) -> list[tuple[str, Labels, float]]:
+        self._wanted = self._wanted.and_(_wanted(needs)) if names & OF_PROCESSES else self._wanted
+        begun = [look.at for look in await self._first_looks(names)]
+        if (wait := max(begun, default=-_FIRST) + _FIRST - self._clock.monotonic()) > 0:
+            await self._clock.sleep(wait)
         chosen = [mount.reveal() if isinstance(mount, Secret) else mount for mount in self._mounts]
-        local, remote, found = await self._blocking(lambda: self._local(names, wanted, chosen), self._timeout)
+        local, remote, found = await self._blocking(lambda: self._local(names, chosen), self._timeout)
         if remote:
             local += await self._network.ask(remote)
         return [*of_disks(local, names), *found]
 
+    async def _first_looks(self, names: frozenset[str]) -> list[Times | Running]:
+        """Give the looks whose time must pass before there is a share of it; take those that were never taken."""
+        looks: list[Times | Running] = []
+        if names & OF_TIMES:
+            if self._times is None:
+                self._times = await self._blocking(self._look_at_times, self._timeout)
+            looks.append(self._times)
+        if "process_cpu_usage" in names:
+            if self._running is None:
+                self._running = await self._blocking(lambda: self._look_at_processes(names), self._timeout)
+            looks.append(self._running)
+        return looks
+
     def _local(
-        self, names: frozenset[str], wanted: Wanted, chosen: Sequence[str]
+        self, names: frozenset[str], chosen: Sequence[str]
     ) -> tuple[list[Disk], list[str], list[tuple[str, Labels, float]]]:
         """Read all that needs no child; give the mount points that do need one, too."""
         local, remote = disks(self._table.read(chosen), chosen) if names & DISKS else ([], [])
-        return local, remote, list(self._found(names, wanted))
+        return local, remote, list(self._found(names))
 
-    def _found(self, names: frozenset[str], wanted: Wanted) -> Iterator[tuple[str, Labels, float]]:
+    def _found(self, names: frozenset[str]) -> Iterator[tuple[str, Labels, float]]:
         yield from figures(names, self._kernel)
-        if names & (OF_PROCESSES | OF_TIME):
-            before, self._before = self._before, self._look(names, wanted)
-            yield from of_usage(before, self._before, names, wanted.names)
+        if names & OF_TIMES and self._times is not None:
+            before, self._times = self._times, self._look_at_times()
+            yield from of_times(before, self._times, names)
+        if names & OF_PROCESSES:
+            earlier, self._running = self._running, self._look_at_processes(names)
+            yield from of_processes(earlier, self._running, names)
 
-    def _look(self, names: frozenset[str], wanted: Wanted) -> Usage:
-        clock = self._clock
-        return look(clock.monotonic(), clock.now() / 1000, names, wanted, self._kernel)
+    def _look_at_times(self) -> Times:
+        return look_at_times(self._clock.monotonic(), self._kernel)
+
+    def _look_at_processes(self, names: frozenset[str]) -> Running:
+        return look_at_processes(self._clock.monotonic(), self._clock.now() / 1000, names, self._wanted)
 
 
 def _wanted(needs: Sequence[Need]) -> Wanted:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from tests.bench import commands, engine_rules, idle, probes, read_pages
+from tests.bench import commands, engine_rules, host_reading, idle, probes, read_pages
 
 PARTS = {
     "Rules in the engine (aims: 2.5, 8, 12 and flat; 60 MiB)": engine_rules.main,
     "Whole commands": commands.main,
     "The daemon": idle.main,
     "Health checks": probes.main,
+    "Host readings (aim: 0.1 of a scrape of node_exporter)": host_reading.main,
     "Metrics pages": read_pages.main,
 }
 

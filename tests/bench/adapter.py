@@ -7,6 +7,7 @@ Each function starts the real daemon on files of its own, and reads its statisti
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from benchlib import HOST, Proc, http_get, python, wait_http
@@ -87,6 +88,9 @@ def _daemon(wd: Path, sources: Mapping[str, Any], interval_s: int, sink_port: in
         "web": {"listen": f"{HOST}:{STATISTICS}"},
     }
     (wd / "alerting.yaml").write_text(json.dumps(settings, indent=1))
+    with suppress(OSError):
+        http_get(STATISTICS, "/health")
+        raise RuntimeError(f"something serves port {STATISTICS} already; end it first")
     daemon = Proc(python("-m", "alerting", "run"), name="alerting", cwd=wd)
     try:
         wait_http(STATISTICS, "/health")

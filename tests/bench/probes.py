@@ -61,7 +61,8 @@ async def _serve() -> None:
 @contextmanager
 def served() -> Iterator[str]:
     """Run the server; give its address."""
-    with subprocess.Popen([sys.executable, "-m", "tests.bench.probes", "serve"], stdout=subprocess.PIPE) as server:
+    line, home = [sys.executable, "-m", "tests.bench.probes", "serve"], Path(__file__).parents[2]
+    with subprocess.Popen(line, cwd=home, stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
         try:
             yield f"http://127.0.0.1:{int(server.stdout.readline())}"

@@ -168,6 +168,8 @@ class Sentry(Fake):
             "project",
         }:
             return "groupBy: unknown"
+        if what == "stats_v2" and values.get("interval") == "1m" and _hours(values) > 6:
+            return "Interval results in too many buckets"
         if what in ("events", "sessions") and not 1 <= names.count("field") <= 20:
             return "field: 1 to 20 are required"
         if ("start" in names) != ("end" in names):
@@ -284,6 +286,12 @@ def _link(cursor: str) -> dict[str, str]:
     more = "true" if cursor else "false"
     previous = f'<{url}>; rel="previous"; results="false"; cursor="0:0:1"'
     return {"link": f'{previous}, <{url}>; rel="next"; results="{more}"; cursor="{cursor or "0:100:0"}"'}
+
+
+def _hours(values: Mapping[str, str]) -> int:
+    """How many whole hours a period touches."""
+    hour = 3_600_000
+    return -(-_time(values["end"]) // hour) - _time(values["start"]) // hour
 
 
 def _time(text: str) -> int:

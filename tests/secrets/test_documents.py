@@ -81,7 +81,7 @@ def test_a_store_that_hangs_is_waited_for_once_and_its_late_answer_counts() -> N
     for _ in range(20):
         with pytest.raises(SecretError, match=r"no answer within 0\.2 s"):
             documents.read("a")
-    assert 0.15 < time.monotonic() - began < 1
+    assert 0.15 < time.monotonic() - began < 2
     with pytest.raises(SecretError, match="no answer"):
         documents.refresh("a")
     assert len([each for each in threading.enumerate() if each.name == "secrets"]) == 1, "a thread for each try"
@@ -99,7 +99,7 @@ def test_who_reads_while_somebody_asks_does_not_wait() -> None:
     began = time.monotonic()
     with pytest.raises(SecretError, match="a is being asked; try again"):
         documents.read("a")
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 2
     released.set()
     asking.join()
     assert documents.read("a").text == "x"

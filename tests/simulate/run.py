@@ -78,6 +78,7 @@ class Run:
             self._until(event.at)
             self._happen(event)
         self._until(self.plan.end)
+        self._disarm()
         if self.process is None:
             self._until(self._starts_at + 1)
         self.broken = False
@@ -183,11 +184,15 @@ class Run:
         self._down(5 * S)
 
     def _down(self, duration: int) -> None:
+        self._disarm()
+        self.process = None
+        self._starts_at = self.loop.at + duration
+
+    def _disarm(self) -> None:
+        """Nothing that was to kill the process is to kill the next."""
         self.disk.armed = ""
         self.services.die_after_accepting = False
         self.loop.fuse = -1
-        self.process = None
-        self._starts_at = self.loop.at + duration
 
     # ---------------------------------------------------------------------------------------- what happens
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SECRET = "s3cr3t-0f-a-t3st"  # what no message may hold
+BUSY = 1_500  # ms that a machine with other work may add to a deadline; what has none lasts for longer by far
 
 # status of an answer without a body that explains -> the class of the fault
 STATUSES = {
@@ -79,10 +80,11 @@ def secret() -> Secret:
 def bears(behaviour: str, ask: Callable[..., Reading]) -> None:
     """Check rows F43 to F45: `ask(url=…, timeout=…)` of a hostile server fails, in time, with one `up`."""
     with Hostile(behaviour) as server:
-        reading = ask(url=server.url.removesuffix("/health"), timeout=300 if behaviour in ENDLESS else 5000)
+        deadline = 300 if behaviour in ENDLESS else 5000
+        reading = ask(url=server.url.removesuffix("/health"), timeout=deadline)
     assert reading.fault is not None
     assert len(reading.samples) == 1
-    assert reading.took < (800 if behaviour in ENDLESS else 5500)
+    assert reading.took < deadline + BUSY
     assert SECRET not in reading.fault.message
 
 

@@ -198,12 +198,12 @@ ODD: list[tuple[Callable[[Path], object], FaultKind]] = [
 
 @pytest.mark.parametrize("number", range(len(ODD)))
 def test_what_is_no_file_to_read_is_a_fault_f44(number: int, tmp_path: Path) -> None:
-    """Folders, pipes that nobody writes to, devices without end, files too large: at once."""
+    """Folders, pipes that nobody writes to, devices without end, files too large: none waits for the deadline."""
     make, kind = ODD[number]
     make(tmp_path / "a.prom")
     began = time.monotonic()
-    assert failed(look(tmp_path / "a.prom", reads="metrics", timeout=5000)) is kind
-    assert time.monotonic() - began < 2
+    assert failed(look(tmp_path / "a.prom", reads="metrics", timeout=10_000)) is kind
+    assert time.monotonic() - began < 5
 
 
 def test_a_folder_that_may_not_be_listed_is_no_empty_folder(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from alerting.ports import Tools
 from alerting.sources._host_figures import figures
 from alerting.sources._host_kernel import Kernel
 from alerting.sources._host_limits import Memory, Processors, memory_of, processors_of
-from alerting.sources._host_processes import Wanted, look, of_usage
+from alerting.sources._host_processes import look_at_times, of_times
 from alerting.sources.host import Host
 from tests.clock import FakeClock
 from tests.sources.reading import run, up, values
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-NOBODY = Wanted(frozenset())
 GIB = 2**30
 PROC = {
     "meminfo": f"""\
@@ -218,11 +217,11 @@ def test_in_a_container_processors_are_those_of_its_quota(tmp_path: Path) -> Non
     """0.75 s of 1.5 processors in a second is half; the modes stay the machine's."""
     asked = frozenset({"cpu_usage", "cpu_mode_usage"})
     with kernel(tmp_path, PROC, {f"fs/cgroup/{name}": content for name, content in V2.items()}) as made:
-        before = look(0, 0.0, asked, NOBODY, made)
+        before = look_at_times(0, made)
         tree(tmp_path / "sys", {"fs/cgroup/cpu.stat": "usage_usec 3250000\n"})
         tree(tmp_path / "proc", {"stat": PROC["stat"].replace("100 0 50 800 50", "130 0 60 850 60")})
-        now = look(1000, 1.0, asked, NOBODY, made)
-    found = {labels.get("mode"): value for _, labels, value in of_usage(before, now, asked)}
+        now = look_at_times(1000, made)
+    found = {labels.get("mode"): value for _, labels, value in of_times(before, now, asked)}
     assert found[""] == pytest.approx(50)
     assert [found["user"], found["iowait"]] == pytest.approx([30, 10])
 

@@ -15,7 +15,7 @@ import pytest
 from alerting.model import FaultKind, Kind, Reading, Secret
 from tests.fakes.hostile import refused_url
 from tests.fakes.postgres import PASSWORD, Cluster, missing
-from tests.sources.judging import SECRET, failed, good
+from tests.sources.judging import BUSY, SECRET, failed, good
 from tests.sources.reading import read, run, source, values
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def test_a_query_without_end_is_stopped_at_the_deadline(shop: Path) -> None:
     """By SQLite itself, so that no thread is left behind."""
     reading = ask(shop, ENDLESS, timeout=400)
     failed(reading, FaultKind.TIMEOUT, "x: the query was stopped")
-    assert 200 < reading.took < 600
+    assert 200 < reading.took < 400 + BUSY
 
 
 def test_a_writer_that_holds_the_lock_is_waited_for_until_the_deadline(shop: Path) -> None:
@@ -178,7 +178,7 @@ def test_a_writer_that_holds_the_lock_is_waited_for_until_the_deadline(shop: Pat
         writer.execute("BEGIN EXCLUSIVE")
         reading = ask(shop, "SELECT count(*) FROM orders", timeout=300)
         failed(reading, FaultKind.TIMEOUT, "locked by a writer")
-        assert reading.took < 600
+        assert reading.took < 300 + BUSY
         writer.execute("ROLLBACK")
         good(ask(shop, "SELECT count(*) FROM orders", timeout=300))
 
@@ -304,7 +304,7 @@ def test_postgresql_refuses_and_says_why(cluster: Cluster, query: str, kind: Fau
     """Each class told apart, the metric named; nothing was changed."""
     reading = postgres(cluster, query, timeout=1500)
     failed(reading, kind, text)
-    assert reading.took < 1600
+    assert reading.took < 1500 + BUSY
     assert values(good(postgres(cluster, "SELECT count(*) FROM orders"))) == {"x": 3.0}
 
 
@@ -365,26 +365,28 @@ def mute(answer: bytes = b"", *, close: bool = False, delay: float = 0) -> Itera
                 pass
 
         threading.Thread(target=work, daemon=True).start()
-        yield f"postgresql://u:{SECRET}@127.0.0.1:{listener.getsockname()[1]}/d?sslmode=disable", taken
-        listener.shutdown(socket.SHUT_RDWR)
-        for each in taken:
-            each.close()
+        try:
+            yield f"postgresql://u:{SECRET}@127.0.0.1:{listener.getsockname()[1]}/d?sslmode=disable", taken
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            for each in taken:
+                each.close()
 
 
 # AuthenticationOk, and ReadyForQuery: a server that lets everybody in and then says nothing more
 READY = b"R\x00\x00\x00\x08\x00\x00\x00\x00Z\x00\x00\x00\x05I"
 SERVERS = [
-    (b"", False, 0, FaultKind.TIMEOUT, 1),  # psycopg waits two seconds for a connection, at the least
-    (b"", True, 0, FaultKind.RESET, 3),
-    (READY, False, 0, FaultKind.TIMEOUT, 3),
-    (READY, True, 0, FaultKind.RESET, 3),
-    (READY, False, 0.6, FaultKind.TIMEOUT, 2),  # lets us in when nobody waits any more
+    (b"", False, 0, FaultKind.TIMEOUT, {1}),  # psycopg waits two seconds for a connection, at the least
+    (b"", True, 0, FaultKind.RESET, {3}),
+    (READY, False, 0, FaultKind.TIMEOUT, {3}),
+    (READY, True, 0, FaultKind.RESET, {3}),
+    (READY, False, 0.6, FaultKind.TIMEOUT, {2, 3}),  # lets us in when nobody waits any more
 ]
 
 
 @pytest.mark.parametrize(("answer", "close", "delay", "kind", "reached"), SERVERS)
 def test_a_server_that_hangs_or_hangs_up_is_left_at_the_deadline_f43(
-    answer: bytes, close: bool, delay: float, kind: FaultKind, reached: int
+    answer: bytes, close: bool, delay: float, kind: FaultKind, reached: set[int]
 ) -> None:
     """Before and after it let us in; the thread that waited for it is free again for the next fetch."""
     pytest.importorskip("psycopg", reason="psycopg is not installed")
@@ -394,11 +396,11 @@ def test_a_server_that_hangs_or_hangs_up_is_left_at_the_deadline_f43(
             for _ in range(3):
                 reading = await built.fetch((), None)
                 failed(reading, kind)
-                assert reading.took < 700
+                assert reading.took < 400 + BUSY
 
     with mute(answer, close=close, delay=delay) as (dsn, taken):
         run(work(dsn))
-        assert len(taken) == reached
+        assert len(taken) in reached
 
 
 @pytest.mark.parametrize(
@@ -418,7 +420,7 @@ def test_a_server_that_speaks_something_else_is_a_fault_f45(answer: bytes) -> No
         reading = ask(dsn, "SELECT 1", timeout=1000)
     assert reading.fault is not None
     failed(reading, reading.fault.kind)
-    assert reading.took < 1500
+    assert reading.took < 1000 + BUSY
 
 
 def test_a_decimal_is_a_number() -> None:

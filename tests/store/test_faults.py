@@ -213,8 +213,11 @@ def test_a_disk_that_hangs_is_given_up_and_what_it_saved_late_is_noticed(tmp_pat
         with pytest.raises(StoreError, match=r"gave no answer in 0\.2 s"):
             await store.commit(Change(AT, alerts=[alert("late")]))
         other.execute("COMMIT")
+        for _ in range(200):
+            if other.execute("SELECT count(*) FROM alert").fetchone() == (1,):
+                break
+            await asyncio.sleep(0.05)
         other.close()
-        await asyncio.sleep(0.1)
         with pytest.raises(StateMoved):
             await store.commit(Change(AT, alerts=[alert("next")]))
         assert [each.key for each in (await store.open()).alerts] == [alert("late").key]
