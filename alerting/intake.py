@@ -31,21 +31,31 @@ class Target(NamedTuple):
 
 
 class Fetches:
-    """The fetches in flight. `take` is called with each reading, in the event loop, as it arrives."""
+    """The fetches in flight. `take` is called with each reading, in the event loop, as it arrives.
+
+    `labels_of` says what the readings of a source carry, for those that are made here because it gave none.
+    """
 
     def __init__(
-        self, clock: Clock, redact: Redact, take: Callable[[Target, Reading], None], *, at_once: int, deadline: Millis
+        self,
+        clock: Clock,
+        redact: Redact,
+        take: Callable[[Target, Reading], None],
+        labels_of: Callable[[Source], Labels],
+        *,
+        at_once: int,
+        deadline: Millis,
     ) -> None:
         self._clock = clock
         self._redact = redact
         self._take = take
+        self._labels_of = labels_of
         self.crowded_at: Millis = 0  # when a fetch last got its place while others wait for theirs; monotonic
         self._places = asyncio.Semaphore(at_once)
         self._slow = asyncio.Semaphore(max(1, at_once // 2))  # of them, for those that hung last time
         self._deadline = deadline
         self._flying: dict[int, asyncio.Task[None]] = {}  # by the identity of the source
         self._hung: set[int] = set()
-        self._labels: dict[int, Labels] = {}  # what the readings of a source carry, once there was one
 
     def start(self, target: Target, needs: Sequence[Need], since: Millis | None) -> asyncio.Task[None]:
         """Read a target, or join the fetch that is reading it already."""
@@ -67,7 +77,6 @@ class Fetches:
         """Forget what is known of all other targets: the identity of one that is gone may be given to another."""
         known = {id(target.source) for target in targets}
         self._hung &= known
-        self._labels = {name: labels for name, labels in self._labels.items() if name in known}
 
     async def close(self) -> None:
         """End what is in flight."""
@@ -84,8 +93,6 @@ class Fetches:
             reading = await self._read(target.source, needs, since)
         hung = reading.fault is not None and reading.fault.kind is FaultKind.TIMEOUT
         (self._hung.add if hung else self._hung.discard)(id(target.source))
-        if reading.labels:
-            self._labels[id(target.source)] = reading.labels
         self._take(target, reading)
 
     async def _read(self, source: Source, needs: Sequence[Need], since: Millis | None) -> Reading:
@@ -104,7 +111,7 @@ class Fetches:
         finally:
             fetch.cancel()
             limit.cancel()
-        labels = self._labels.get(id(source), NO_LABELS)
+        labels = self._labels_of(source)
         return Reading(source.name, source.namespace, self._clock.now(), labels=labels, fault=fault)
 
 
@@ -132,10 +139,10 @@ class Intake:
         self._redact = redact
         self._store = store
         self._lookback = lookback
-        self._fetches = Fetches(clock, redact, self._take, at_once=at_once, deadline=deadline)
+        self._fetches = Fetches(clock, redact, self._take, self._labels_of, at_once=at_once, deadline=deadline)
         self._targets: dict[str, list[Target]] = {}  # by namespace
         self._needs: dict[str, tuple[Need, ...]] = {}  # by namespace
-        self._known: dict[int, Labels] = {}  # identity of a source that was read -> what its readings carry
+        self._known: dict[str, Labels] = {}  # by name, of what was read: what its readings carry; outlasts a reload
         self._newest: dict[str, Millis] = {}  # namespace -> end of the newest bucket held
         self._restored: Sequence[tuple[str, Kind, Sample, Millis]] = ()  # from the file, until needs are known
         self._unkept: list[tuple[str, Kind, Sample]] = []  # taken in, not yet in the file
@@ -172,9 +179,9 @@ class Intake:
         self._needs = {namespace: tuple(of_space) for namespace, of_space in by_space.items()}
         read = {id(target.source) for namespace in by_space for target in self._targets.get(namespace, ())}
         known = {self.names[each] for each in read}  # what nobody reads must not count as failing for ever
-        self._known = {each: labels for each, labels in self._known.items() if each in read}
         self.faults = {name: why for name, why in self.faults.items() if name in known}
         self.heard = {name: why for name, why in self.heard.items() if name in known}
+        self._known = {name: labels for name, labels in self._known.items() if name in known}
         if before - seen:  # its targets are known by their labels, which only samples know
             self._afresh()
         self.samples.require(needs, self._patterns)
@@ -214,15 +221,17 @@ class Intake:
         self._newest = {}
         now = self._clock.now()
         for target in (target for of_space in self._targets.values() for target in of_space):
-            labels = self._known.get(id(target.source))
+            name = self.names[id(target.source)]
+            labels = self._known.get(name)
             if labels is not None:  # what is not read yet is not gone
-                why = self.faults.get(
-                    self.names[id(target.source)], "it has not been read since all samples were dropped"
-                )
+                why = self.faults.get(name, "it has not been read since all samples were dropped")
                 fault = Fault(FaultKind.UNREADABLE, why)
                 self.samples.append(
                     Reading(target.source.name, target.source.namespace, now, labels=labels, fault=fault)
                 )
+
+    def _labels_of(self, source: Source) -> Labels:
+        return self._known.get(self.names.get(id(source), ""), NO_LABELS)
 
     def _start(self, target: Target) -> asyncio.Task[None]:
         namespace = target.source.namespace
@@ -235,6 +244,10 @@ class Intake:
             return  # came in after its source was taken out of the settings
         if reading.fault is not None:
             reading = reading._replace(fault=reading.fault._replace(message=self._redact(reading.fault.message)))
+        before = self._known.get(name, reading.labels)
+        self._known[name] = reading.labels
+        if before and before != reading.labels:  # another target has its name now: what the first one said is over
+            self.begin_afresh()
         try:
             taken = self.samples.append(reading)
         except Exception as error:  # noqa: BLE001  one odd answer must not stop the others
@@ -249,7 +262,6 @@ class Intake:
             self.faults[name] = why
         else:
             self.faults.pop(name, None)
-        self._known[id(target.source)] = reading.labels
 
     def _note_buckets(self, taken: Iterable[tuple[str, Kind, Sample]]) -> None:
         """Remember the end of the newest bucket of each namespace: sources need not give it again."""

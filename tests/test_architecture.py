@@ -47,6 +47,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "alerting.systemd",
         "alerting.registry",
     ),
+    ("alerting.transport",),
     ("alerting.reach",),
     ("alerting.pool",),
     ("alerting.ports",),
@@ -173,6 +174,7 @@ def test_the_files_are_the_kinds_of_the_schema(package: str, schema: str) -> Non
 HEAVY = (
     "apscheduler",
     "h11",
+    "httpx",
     "aiohttp",
     "slack_sdk",
     "pdpyras",

@@ -89,6 +89,7 @@ class Noting(MemoryStore):
         self.commits.append(thread_time())
 
 
+@pytest.mark.slow
 def test_twenty_rules_without_end_do_not_delay_two_hundred_good_ones() -> None:
     """From the first tick on: what the good rules found is saved long before the last of the others has ended."""
 

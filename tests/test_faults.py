@@ -148,6 +148,7 @@ def test_without_the_sdk_one_sentence_says_what_to_install() -> None:
     assert done.returncode == 0
 
 
+@pytest.mark.slow
 def test_a_tracker_that_is_down_does_not_hold_up_the_end() -> None:
     """F72: two seconds, whatever it does."""
     with Envelopes() as sentry:

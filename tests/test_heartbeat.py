@@ -151,6 +151,7 @@ def test_its_own_failure_is_said_once_and_names_no_address(name: str) -> None:
     assert "secret-part" not in said[0]
 
 
+@pytest.mark.slow
 def test_a_monitor_that_hangs_is_not_waited_for() -> None:
     """Five seconds, then the round goes on."""
     with Monitors() as monitors:

@@ -202,7 +202,7 @@ URLS = [
     ("http://2852039166/latest/", REFUSED),
     ("http://0xa9fea9fe/", REFUSED),
     ("http://0xA9.0xFE.0xA9.0xFE/", REFUSED),
-    ("http://0251.0376.0251.0376/", REFUSED),
+    ("http://0251.0376.0251.0376/", UNUSABLE),
     ("http://169.254.43518/", REFUSED),
     ("http://169.16689662/", REFUSED),
     ("http://[::ffff:169.254.169.254]/", REFUSED),

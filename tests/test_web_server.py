@@ -31,6 +31,7 @@ def get(address: str, path: str) -> tuple[int, Any]:
         connection.close()
 
 
+@pytest.mark.slow
 def test_f68_a_blocked_event_loop_is_named() -> None:
     """F68: it cannot say so itself; here is who can. And when it goes on, all is well."""
 

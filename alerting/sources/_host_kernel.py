@@ -20,7 +20,6 @@ LINUX = sys.platform == "linux"
 
 _MEMORY = ("MemTotal", "MemAvailable", "SwapTotal", "SwapFree")
 _MODES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")  # guests are counted in user and nice
-_TICKS = 100  # of a second: USER_HZ, which the kernel never changes for programs
 _SECTOR = 512  # bytes: of /proc/diskstats, whatever the device has
 _NETWORK = (0, 8, 1, 9, 2, 10, 3, 11)  # of the columns of /proc/net/dev
 _NO_DISKS = ("loop", "ram", "zram", "fd", "sr")  # devices that are files, memory or drives without a medium
@@ -51,7 +50,7 @@ def memory(kernel: Kernel) -> tuple[int, int, int, int]:
 
 
 def processor_times(kernel: Kernel) -> Mapping[str, float]:
-    """Give the seconds of all processors together since the start, by mode."""
+    """Give the time of all processors together since the start, by mode, in a unit of the system's own."""
     if not LINUX:
         import psutil  # noqa: PLC0415  the reason above
 
@@ -59,7 +58,7 @@ def processor_times(kernel: Kernel) -> Mapping[str, float]:
     name, *ticks = content(f"{kernel.proc}/stat").partition("\n")[0].split()
     if name != "cpu" or len(ticks) < len(_MODES):
         raise ValueError(name)
-    return {mode: int(count) / _TICKS for mode, count in zip(_MODES, ticks, strict=False)}
+    return {mode: float(count) for mode, count in zip(_MODES, ticks, strict=False)}
 
 
 def network(kernel: Kernel) -> Iterator[tuple[str, Sequence[int]]]:

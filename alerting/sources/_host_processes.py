@@ -56,7 +56,7 @@ class Times(NamedTuple):
     """One look at the processors."""
 
     at: Millis  # monotonic
-    modes: Mapping[str, float]  # s of all processors together since the start
+    modes: Mapping[str, float]  # time of all processors together, in a unit of the system's own
     container: Processors | None = None
 
 

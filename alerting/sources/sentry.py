@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from alerting.http import revealed
 from alerting.model import NO_LABELS, FaultKind, Kind, Labels, Metric, Sample
 from alerting.sources._queries import (
     MINUTE,
@@ -121,8 +122,8 @@ class Sentry:
         first, end = ask.minutes(INGESTION)
         if first >= end:
             return []
-        params = [("dataset", query.said["dataset"]), ("yAxis", query.said["function"]), ("interval", "60")]
-        params += [("start", _iso(first)), ("end", _iso(end)), *_search(query.said.get("filter", ""))]
+        params = [("dataset", query.said["dataset"]), ("yAxis", _function(query)), ("interval", "60")]
+        params += [("start", _iso(first)), ("end", _iso(end)), *_search(_filter(query))]
         answer, document = await self._client.call("events-timeseries", params, ask.until)
         with self._client.shape():
             if "meta" not in document:
@@ -137,7 +138,7 @@ class Sentry:
         """Give functions over their windows; those of one dataset, filter and window stand in one table."""
         tables: dict[tuple[str, str, Millis], list[Query]] = {}
         for query in queries:
-            key = query.said["dataset"], query.said.get("filter", ""), query.said.get("window", self._window)
+            key = query.said["dataset"], _filter(query), query.said.get("window", self._window)
             tables.setdefault(key, []).append(query)
         samples = []
         for key, these in tables.items():
@@ -149,7 +150,7 @@ class Sentry:
         self, dataset: str, search: str, window: Millis, queries: Sequence[Query], ask: Ask
     ) -> list[Sample]:
         first, end = ask.stretch(window, INGESTION)
-        fields = dict.fromkeys([*(query.said["function"] for query in queries), "count()"])
+        fields = dict.fromkeys([*map(_function, queries), "count()"])
         params = [("dataset", dataset), *(("field", field) for field in fields), *_search(search)]
         params += [("start", _iso(first)), ("end", _iso(end)), ("per_page", "1")]
         _, document = await self._client.call("events", params, ask.until)
@@ -158,14 +159,14 @@ class Sentry:
             row = next(iter(items(document["data"])), dict.fromkeys(fields, 0))
             count = number(row["count()"] or 0)
             for query in queries:
-                value = row[query.said["function"]]
+                value = row[_function(query)]
                 if value is not None and count >= self._least(query):
                     samples.append(Sample(query.name, NO_LABELS, number(value), ask.at))
         return samples
 
     def _least(self, query: Query) -> int:
         """Give how many events a value needs: none where it counts them."""
-        otherwise = 0 if query.said["function"].startswith(_COUNTING) else self._minimum
+        otherwise = 0 if _function(query).startswith(_COUNTING) else self._minimum
         return int(query.said.get("minimum_count", otherwise))
 
     # what has a call of its own
@@ -248,6 +249,14 @@ class Sentry:
 
 
 # ------------------------------------------------------------------------------------------- reading answers
+
+
+def _function(query: Query) -> str:
+    return revealed(query.said["function"])  # settings may say any text by `${…}`
+
+
+def _filter(query: Query) -> str:
+    return revealed(query.said.get("filter", ""))
 
 
 def _search(text: str) -> list[tuple[str, str]]:

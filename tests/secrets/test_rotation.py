@@ -150,6 +150,7 @@ def test_f41_a_store_that_is_down_at_the_start_degrades_only_who_needs_it(
     assert desk.taken[1][1] == "token-number-one"
 
 
+@pytest.mark.slow
 def test_what_an_earlier_run_noted_is_taken_back_by_one_that_is_well(scene: Scene, store: Doppler, desk: Desk) -> None:
     """`check` notes it too, and its message stays owed; the next one sends it."""
     store.secrets["DESK_TOKEN"] = "token-number-one"

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.model import NO_LABELS, SHARED, Labels, OnMissing
 from tests.simulate.plan import INTERVAL, PLACES, M
+from tests.simulate.world import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tests.simulate.plan import Place, RuleDef
-    from tests.simulate.world import Seen
 
 TRUE, FALSE, UNKNOWN, VANISHED = "true", "false", "unknown", "vanished"
 MAX_GAP = max(2 * INTERVAL, M)
@@ -120,7 +120,8 @@ class Model:
 
     def set_back(self) -> None:
         """Take note that the program saw the wall go back: it forgets what it has read."""
-        self.seen, self.ever = {}, set()
+        self.seen = {name: Seen("forgotten", {}) for name in self.seen}
+        self.ever = set()
 
     def hear(self, source: str, seen: Seen) -> None:
         """Take note of a reading."""

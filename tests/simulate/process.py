@@ -147,6 +147,7 @@ class Process:
             on_trouble=self._trouble,
         )
         self.sources: list[Source] = []
+        run.world.said.clear()
         self.committing = False
         self.up = False
         self.failed = False  # it could not start

@@ -50,6 +50,7 @@ class World:
         self.dice = dice
         self.heard = heard
         self.fetched = 0
+        self.said: set[str] = set()  # sources of which this process knows what their series carry
         self._labels = {
             (place.name, zone): Labels({**dict(place.labels), "zone": zone}) for place in PLACES for zone in "ab"
         }
@@ -82,7 +83,6 @@ class Source:
         self._world = world
         self._clock = clock
         self._labels = Labels(place.labels)
-        self._said = False  # what its series carry is known to the program
         self.closing = False  # the program ends by itself: what is called off now is not heard
 
     async def fetch(self, _needs: Sequence[Need], _since: int | None) -> Reading:
@@ -146,7 +146,7 @@ class Source:
         seen = Seen(fault.message if fault else "", series)
 
         def look() -> None:
-            self._said = True
+            self._world.said.add(self.name)
             self._world.heard(self.name, seen)
 
         noticed.look = look
@@ -154,7 +154,7 @@ class Source:
         return Reading(self.name, self.namespace, at, noticed, labels=self._labels, fault=fault, kinds=kinds)
 
     def _unread(self, why: str) -> Seen:
-        return Seen(why, {}, bool(self._place.labels) and not self._said)
+        return Seen(why, {}, bool(self._place.labels) and self.name not in self._world.said)
 
     def _soon(self, callbacks: int) -> None:
         """Be heard as failing a few callbacks from now, when the engine has made a reading of the exception."""

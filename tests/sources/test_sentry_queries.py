@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 import alerting
-from alerting.model import FaultKind, Kind, Need
+from alerting.model import FaultKind, Kind, Need, Secret
 from alerting.sources.sentry import offered
 from tests.fakes.ledger import Step
 from tests.fakes.sentry import MINUTE, Sentry, monitor
@@ -132,6 +132,17 @@ def test_more_functions_than_a_table_has_room_for_are_asked_in_two() -> None:
         reading = good(ask(sentry, need(*metrics), metrics=metrics))
         assert len(sentry.requests) == 2
     assert values(reading) == {f"m{n}": float(n) for n in range(25)}
+
+
+@pytest.mark.parametrize("kind", ["gauge", "count"])
+def test_a_filter_may_be_a_reference(kind: str) -> None:
+    """As any text of the settings; one that cannot be followed is a fault of this source."""
+    with Sentry() as sentry:
+        said = own(kind=kind, filter=Secret(lambda: "release:1", "release:${RELEASE}"))
+        good(ask(sentry, need("mine"), metrics=said))
+        assert queries(sentry)[0]["query"] == "release:1"
+        empty = own(kind=kind, filter=Secret(lambda: "", "${RELEASE}"))
+        failed(ask(sentry, need("mine"), metrics=empty), FaultKind.SECRET, "${RELEASE}")
 
 
 def test_a_function_that_sentry_does_not_know_is_a_fault_in_its_words() -> None:

@@ -13,6 +13,7 @@ from alerting.pool import Pool
 from alerting.ports import Change
 from alerting.store import sqlite
 from alerting.store.memory import MemoryStore
+from tests.full import rounds
 from tests.store.made import AT, alert, balance, failed, key, notice, owed, parked, sent, transition
 
 KINDS = ("memory", "file", "thread")
@@ -280,7 +281,7 @@ STEP = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=rounds(30, full=600), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEP, max_size=25))
 def test_the_memory_and_the_file_answer_alike(steps, tmp_path_factory) -> None:
     """F71: over any history both stores give the same claims, times and counts, and the accounts balance."""

@@ -220,6 +220,7 @@ def test_a_wrong_variable_is_refused_like_a_wrong_word(scene: Scene) -> None:
     assert "loud" in scene.run("run", "--log-level", "loud", code=2).stderr
 
 
+@pytest.mark.slow
 def test_f63_no_secret_in_any_output(scene: Scene) -> None:
     """Every command, good and bad days, debug logs: then all output and every file of the state is searched."""
     secrets = {

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.slow  # each test runs the daemon
 DATABASE_DOWN = "alert: DatabaseDown\ncondition: health_check.database.status != 'ok'\nnotify: pagerduty, slack\n"
 
 
@@ -134,7 +135,6 @@ def test_a_source_that_stays_down_becomes_an_alert_of_its_own(scene: Scene) -> N
     assert scene.pagerduty.incidents.total == 1
 
 
-@pytest.mark.slow
 def test_f9_kills_lose_nothing_and_open_no_second_incident(scene: Scene) -> None:
     """F9: `kill -9` at random moments while alerts fire, resolve and are sent."""
     kills, seed = rounds(50, full=1000), 20261124

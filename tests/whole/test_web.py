@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 pytest.importorskip("uvicorn", reason="the extra `web` is not installed")
 pytest.importorskip("starlette", reason="the extra `web` is not installed")
+pytestmark = pytest.mark.slow  # each test runs the daemon
 
 DOWN = "alert: DatabaseDown\ncondition: health_check.database.status != 'ok'\nnotify: pagerduty, slack\n"
 MISSED = "alert: Missed\ncondition: cron.overdue == 1\nnotify: slack\n"
@@ -266,7 +267,6 @@ def test_f61_whoever_has_no_right_changes_nothing(scene: Scene) -> None:
     assert b"unknown" not in (scene.folder / "alerting.db").read_bytes()
 
 
-@pytest.mark.slow
 def test_f62_slow_and_many_clients_hold_up_neither_pages_nor_alerts(scene: Scene) -> None:
     """F62: half-sent requests are cut off; the alert goes out meanwhile; afterwards everybody is served."""
     with scene.daemon() as daemon:
