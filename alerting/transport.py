@@ -213,8 +213,6 @@ def named(error: Exception, *, ended: bool) -> tuple[FaultKind, str]:
             return FaultKind.RESET, "the connection broke before the whole answer came"
         case OSError():
             return FaultKind.REFUSED, "the host cannot be reached"
-        case (
-            ValueError() | h11.LocalProtocolError() | httpx.InvalidURL()
-        ):  # a port beyond 65535, a header with a line break …
+        case ValueError() | OverflowError() | h11.LocalProtocolError() | httpx.InvalidURL():  # a port beyond 65535 …
             return FaultKind.MALFORMED, UNUSABLE
     return FaultKind.INTERNAL, f"{type(error).__name__} while the answer was read"

@@ -42,8 +42,8 @@ def memory(kernel: Kernel) -> tuple[int, int, int, int]:
     if not LINUX:
         import psutil  # noqa: PLC0415  the reason above
 
-        held, swap = psutil.virtual_memory(), psutil.swap_memory()
-        return held.total, held.available, swap.total, swap.total - swap.used
+        held, paged = psutil.virtual_memory(), psutil.swap_memory()
+        return held.total, held.available, paged.total, paged.total - paged.used
     told = content(f"{kernel.proc}/meminfo")
     total, available, swap, free = (int(told.partition(f"{name}:")[2].split(None, 1)[0]) * 1024 for name in _MEMORY)
     return total, available, swap, free

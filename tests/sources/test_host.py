@@ -342,7 +342,7 @@ def test_rules_that_come_at_different_times_do_not_spoil_each_others_shares() ->
 
         async def work() -> list[Reading]:
             async with source("host") as built:
-                for asked in (mine, needs("cpu_usage"), needs("process_count"), needs("load1"), other):
+                for asked in (mine, needs("cpu_usage"), needs("load1"), other):
                     await built.fetch(asked, None)
                 return [await built.fetch(asked, None) for asked in (mine, needs("cpu_usage"))]
 
