@@ -11,7 +11,7 @@ from alerting.clock import SystemClock
 from alerting.endpoint import distinct
 from alerting.http import HttpClient
 from alerting.intake import Fetches, Intake, Target
-from alerting.model import Fault, FaultKind, Labels, Need, Reading, Secret, Section
+from alerting.model import NO_LABELS, Fault, FaultKind, Labels, Need, Reading, Secret, Section
 from alerting.patterns import compile_pattern
 from alerting.pool import Pool
 from alerting.ports import Tools
@@ -345,7 +345,7 @@ def test_those_that_hung_leave_room_for_the_others_f34_f43() -> None:
             if reading.fault is None:
                 times.append(clock.monotonic())
 
-        fetches = Fetches(clock, str, take, at_once=50, deadline=10_000)
+        fetches = Fetches(clock, str, take, lambda _: NO_LABELS, at_once=50, deadline=10_000)
         bad = [Target(Slow(f"bad{n}", clock, hangs=True)) for n in range(200)]
         good = [Target(Slow(f"good{n}", clock, hangs=False)) for n in range(20)]
         for each in (*bad, *good):
@@ -383,7 +383,7 @@ def test_20_of_200_endpoints_hang_and_the_others_are_on_time_f43() -> None:
             if reading.fault is None:
                 lags.append(clock.monotonic() - began)
 
-        fetches = Fetches(clock, str, take, at_once=50, deadline=10_000)
+        fetches = Fetches(clock, str, take, lambda _: NO_LABELS, at_once=50, deadline=10_000)
         targets = [Target(each) for each in build_source(Section("apps", "health", values), tools)]
         for turn in range(6):
             began = clock.monotonic()
