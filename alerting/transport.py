@@ -104,7 +104,8 @@ class Exchange:
             await self._read_body(reader)
             self.tls_ends = _certificate_end(writer)
         fields = [field for field in head.headers if field[0] != b"content-encoding"]  # it is unpacked already
-        return httpx.Response(head.status_code, headers=fields, content=self._body.whole())
+        body = httpx.ByteStream(self._body.whole())  # given as `content`, httpx would add a length that nobody declared
+        return httpx.Response(head.status_code, headers=fields, stream=body)
 
     def _written(self, request: httpx.Request) -> bytes:
         """Give the bytes of a request. Raises h11.LocalProtocolError for what cannot be written."""

@@ -151,7 +151,6 @@ def test_a_whole_page_by_either_framing_is_taken() -> None:
         assert len(reading.samples) == 4
 
 
-@pytest.mark.xfail(reason="known: since the change of transport some cut pages are taken", strict=False)
 @pytest.mark.parametrize("seed", range(4))
 def test_no_cut_page_is_taken_in_part_f45(seed: int) -> None:
     """100 pages cut anywhere, by any framing that shows it: a fault each time, never a few of the series."""
