@@ -157,6 +157,8 @@ class Engine:
         self._overrun = 0  # rule evaluations left out because their batch was still running
         self._missed = 0  # of all that were left out, those that were reported
         self._clocks = clock.now(), clock.monotonic()
+        self._stepped: Millis = 0  # by how much the wall has stepped since a turn was saved
+        self._tried: tuple[Millis, Millis] = (0, 0)  # the newest turn that seemed to fail: when, and `_stepped` then
 
     # ---------------------------------------------------------------------------------------- life
 
@@ -315,7 +317,9 @@ class Engine:
                 await self._remember(log)
             except StoreError as error:
                 log.trouble = str(error)
+                self._tried = now, self._stepped
             else:
+                self._stepped = 0
                 self._faults_saved = faults
                 self._intake.judged(heard)
                 self._good_config = None if self._good_config == good_config else self._good_config
@@ -339,6 +343,11 @@ class Engine:
         self._book = Book()
         self._load(snapshot)
         self._adopt(self._next_setup or self._setup)
+        tried, stepped = self._tried
+        if snapshot.written_at == tried:  # that turn is on disk, and with it the clocks as it had moved them
+            self._stepped -= stepped
+        self._tried = 0, 0
+        self._book.rebase(self._stepped)
         self._on_commit(tuple(self._setup.receivers))  # it may owe something that nobody was woken for
 
     def _see_clocks(self, log: _Log) -> Millis:
@@ -347,6 +356,7 @@ class Engine:
         step = (wall - self._clocks[0]) - (monotonic - self._clocks[1])
         self._clocks = wall, monotonic
         if abs(step) >= STEP:
+            self._stepped += step
             self._book.rebase(step)
             log.notices.append(f"the wall clock has stepped by {step / 1000:+g} s; durations are kept")
             if step < 0:

@@ -14,7 +14,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.core.samples import Samples
-from alerting.model import NO_LABELS, Fault, FaultKind, Kind, Reading
+from alerting.model import NO_LABELS, SHARED, Fault, FaultKind, Kind, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -190,6 +190,7 @@ class Intake:
         self._restored = ()
         self.samples.restore(kept)
         self._note_buckets((namespace, kind, sample) for namespace, kind, sample, _ in kept)
+        self._withhold(every=False)
 
     def begin_afresh(self) -> None:
         """Forget all samples: windows fill anew, and conditions over them are unknown meanwhile."""
@@ -219,15 +220,18 @@ class Intake:
     def _afresh(self) -> None:
         self.samples = Samples(self._lookback)
         self._newest = {}
+        self._withhold(every=True)
+
+    def _withhold(self, *, every: bool) -> None:
+        """Have samples know of pages that were not read yet (`every`: of all targets): what is not read is not gone."""
         now = self._clock.now()
         for target in (target for of_space in self._targets.values() for target in of_space):
-            name = self.names[id(target.source)]
+            source, name = target.source, self.names[id(target.source)]
             labels = self._known.get(name)
-            if labels is not None:  # what is not read yet is not gone
-                why = self.faults.get(name, "it has not been read since all samples were dropped")
-                fault = Fault(FaultKind.UNREADABLE, why)
+            if (labels is None and source.namespace == SHARED) or (labels is not None and every):
+                fault = Fault(FaultKind.UNREADABLE, self.faults.get(name, "it is not read yet"))
                 self.samples.append(
-                    Reading(target.source.name, target.source.namespace, now, labels=labels, fault=fault)
+                    Reading(source.name, source.namespace, now, labels=labels or NO_LABELS, fault=fault)
                 )
 
     def _labels_of(self, source: Source) -> Labels:

@@ -208,6 +208,7 @@ class Snapshot(NamedTuple):
     good_config: str | None  # the last set of rules and settings that loaded, as text
     faults: Mapping[str, str]  # source -> why it failed last; absent: well
     notices: Sequence[Notice] = ()  # what was announced of the alerts in `announced`, newest last
+    written_at: Millis | None = None  # `at` of the newest change that is held
 
 
 class Change(NamedTuple):

@@ -136,7 +136,7 @@ class Samples:
     def _space(self, namespace: str) -> Space:
         space = self._spaces.get(namespace)
         if space is None:
-            space = self._spaces[namespace] = Space(namespace, promql=self.promql)
+            space = self._spaces[namespace] = Space(namespace, self.lookback, promql=self.promql)
         return space
 
     def _record(self, space: Space, name: str) -> Name:

@@ -49,6 +49,7 @@ class MemoryStore:
             self._good_config,
             dict(self._faults),
             tuple(self._notices.values()),
+            self._written_at,
         )
 
     async def commit(self, change: Change) -> None:

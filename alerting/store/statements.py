@@ -232,14 +232,16 @@ def snapshot(rows: sqlite3.Connection, path: str) -> Snapshot:
     except UNREADABLE:
         raise refused(path, "is damaged: what was announced cannot be read") from None
     kept = rows.execute("SELECT value FROM kept WHERE name = 'good_config'").fetchone()
+    installation, written_at = rows.execute("SELECT installation, written_at FROM meta").fetchone()
     return Snapshot(
-        rows.execute("SELECT installation FROM meta").fetchone()[0],
+        installation,
         _alerts(rows, path),
         dict(rows.execute("SELECT rule_id, at FROM evaluated")),
         announced,
         kept[0] if kept else None,
         _faults(rows),
         tuple(notices.values()),
+        written_at,
     )
 
 
