@@ -402,8 +402,12 @@ def test_a_process_that_has_ended_does_not_count() -> None:
 
 def test_ages_and_open_files_are_those_of_the_process() -> None:
     """A file that is opened shows; ages run in seconds."""
-    held = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], stdin=subprocess.DEVNULL)
+    program = "files = [open('/dev/null') for _ in range(40)]; print('open', flush=True); input()"
+    pipe = subprocess.PIPE
+    held = subprocess.Popen([sys.executable, "-c", program], stdin=pipe, stdout=pipe, text=True)
     try:
+        assert held.stdout is not None
+        assert held.stdout.readline() == "open\n"
         other = psutil.Process(held.pid)
         asked = needs("process_age_oldest", "process_age_youngest", "process_open_files", process=other.name())
         found = good(read("host", asked))
@@ -411,10 +415,10 @@ def test_ages_and_open_files_are_those_of_the_process() -> None:
         assert 0 <= float(found[f"process_age_youngest{label}"]) < 30
         assert float(found[f"process_age_oldest{label}"]) >= float(found[f"process_age_youngest{label}"])
         if os.geteuid() == 0:  # else another user's may have the same name
-            assert float(found[f"process_open_files{label}"]) >= other.num_fds()
+            assert float(found[f"process_open_files{label}"]) >= 40
     finally:
         held.kill()
-        held.wait()
+        held.communicate()
 
 
 def test_only_the_processes_that_rules_name_are_read() -> None:
