@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from alerting.config import documents
@@ -23,10 +24,8 @@ SCALARS = [
     ("-7", -7),
     ("1.5", 1.5),
     ("-0.25", -0.25),
-    ("1e3", "1e3"),
-    ("0E0", "0E0"),
-    ("1.0e+3", 1000.0),
-    ("2E-2", "2E-2"),
+    ("1e3", 1000.0),
+    ("2E-2", 0.02),
     ("'true'", "true"),
     ('"12"', "12"),
     *(
@@ -171,7 +170,8 @@ def plain(value: Any) -> Any:
 
 @given(VALUES, st.booleans())
 def test_what_a_library_writes_is_read_back(value: Any, flow: bool) -> None:
-    """PyYAML quotes whatever is not plain text to it, and that is at least what we take for more than text."""
+    """PyYAML quotes whatever is not plain text to it: what we take for more than text, but for exponents as in JSON."""
+    assume(not re.search(r"\d[eE][-+]?\d", repr(value)))  # `2e-07`: a number to JSON and to us, a text to PyYAML
     text = yaml.safe_dump(value, default_flow_style=flow, allow_unicode=True, width=40)
     file = documents.parse(text.encode(), "x.yaml")
     if not file.problems:

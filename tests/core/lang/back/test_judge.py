@@ -23,9 +23,9 @@ def test_false_needs_the_series() -> None:
 
 
 def test_a_sample_beyond_the_lookback_is_no_evidence() -> None:
-    """Not read for longer than a sample holds: vanished, not false."""
+    """A page not read for longer than a sample holds may still have the series: unknown, not false and not gone."""
     world = World("x > 5").page(("x", {}, 1.0)).after(6 * MINUTE)
-    assert world.judge(PAGE)[0] == "vanished"
+    assert world.judge(PAGE) == ("unknown", "metrics was not read for 360 s")
 
 
 @pytest.mark.parametrize(
