@@ -32,7 +32,7 @@ OWN = ("up", "exit_code", "run_time", "plugin_state")  # hide a value of the sam
 
 _LIMIT = 1024 * 1024  # bytes of output
 _PASSED = ("PATH", "HOME", "TZ")  # what the program gets of our own environment
-_LAST = 0.2  # s for a killed process to go
+_LAST = 2.0  # s for a killed process to go: at once, save on an overloaded machine or in a system call that hangs
 _VALUES = 20_000
 _STATES = ("OK", "WARNING", "CRITICAL", "UNKNOWN")  # by exit code; Nagios' plugins agree on these
 
