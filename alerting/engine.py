@@ -299,6 +299,7 @@ class Engine:
         """Evaluate rules (by their ids) at one moment and save what that changes; memory follows only then."""
         async with self._lock:
             now = self._see_clocks(log)
+            self._intake.samples.withhold_old(now)
             turn = Turn(now, self._intake.samples, self._limits.series)
             for track in map(self._book.tracks.get, rules):
                 if track is not None:

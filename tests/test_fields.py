@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -21,8 +23,11 @@ def cases() -> list[tuple[bytes, str]]:
     pairs = []
     for given_, outcome in zip(lines[::2], lines[1::2], strict=True):
         kind, _, text = given_.partition(" ")
+        expected = outcome.strip(" ")
         body = '{"v": ' + text + "}" if kind == "value" else text
-        pairs.append((body.encode(), outcome.strip(" ")))
+        if sys.version_info >= (3, 13) and re.search(r",[\]}]", body):  # it points at the comma, not behind it
+            expected = re.sub(r"(?<=column )\d+", lambda column: str(int(column[0]) - 1), expected)
+        pairs.append((body.encode(), expected))
     return pairs
 
 

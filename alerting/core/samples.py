@@ -136,7 +136,7 @@ class Samples:
     def _space(self, namespace: str) -> Space:
         space = self._spaces.get(namespace)
         if space is None:
-            space = self._spaces[namespace] = Space(namespace, self.lookback, promql=self.promql)
+            space = self._spaces[namespace] = Space(namespace, promql=self.promql)
         return space
 
     def _record(self, space: Space, name: str) -> Name:
@@ -284,6 +284,14 @@ class Samples:
         series = record.series.get(labels) if record else None
         if series is not None:
             series.end(at)
+
+    def withhold_old(self, now: Millis) -> None:
+        """Believe no target any more that was not read for `lookback`: its series are not gone, they are not seen."""
+        for space in self._spaces.values():
+            for target in space.targets.values():
+                if target.fetches and now - target.fetches[-1] >= self.lookback and not target.failing:
+                    target.fail(now, f"{target.source} was not read for {(now - target.fetches[-1]) // 1000} s")
+                    space.bad_until = FOREVER
 
     # ---------------------------------------------------------------------------------------- what is seen
 

@@ -56,11 +56,10 @@ class Name:
 class Space:
     """One namespace: its targets, its names, and until when something in it could not be believed."""
 
-    __slots__ = ("bad_until", "lookback", "name", "nameless", "names", "orphans", "promql", "targets", "window")
+    __slots__ = ("bad_until", "name", "nameless", "names", "orphans", "promql", "targets", "window")
 
-    def __init__(self, name: str, lookback: Millis, *, promql: bool = False) -> None:
+    def __init__(self, name: str, *, promql: bool = False) -> None:
         self.name = name
-        self.lookback = lookback
         self.promql = promql  # rule tests: nothing is ever a gap
         self.names: dict[str, Name] = {}
         self.nameless: list[Selection] = []  # selectors by matchers alone
@@ -101,8 +100,6 @@ class Selection:
         found = []
         for target in targets.values():
             why = target.failed_at(t)
-            if why is None and target.fetches and t - target.fetches[-1] >= self.space.lookback:
-                why = f"{target.source} was not read for {(t - target.fetches[-1]) // 1000} s"
             if why is not None and self._may_hold(target):
                 found.append(Gap(why, target.labels.merged(self.equal), target.source))
         if open_ and self.record is not None and (self.record.seen or not found):  # what failed may hold it

@@ -158,7 +158,12 @@ BAD_HEALTH = {
 }
 
 
-@pytest.mark.parametrize("how", sorted(BAD_HEALTH))
+QUICK = {"field missing", "refused"}  # one that answers and one that does not
+
+
+@pytest.mark.parametrize(
+    "how", [each if each in QUICK else pytest.param(each, marks=pytest.mark.slow) for each in sorted(BAD_HEALTH)]
+)
 def test_a_source_that_gives_nothing_usable_makes_its_rule_unknown(scene: Scene, how: str) -> None:
     """Nothing fires falsely, nothing resolves, `check` exits 3, and `status` has the reason."""
     scene.settings(

@@ -115,7 +115,8 @@ class World:
         return self
 
     def evaluate(self, since: Millis | None = None) -> Found:
-        """Evaluate now."""
+        """Evaluate now, as the engine does."""
+        self.samples.withhold_old(self.now)
         return self.condition.evaluate(self.samples, self.now, since)
 
     def judge(self, labels: Mapping[str, str] | Labels = NO_LABELS) -> tuple[str, str]:
