@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.core.book import Book, Reach
 from alerting.core.progress import Loop
-from alerting.core.render import Context
 from alerting.core.schedule import Schedule, batches_of, namespaces_of
 from alerting.core.status import RuleStatus
+from alerting.core.telling.render import Context
 from alerting.core.turn import Turn, parted
 from alerting.errors import AlertingError, StateMoved, StoreError
 from alerting.intake import Intake, Target
@@ -37,10 +37,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 
     from alerting.core.book import Telling
-    from alerting.core.digest import StandsFor
-    from alerting.core.routing import Withheld
     from alerting.core.schedule import Batch
-    from alerting.model import Alert, Millis, Notification, Patterns, Redact, Rule, Transition
+    from alerting.core.telling.routing import Withheld
+    from alerting.model import Alert, Millis, Notification, Patterns, Redact, Rule, StandsFor, Transition
     from alerting.ports import Clock, SampleStore, Snapshot, Store
 
 __all__ = ["Engine", "Limits", "RuleStatus", "Setup", "Target", "TickReport"]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         Alert,
         AlertKey,
         Answer,
+        Decision,
         Delivery,
         Kind,
         Millis,
@@ -223,6 +224,8 @@ class Change(NamedTuple):
     forgotten: Sequence[str] = ()  # rule ids whose `evaluated` row is not needed any more
     faults: Mapping[str, str | None] | None = None  # source -> why it fails now; None: well again
     good_config: str | None = None
+    texts: Mapping[str, str | None] | None = None  # kept texts by name; None: forgotten
+    decisions: Sequence[Decision] = ()
 
 
 class Store(Protocol):
@@ -270,6 +273,10 @@ class Store(Protocol):
 
     async def kept(self, prefix: str) -> Mapping[str, str]:
         """Give the texts whose names begin so."""
+        ...
+
+    async def decisions(self, key: AlertKey, limit: int = 200) -> Sequence[Decision]:
+        """Give the newest decisions about one alert, newest first."""
         ...
 
     async def close(self) -> None:

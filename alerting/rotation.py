@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from alerting import registry
 from alerting.errors import SecretError
@@ -23,6 +23,13 @@ RETRY: Millis = 15_000  # between two tries after a failure, unless the pace its
 _PATIENCE: Millis = 6_000  # for one fetch; the stores bound themselves at 5 s
 
 
+class Stale(NamedTuple):
+    """Why a document is old, or was never had."""
+
+    why: str
+    since: Millis  # when the first fetch of several that failed did so, on the monotonic clock
+
+
 class Rotation:
     """The documents that the settings refer to, each with a task that fetches it again and again."""
 
@@ -32,7 +39,8 @@ class Rotation:
         self._blocking = blocking
         self._tell = tell
         self._tasks: list[asyncio.Task[None]] = []
-        self.troubled: dict[str, str] = {}  # name of a document -> why what is held of it is old, or nothing
+        self.documents: tuple[str, ...] = ()  # names of all that are kept fresh
+        self.stale: dict[str, Stale] = {}  # those of which what is held is old, or nothing
 
     async def adopt(self, references: Iterable[tuple[str, str]], every: Millis) -> None:
         """Fetch what these refer to, all at once; go on fetching that and no more. A failure is told, not raised."""
@@ -42,8 +50,8 @@ class Rotation:
             store = registry.secret_store(kind)
             if store is not None:
                 documents |= _document(kind, store, reference)
-        for name in self.troubled.keys() - documents.keys():
-            del self.troubled[name]
+        self.documents = tuple(documents)
+        self.stale = {name: stale for name, stale in self.stale.items() if name in documents}
         await asyncio.gather(*(self._fetch(name, fetch) for name, fetch in documents.items()))
         self._tasks = [asyncio.create_task(self._keep(name, fetch, every)) for name, fetch in documents.items()]
 
@@ -55,7 +63,7 @@ class Rotation:
 
     async def _keep(self, name: str, fetch: Callable[[], None], every: Millis) -> None:
         while True:
-            await self._clock.sleep(min(every, RETRY) if name in self.troubled else every)
+            await self._clock.sleep(min(every, RETRY) if name in self.stale else every)
             await self._fetch(name, fetch)
 
     async def _fetch(self, name: str, fetch: Callable[[], None]) -> None:
@@ -66,12 +74,13 @@ class Rotation:
             why = str(error)
         except TimeoutError:
             why = "the secret store was not asked in time"
-        if why == self.troubled.get(name, ""):
+        before = self.stale.get(name)
+        if why == ("" if before is None else before.why):
             return
         if why:
-            self.troubled[name] = why
+            self.stale[name] = Stale(why, self._clock.monotonic() if before is None else before.since)
         else:
-            del self.troubled[name]
+            del self.stale[name]
         await self._tell(name, why)
 
 

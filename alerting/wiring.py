@@ -131,13 +131,15 @@ class Program:
     async def _note_secrets(self, document: str, why: str) -> None:
         """Say, and keep for `status`, that a document is old or fresh again."""
         self._on_secrets(document, why)
+        stale = self.rotation.stale.get(document)
+        since = self.clock.now() - (self.clock.monotonic() - stale.since) if stale is not None else 0
         with suppress(StoreError):
-            await self.store.keep({SECRETS + document: f"{self.clock.now()} {why}" if why else None})
+            await self.store.keep({SECRETS + document: f"{since} {why}" if why else None})
 
     async def _forget_secrets(self) -> None:
         """Take back what an earlier run noted of documents that are well now, or that nobody refers to any more."""
         noted = await self.store.kept(SECRETS)
-        over = [name for name in noted if name.removeprefix(SECRETS) not in self.rotation.troubled]
+        over = [name for name in noted if name.removeprefix(SECRETS) not in self.rotation.stale]
         if over:
             await self.store.keep(dict.fromkeys(over))
 

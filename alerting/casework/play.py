@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from alerting.casework.compare import Got, Wanted, alert_differences, sample_differences, series_text, written
 from alerting.casework.report import Failure, Outcome
 from alerting.casework.timeline import Timeline
-from alerting.core import render
 from alerting.core.evaluate import FAULT
 from alerting.core.lang.condition import compile_condition, evaluate_expression
 from alerting.core.lang.suggest import did_you_mean
 from alerting.core.lifecycle import policy_of
+from alerting.core.telling import render
 from alerting.core.turn import Track, Turn
 from alerting.errors import ConditionError, EvaluationError, TemplateError
 from alerting.model import NO_LABELS, SHARED, AlertState, Labels, Reading, Sample

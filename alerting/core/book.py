@@ -10,20 +10,21 @@ from collections import ChainMap
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from alerting.core import builtin, lifecycle, render
-from alerting.core.digest import Announced, digest
-from alerting.core.routing import FIRING, directed
+from alerting.core import builtin, lifecycle
 from alerting.core.schedule import namespaces_of
+from alerting.core.telling import render
+from alerting.core.telling.digest import Announced, digest
+from alerting.core.telling.routing import directed
 from alerting.core.turn import Track
-from alerting.model import SHARED, AlertKey, AlertState, Labels, RuleSpec
+from alerting.model import SHARED, AlertKey, AlertState, Labels, RuleSpec, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from alerting.core.digest import Bundle, StandsFor
-    from alerting.core.routing import Withheld
+    from alerting.core.telling.digest import Bundle
+    from alerting.core.telling.routing import Withheld
     from alerting.core.turn import Turn
-    from alerting.model import Alert, Millis, Notice, Notification, Rule
+    from alerting.model import Alert, Millis, Notice, Notification, Rule, StandsFor
 
 LEAST_GAP: Millis = 60_000
 GONE = "the rule is no longer among the rules"
@@ -286,7 +287,7 @@ class Book:
         owed, withheld = directed(turn.news, self._announced.told, self._fallback)
         fresh = {
             each.news.alert.key: render.notice(each.news.alert, each.news.spec, self._unit(each.news.spec.id), context)
-            for each in {each.news.alert.key: each for each in owed if each.step == FIRING}.values()
+            for each in {each.news.alert.key: each for each in owed if each.step == Step.FIRING}.values()
         }
         bundles = digest(owed, self._announced, stands_for, self.installation)
         notices = ChainMap(fresh, self._notices)

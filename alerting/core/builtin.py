@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from alerting.core.routing import receivers_of
+from alerting.core.telling.routing import receivers_of
 from alerting.model import Labels, RuleSpec, Truth, Verdict
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from alerting.core.lang.nearest import nearest
-from alerting.core.render import value_text
+from alerting.core.telling.render import value_text
 from alerting.model import AlertState
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from alerting.core import lifecycle
 from alerting.core.evaluate import QUIET, evaluate, record
-from alerting.core.routing import News
+from alerting.core.telling.routing import News
 from alerting.model import SHARED, Gap, Metric, OnMissing, Reading
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ import time
 import unicodedata
 from typing import TYPE_CHECKING
 
-from alerting.core.render import ONGOING
-from alerting.model import Ended
+from alerting.model import Ended, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -128,7 +127,7 @@ def remarks(notice: Notice) -> list[tuple[str, str]]:
 def state(notice: Notice) -> str:
     """Say (STILL) FIRING, RESOLVED, or ENDED: without evidence of recovery nothing is called resolved."""
     if notice.resolved_at is None:
-        return "STILL FIRING" if notice.step == ONGOING else "FIRING"
+        return "STILL FIRING" if notice.step == Step.ONGOING else "FIRING"
     return "RESOLVED" if notice.ended in ("", Ended.RECOVERED) else "ENDED"
 
 
@@ -148,8 +147,8 @@ def headline(notification: Notification) -> str:
 
 def changed_first(notification: Notification) -> list[Notice]:
     """Give every notice: what is new, what is over, then what merely goes on."""
-    ongoing = [notice for notice in notification.firing if notice.step == ONGOING]
-    new = [notice for notice in notification.firing if notice.step != ONGOING]
+    ongoing = [notice for notice in notification.firing if notice.step == Step.ONGOING]
+    new = [notice for notice in notification.firing if notice.step != Step.ONGOING]
     return [*new, *notification.resolved, *ongoing]
 
 

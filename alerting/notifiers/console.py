@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from alerting.core.render import ONGOING
-from alerting.model import Answer, Outcome
+from alerting.model import Answer, Outcome, Step
 from alerting.notifiers import _text as text
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ class Console:
 
 def _block(notification: Notification) -> Iterator[str]:
     notices = text.changed_first(notification)
-    changed = [notice for notice in notices if notice.step != ONGOING]
+    changed = [notice for notice in notices if notice.step != Step.ONGOING]
     for notice in changed or notices:
         yield from _notice(notification, notice)
     if changed and (ongoing := len(notices) - len(changed)):

@@ -11,9 +11,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from alerting.core.render import ONGOING
 from alerting.http import revealed
-from alerting.model import Answer, Outcome
+from alerting.model import Answer, Outcome, Step
 from alerting.notifiers._slack_message import compose, compose_plain
 from alerting.notifiers._wire import Wire, document, later, speak, unsuccessful
 
@@ -93,7 +92,7 @@ class Slack:
         if self._webhook is not None:
             answer = await speak(wire, self._blocking, partial(self._post_to_webhook, wire, message))
             return answer if isinstance(answer, Answer) else self._judged_webhook(answer, before)
-        worse = any(notice.step != ONGOING for notice in notification.firing)
+        worse = any(notice.step != Step.ONGOING for notice in notification.firing)
         announced = before if "ts" in before and not worse else None
         answer = await speak(wire, self._blocking, partial(self._call, wire, message, announced))
         return answer if isinstance(answer, Answer) else self._judged_call(answer, before, announced)

@@ -221,7 +221,7 @@ class Handle:
 def identity(path: str) -> tuple[int, int] | None:
     """Tell one file from another that has taken its name; None when there is none."""
     try:
-        found = os.lstat(path)  # noqa: PTH116  asked before every call; pathlib would take longer than the system
+        found = os.lstat(path)
     except OSError:
         return None
     return found.st_dev, found.st_ino

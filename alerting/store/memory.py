@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from alerting.model import Delivery, DeliveryState, Outcome
+from alerting.model import Delivery, DeliveryState, Outcome, Step
 from alerting.ports import Overview, Snapshot
 from alerting.store.records import FURTHEST, INTERRUPTED, SETTLED, is_empty
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from alerting.model import Alert, AlertKey, Millis, Notice, Notification, Receipt, Transition
+    from alerting.model import Alert, AlertKey, Decision, Millis, Notice, Notification, Receipt, Transition
     from alerting.ports import Change
 
 RUN = "memory"
@@ -33,6 +33,7 @@ class MemoryStore:
         self._faults: dict[str, str] = dict(seed.faults) if seed else {}
         self._good_config = seed.good_config if seed else None
         self._transitions: list[Transition] = []
+        self._decisions: list[Decision] = []
         self._deliveries: dict[str, Delivery] = {}
         self._owed: dict[str, dict[str, Delivery]] = {}  # receiver -> id -> what is not settled
         self._receipts: dict[tuple[str, str], Receipt | None] = {}  # (receiver, group key) -> of the newest sent
@@ -73,6 +74,9 @@ class MemoryStore:
                 self._faults[source] = why
         if change.good_config is not None:
             self._good_config = change.good_config
+        if change.texts:
+            await self.keep(change.texts)
+        self._decisions.extend(change.decisions)
         self._written_at = change.at
 
     async def claim(self, receiver: str, now: Millis, lease: Millis, limit: int) -> Sequence[Delivery]:
@@ -151,6 +155,10 @@ class MemoryStore:
         """Give the texts whose names begin so."""
         return {name: text for name, text in self._kept.items() if name.startswith(prefix)}
 
+    async def decisions(self, key: AlertKey, limit: int = 200) -> Sequence[Decision]:
+        """Give the newest decisions about one alert, newest first."""
+        return [each for each in reversed(self._decisions) if each.key == key][:limit]
+
     async def close(self) -> None:
         """Nothing to let go of."""
 
@@ -160,6 +168,8 @@ class MemoryStore:
         for notice in notification.resolved:
             self._forget(notice.key, [notification.receiver])
         for notice in notification.firing:
+            if not notification.announces or notice.step == Step.ONGOING:
+                continue
             self._announced[notice.key, notification.receiver] = notification.group_key
             self._notices.pop(notice.key, None)
             self._notices[notice.key] = notice

@@ -13,11 +13,13 @@ from alerting.model import (
     Alert,
     AlertKey,
     AlertState,
+    Decision,
     DeliveryState,
     Ended,
     Labels,
     Notice,
     Notification,
+    Picture,
     Transition,
 )
 
@@ -45,6 +47,8 @@ def is_empty(change: Change) -> bool:
         or change.forgotten
         or change.faults
         or change.good_config is not None
+        or change.texts
+        or change.decisions
     )
 
 
@@ -72,6 +76,8 @@ def alert_text(alert: Alert) -> str:
             "paused_at": alert.paused_at,
             "version": alert.version,
             "gone_since": alert.gone_since,
+            **({"level": alert.level} if alert.level else {}),
+            **({"firings": alert.firings} if alert.firings else {}),
         }
     )
 
@@ -87,8 +93,16 @@ def transition_text(transition: Transition) -> str:
             "why": transition.why,
             "episode": transition.episode,
             "ended": transition.ended,
+            **({"level": transition.level} if transition.level else {}),
         }
     )
+
+
+def decision_text(decision: Decision) -> str:
+    """Write a decision, all but its key and time."""
+    row = decision._asdict()
+    del row["key"], row["at"]
+    return dump(row)
 
 
 def notification_text(notification: Notification) -> str:
@@ -104,6 +118,12 @@ def notification_text(notification: Notification) -> str:
             "firing": [_notice(notice) for notice in notification.firing],
             "resolved": [_notice(notice) for notice in notification.resolved],
             "external_labels": dict(notification.external_labels),
+            "loud": notification.loud,
+            "urgent": notification.urgent,
+            "notes": notification.notes,
+            "group_labels": dict(notification.group_labels),
+            "route": notification.route,
+            "announces": notification.announces,
         }
     )
 
@@ -128,6 +148,9 @@ def _notice(notice: Notice) -> dict[str, Any]:
         "ended": notice.ended,
         "annotations": dict(notice.annotations),
         "runbook_url": notice.runbook_url,
+        "acked": notice.acked,
+        "flapping": notice.flapping,
+        "picture": notice.picture,
     }
 
 
@@ -141,6 +164,7 @@ def read_alert(rule_id: str, fingerprint: str, text: str) -> Alert:
         key=AlertKey(rule_id, fingerprint),
         labels=_labels(row.pop("labels")),
         state=AlertState(row.pop("state")),
+        firings=tuple(row.pop("firings", ())),
         **row,
     )
 
@@ -160,12 +184,18 @@ def read_transition(rule_id: str, fingerprint: str, at: Millis, text: str) -> Tr
     )
 
 
+def read_decision(rule_id: str, fingerprint: str, at: Millis, text: str) -> Decision:
+    """Read a decision. Raises one of UNREADABLE when the row is damaged."""
+    return Decision(key=AlertKey(rule_id, fingerprint), at=at, **json.loads(text))
+
+
 def read_notification(text: str) -> Notification:
     """Read a notification. Raises one of UNREADABLE when the row is damaged."""
     row = json.loads(text)
     firing = tuple(_read_notice(each) for each in row.pop("firing"))
     resolved = tuple(_read_notice(each) for each in row.pop("resolved"))
-    return Notification(firing=firing, resolved=resolved, **row)
+    notes = tuple(row.pop("notes", ()))
+    return Notification(firing=firing, resolved=resolved, notes=notes, **row)
 
 
 def read_notice(text: str) -> Notice:
@@ -178,4 +208,12 @@ def _labels(pairs: list[list[str]]) -> Labels:
 
 
 def _read_notice(row: dict[str, Any]) -> Notice:
-    return Notice(key=AlertKey(*row.pop("key")), **row)
+    picture = row.pop("picture", None)
+    return Notice(key=AlertKey(*row.pop("key")), picture=_read_picture(picture), **row)
+
+
+def _read_picture(row: list[Any] | None) -> Picture | None:
+    if row is None:
+        return None
+    points, threshold, unit = row
+    return Picture(tuple((at, value) for at, value in points), threshold, unit)

@@ -44,7 +44,7 @@ CREATE TABLE meta (             -- one row
     gone_sent    INTEGER NOT NULL DEFAULT 0,  -- of those, settled ones whose rows were pruned since
     gone_parked  INTEGER NOT NULL DEFAULT 0
 );
-CREATE TABLE kept (             -- texts by name: the last good configuration, the last report of each job
+CREATE TABLE kept (             -- texts by name: the last good configuration, silences, the last report of each job
     name  TEXT PRIMARY KEY,
     value TEXT NOT NULL
 );
@@ -96,6 +96,14 @@ CREATE TABLE delivery (         -- the outbox
     settled_at    INTEGER,      -- null: still owed
     CHECK ((settled_at IS NULL) = (state IN ('pending', 'claimed')))
 );
+CREATE TABLE decision (         -- who was told, who was not, and why; append-only, pruned by age
+    seq         INTEGER PRIMARY KEY,
+    rule_id     TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    at          INTEGER NOT NULL,
+    record      TEXT NOT NULL
+);
+CREATE INDEX decision_alert ON decision (rule_id, fingerprint, seq);
 CREATE INDEX delivery_owed ON delivery (receiver, seq, next_at) WHERE settled_at IS NULL;
 CREATE INDEX delivery_before ON delivery (receiver, group_key, seq) WHERE settled_at IS NULL;
 CREATE INDEX delivery_sent ON delivery (receiver, group_key, seq) WHERE state = 'sent';
@@ -201,8 +209,8 @@ def check(connection: sqlite3.Connection, path: str) -> int:
         application = connection.execute("PRAGMA application_id").fetchone()[0]
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         verdict = _quick_check(connection)
-    except sqlite3.DatabaseError as error:
-        if is_passing(error):
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the second: of a name or a message in the file
+        if isinstance(error, sqlite3.Error) and is_passing(error):
             raise
         raise refused(path, f"is damaged ({error})") from None
     if application != APPLICATION:

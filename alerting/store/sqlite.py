@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Mapping, Sequence
 
-    from alerting.model import Delivery, Millis, Receipt
+    from alerting.model import AlertKey, Decision, Delivery, Millis, Receipt
     from alerting.ports import Blocking, Change, Overview, Snapshot
 
 T = TypeVar("T")
@@ -113,6 +113,10 @@ class SqliteStore:
     async def kept(self, prefix: str) -> Mapping[str, str]:
         """Give the texts whose names begin so."""
         return await self._call(lambda: self._handle.read(lambda rows: statements.kept(rows, prefix)))
+
+    async def decisions(self, key: AlertKey, limit: int = 200) -> Sequence[Decision]:
+        """Give the newest decisions about one alert, newest first."""
+        return await self._call(lambda: self._handle.read(lambda rows: statements.decisions(rows, key, limit)))
 
     async def close(self) -> None:
         """Close the file and release the lock."""

@@ -7,9 +7,20 @@ oldest unsettled message may be claimed: none overtakes it.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from alerting.model import NO_LABELS, AlertKey, AlertState, Delivery, DeliveryState, Notification, Outcome, Transition
+from alerting.model import (
+    NO_LABELS,
+    AlertKey,
+    AlertState,
+    Delivery,
+    DeliveryState,
+    Notification,
+    Outcome,
+    Step,
+    Transition,
+)
 from alerting.ports import Overview, Snapshot
 from alerting.store.records import (
     FURTHEST,
@@ -17,11 +28,13 @@ from alerting.store.records import (
     SETTLED,
     UNREADABLE,
     alert_text,
+    decision_text,
     dump,
     notice_text,
     notification_text,
     printable,
     read_alert,
+    read_decision,
     read_notice,
     read_notification,
     read_transition,
@@ -33,7 +46,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Mapping
 
-    from alerting.model import Alert, Millis, Notice, Receipt
+    from alerting.model import Alert, Decision, Millis, Notice, Receipt
     from alerting.ports import Change
 
 DAMAGED = "(this record of the state is damaged)"
@@ -84,6 +97,12 @@ def write_rest(rows: sqlite3.Connection, change: Change) -> None:
             rows.execute(put, (source, printable(why)))
     if change.good_config is not None:
         keep(rows, {"good_config": change.good_config})
+    if change.texts:
+        keep(rows, change.texts)
+    rows.executemany(
+        "INSERT INTO decision (rule_id, fingerprint, at, record) VALUES (?, ?, ?, ?)",
+        ((*each.key, each.at, decision_text(each)) for each in change.decisions),
+    )
 
 
 def keep(rows: sqlite3.Connection, texts: Mapping[str, str | None]) -> None:
@@ -112,16 +131,21 @@ def owe(rows: sqlite3.Connection, notification: Notification) -> None:
     )
     rows.executemany(
         "INSERT OR REPLACE INTO announced VALUES (?, ?, ?, ?, ?, ?)",
-        ((*each.key, receiver, group_key, notification.created, notice_text(each)) for each in notification.firing),
+        (
+            (*each.key, receiver, group_key, notification.created, notice_text(each))
+            for each in notification.firing
+            if notification.announces and each.step != Step.ONGOING
+        ),
     )
 
 
 def prune(rows: sqlite3.Connection, before: Millis) -> None:
     """Forget a bounded number of old transitions and settled messages; never what is open or still needed."""
-    rows.execute(
-        "DELETE FROM transition WHERE at < ? AND seq IN (SELECT seq FROM transition ORDER BY seq LIMIT ?)",
-        (before, _PRUNE_ROWS),
-    )
+    for table in ("transition", "decision"):
+        rows.execute(
+            f"DELETE FROM {table} WHERE at < ? AND seq IN (SELECT seq FROM {table} ORDER BY seq LIMIT ?)",  # noqa: S608
+            (before, _PRUNE_ROWS),
+        )
     for state, tally in (("sent", "gone_sent"), ("parked", "gone_parked")):
         gone = rows.execute(
             "DELETE FROM delivery WHERE seq IN (SELECT seq FROM delivery AS d WHERE state = ? AND settled_at < ?"
@@ -148,6 +172,21 @@ def void(rows: sqlite3.Connection, run: str) -> None:
         " claimed_by = '', claimed_until = 0 WHERE state = 'claimed' AND claimed_by <> ?",
         (INTERRUPTED, run),
     )
+
+
+def decisions(rows: sqlite3.Connection, key: AlertKey, limit: int) -> list[Decision]:
+    """Give the newest decisions about one alert, newest first; a damaged one is left out."""
+    found = rows.execute(
+        "SELECT rule_id, fingerprint, at, record FROM decision WHERE rule_id = ? AND fingerprint = ?"
+        " ORDER BY seq DESC LIMIT ?",
+        (*key, limit),
+    )
+    return [each for row in found for each in _read_decisions(row)]
+
+
+def _read_decisions(row: Any) -> Iterator[Decision]:
+    with suppress(*UNREADABLE):
+        yield read_decision(*row)
 
 
 def claimable(rows: sqlite3.Connection, receiver: str, now: Millis, limit: int) -> list[Any]:

@@ -7,10 +7,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerting.core.digest import Announced, Bundle, Reason, digest, group_key_of
 from alerting.core.lifecycle import episode_of
-from alerting.core.routing import FIRING, RESOLVED, News, Owed, directed, receivers_of
-from alerting.model import Alert, AlertKey, AlertState, Labels, RuleSpec, Transition
+from alerting.core.telling.digest import Announced, Bundle, Reason, digest, group_key_of
+from alerting.core.telling.routing import News, Owed, directed, receivers_of
+from alerting.model import Alert, AlertKey, AlertState, Labels, RuleSpec, Step, Transition
 
 STANDS: Any = {"chat": "group", "pager": "alert", "mail": "group"}
 
@@ -29,9 +29,9 @@ def news(series: str, after: AlertState = AlertState.FIRING, at: int = 1, rule_i
     return News(transition, alert, RuleSpec(rule_id, "R", "", **more))
 
 
-def owed(receiver: str, series: str, step: str = FIRING, at: int = 1, rule_id: str = "r") -> Owed:
+def owed(receiver: str, series: str, step: str = Step.FIRING, at: int = 1, rule_id: str = "r") -> Owed:
     """Make one step that a receiver is to hear of."""
-    after = AlertState.FIRING if step == FIRING else AlertState.RESOLVED
+    after = AlertState.FIRING if step == Step.FIRING else AlertState.RESOLVED
     return Owed(news(series, after, at, rule_id), step, receiver, "")
 
 
@@ -60,7 +60,7 @@ def test_a_resolve_goes_to_whoever_was_told_and_nobody_else() -> None:
     """Whatever `notify` says by now."""
     change = news("1", AlertState.RESOLVED, notify=("new",))
     found, _ = directed([change], {key("1"): {"pager": "k", "gone": "k2"}}, ())
-    assert [(each.receiver, each.step) for each in found] == [("pager", RESOLVED), ("gone", RESOLVED)]
+    assert [(each.receiver, each.step) for each in found] == [("pager", Step.RESOLVED), ("gone", Step.RESOLVED)]
 
 
 def test_what_nobody_hears_of_is_said_with_its_reason() -> None:
@@ -68,8 +68,8 @@ def test_what_nobody_hears_of_is_said_with_its_reason() -> None:
     found, withheld = directed([news("1"), news("2", AlertState.RESOLVED)], {}, ())
     assert found == []
     assert [(each.step, each.why) for each in withheld] == [
-        (FIRING, "the rule names no receiver"),
-        (RESOLVED, "nobody was told that it fired"),
+        (Step.FIRING, "the rule names no receiver"),
+        (Step.RESOLVED, "nobody was told that it fired"),
     ]
 
 
@@ -94,9 +94,9 @@ def test_each_reason_for_a_message() -> None:
     seen = [
         made(told, owed("chat", "1"), owed("chat", "2")),
         made(told, owed("chat", "3")),
-        made(told, owed("chat", "1", RESOLVED)),
-        made(told, owed("chat", "2", RESOLVED), owed("chat", "4")),
-        made(told, owed("chat", "3", RESOLVED), owed("chat", "4", RESOLVED)),
+        made(told, owed("chat", "1", Step.RESOLVED)),
+        made(told, owed("chat", "2", Step.RESOLVED), owed("chat", "4")),
+        made(told, owed("chat", "3", Step.RESOLVED), owed("chat", "4", Step.RESOLVED)),
     ]
     assert [(bundles[0].reason, bundles[0].counts()) for bundles in seen] == [
         (Reason.FIRST, "2 new"),
@@ -114,7 +114,7 @@ def test_a_pager_has_one_message_and_one_key_per_episode() -> None:
     told = Announced({})
     one, two = made(told, owed("pager", "1"), owed("pager", "2"))
     assert one.group_key != two.group_key
-    (over,) = made(told, owed("pager", "1", RESOLVED))
+    (over,) = made(told, owed("pager", "1", Step.RESOLVED))
     assert (over.group_key, over.ongoing, over.reason) == (one.group_key, (), Reason.ALL_RESOLVED)
     (again,) = made(told, owed("pager", "1", at=5))
     assert again.group_key not in (one.group_key, two.group_key)
@@ -135,7 +135,7 @@ def test_groups_of_different_rules_are_different_messages() -> None:
 def test_a_receiver_that_nobody_knows_any_more_keeps_the_group_it_was_told() -> None:
     """The key says who belongs together, not the settings of today."""
     told = Announced({(key("1"), "gone"): "k", (key("2"), "gone"): "k"})
-    (bundle,) = digest([owed("gone", "1", RESOLVED)], told, {}, "inst")
+    (bundle,) = digest([owed("gone", "1", Step.RESOLVED)], told, {}, "inst")
     assert (bundle.group_key, bundle.ongoing) == ("k", (key("2"),))
 
 
@@ -165,9 +165,9 @@ def test_every_owed_step_is_in_exactly_one_message_and_every_end_under_the_key_o
             began = firing.pop(flip, None)
             if began is None:
                 firing[flip] = began = number
-                step = FIRING
+                step = Step.FIRING
             else:
-                step = RESOLVED
+                step = Step.RESOLVED
             steps += [owed(receiver, flip[0], step, began, flip[1]) for receiver in ("chat", "pager")]
         bundles = made(told, *steps)
         out = [(bundle, each) for bundle in bundles for each in (*bundle.firing, *bundle.resolved)]

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from alerting.core import builtin
-from alerting.core.digest import Announced, digest
-from alerting.core.render import Context, notice, notification, resolved, value_text
-from alerting.core.routing import FIRING, RESOLVED, News, Owed
-from alerting.model import Alert, AlertKey, AlertState, Ended, Gap, Labels, RuleSpec, Transition, Truth
+from alerting.core.telling.digest import Announced, digest
+from alerting.core.telling.render import Context, notice, notification, resolved, value_text
+from alerting.core.telling.routing import News, Owed
+from alerting.model import Alert, AlertKey, AlertState, Ended, Gap, Labels, RuleSpec, Step, Transition, Truth
 
 LABELS = Labels({"mount": "/"})
 ALERT = Alert(
@@ -83,13 +83,13 @@ def told(steps: list[tuple[str, str]], before: tuple[str, ...] = ()) -> Any:
     }  # fmt: skip
     owed = []
     for series, step in steps:
-        after = AlertState.FIRING if step == FIRING else AlertState.RESOLVED
-        ended = None if step == FIRING else Ended.RECOVERED
-        why = f"v = {series}" if step == FIRING else f"v = {series} is fine"
+        after = AlertState.FIRING if step == Step.FIRING else AlertState.RESOLVED
+        ended = None if step == Step.FIRING else Ended.RECOVERED
+        why = f"v = {series}" if step == Step.FIRING else f"v = {series} is fine"
         change = Transition(alerts[series].key, Labels(), AlertState.PENDING, after, 9, 1.0, why, series, ended)
         owed.append(Owed(News(change, alerts[series], RuleSpec("r", "R", "")), step, "chat", ""))
     announced = Announced(
-        {(alerts[series].key, "chat"): "k" for series in {*before, *(s for s, step in steps if step == RESOLVED)}}
+        {(alerts[series].key, "chat"): "k" for series in {*before, *(s for s, step in steps if step == Step.RESOLVED)}}
     )
     (bundle,) = digest(owed, announced, {"chat": "group"}, "i")
     notices = {each.key: notice(each, RuleSpec("r", "R", ""), "", Context()) for each in alerts.values()}
@@ -97,14 +97,15 @@ def told(steps: list[tuple[str, str]], before: tuple[str, ...] = ()) -> Any:
 
 
 TITLES = [
-    ([("1", FIRING)], (), "R: v = 1", "firing (1 new)"),
-    ([("1", FIRING), ("2", FIRING)], (), "R: v = 1; v = 2", "firing (2 new)"),
-    ([(str(n), FIRING) for n in range(9)], (), "R: 9 firing", "firing (9 new)"),
-    ([("1", FIRING)], ("2",), "R: v = 1, 1 still firing", "more firing (1 new, 1 still firing)"),
-    ([("1", RESOLVED)], (), "R resolved: recovered (v = 1 is fine)", "all resolved (1 resolved)"),
-    ([("1", RESOLVED)], ("2",), "R: recovered (v = 1 is fine), 1 still firing",
+    ([("1", Step.FIRING)], (), "R: v = 1", "firing (1 new)"),
+    ([("1", Step.FIRING), ("2", Step.FIRING)], (), "R: v = 1; v = 2", "firing (2 new)"),
+    ([(str(n), Step.FIRING) for n in range(9)], (), "R: 9 firing", "firing (9 new)"),
+    ([("1", Step.FIRING)], ("2",), "R: v = 1, 1 still firing", "more firing (1 new, 1 still firing)"),
+    ([("1", Step.RESOLVED)], (), "R resolved: recovered (v = 1 is fine)", "all resolved (1 resolved)"),
+    ([("1", Step.RESOLVED)], ("2",), "R: recovered (v = 1 is fine), 1 still firing",
      "some resolved (1 resolved, 1 still firing)"),
-    ([("1", RESOLVED), ("2", FIRING)], (), "R: v = 2, recovered (1)", "some firing, some resolved (1 new, 1 resolved)"),
+    ([("1", Step.RESOLVED), ("2", Step.FIRING)], (), "R: v = 2, recovered (1)",
+     "some firing, some resolved (1 new, 1 resolved)"),
 ]  # fmt: skip
 
 
@@ -116,9 +117,9 @@ def test_the_title_says_what_changed(
     message = told(steps, before)
     assert (message.title, message.reason) == (title, reason)
     assert message.external_labels == {"instance": "host-1"}
-    assert [each.step for each in message.firing] == [step for _, step in steps if step == FIRING] + ["ongoing"] * len(
-        before
-    )
+    assert [each.step for each in message.firing] == [step for _, step in steps if step == Step.FIRING] + [
+        "ongoing"
+    ] * len(before)
     assert message.all_resolved is not bool(message.firing)
 
 
@@ -127,7 +128,7 @@ def test_a_resolve_says_in_what_way_it_ended(ended: Ended) -> None:
     """Only one of the ways claims that things are well."""
     change = Transition(ALERT.key, LABELS, AlertState.FIRING, AlertState.RESOLVED, 5000, 1.0, "why", "e1", ended)
     over = resolved(notice(ALERT, spec(), "percent", Context()), News(change, ALERT, spec()))
-    assert (over.step, over.ended, over.why, over.resolved_at) == (RESOLVED, ended.value, "why", 5000)
+    assert (over.step, over.ended, over.why, over.resolved_at) == (Step.RESOLVED, ended.value, "why", 5000)
     assert (over.name, over.value) == ("DiskSpaceLow", "91.2%")
 
 

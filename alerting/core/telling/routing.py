@@ -12,15 +12,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from alerting.model import AlertState
+from alerting.model import AlertState, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from alerting.model import Alert, AlertKey, RuleSpec, Transition
-
-FIRING = "firing"
-RESOLVED = "resolved"
 
 
 class News(NamedTuple):
@@ -35,7 +32,7 @@ class Owed(NamedTuple):
     """One step of one alert that one receiver is to hear of."""
 
     news: News
-    step: str  # FIRING or RESOLVED
+    step: str  # of model.Step
     receiver: str
     why: str  # how the receiver was chosen
 
@@ -58,9 +55,9 @@ def directed(
     for news in changes:
         transition = news.transition
         if transition.after is AlertState.FIRING:
-            step, receivers, why = FIRING, news.spec.notify or tuple(fallback), _chosen(news.spec, fallback)
+            step, receivers, why = Step.FIRING, news.spec.notify or tuple(fallback), _chosen(news.spec, fallback)
         elif transition.after is AlertState.RESOLVED:
-            step, receivers, why = RESOLVED, tuple(told.get(transition.key, ())), "was told that it fired"
+            step, receivers, why = Step.RESOLVED, tuple(told.get(transition.key, ())), "was told that it fired"
         else:
             continue  # pending, or a pending one that came to nothing: nobody is told
         owed.extend(Owed(news, step, receiver, why) for receiver in dict.fromkeys(receivers))
@@ -81,4 +78,4 @@ def _chosen(spec: RuleSpec, fallback: Sequence[str]) -> str:
 
 
 def _nobody(step: str) -> str:
-    return "the rule names no receiver" if step == FIRING else "nobody was told that it fired"
+    return "the rule names no receiver" if step == Step.FIRING else "nobody was told that it fired"

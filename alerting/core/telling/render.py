@@ -11,19 +11,17 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from alerting.core.digest import Bundle, Reason
 from alerting.core.lang.units import format_value
-from alerting.core.routing import FIRING, RESOLVED
+from alerting.core.telling.digest import Bundle, Reason
 from alerting.errors import ConditionError, TemplateError
-from alerting.model import Ended, Notice, Notification
+from alerting.model import Ended, Notice, Notification, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from alerting.core.routing import News
+    from alerting.core.telling.routing import News
     from alerting.model import Alert, AlertKey, Millis, RuleSpec, Value
 
-ONGOING = "ongoing"  # the step of a notice that only stands beside what changed
 _TITLE_ALERTS = 3  # so many reasons fit a title
 
 
@@ -44,7 +42,7 @@ def notice(alert: Alert, spec: RuleSpec, unit: str, context: Context) -> Notice:
     return Notice(
         key=alert.key,
         episode=alert.episode,
-        step=FIRING,
+        step=Step.FIRING,
         name=spec.name,
         labels={name: value for name, value in labels.items() if value},
         severity=spec.severity or labels.get("severity", ""),
@@ -60,7 +58,7 @@ def resolved(announced: Notice, news: News) -> Notice:
     """Say that what was announced is over, and in what way."""
     transition = news.transition
     return announced._replace(
-        step=RESOLVED,
+        step=Step.RESOLVED,
         why=transition.why,
         resolved_at=news.alert.resolved_at or transition.at,
         ended=transition.ended or Ended.RECOVERED,
@@ -73,7 +71,7 @@ def notification(
     """Write one message. `notices` holds what was or is announced of every alert in the bundle."""
     firing = [notices[owed.news.alert.key] for owed in bundle.firing]
     over = [resolved(notices[owed.news.alert.key], owed.news) for owed in bundle.resolved]
-    ongoing = [notices[key]._replace(step=ONGOING) for key in bundle.ongoing if key in notices]
+    ongoing = [notices[key]._replace(step=Step.ONGOING) for key in bundle.ongoing if key in notices]
     return Notification(
         id=bundle.id,
         receiver=bundle.receiver,

@@ -14,16 +14,15 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from alerting.core.routing import FIRING, Owed
+from alerting.model import Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from alerting.model import Alert, AlertKey
-
-StandsFor = Literal["alert", "group"]
+    from alerting.core.telling.routing import Owed
+    from alerting.model import Alert, AlertKey, StandsFor
 
 
 class Reason(StrEnum):
@@ -119,7 +118,7 @@ def digest(
     for each in owed:
         alert, receiver = each.news.alert, each.receiver
         group_key = announced.told.get(alert.key, {}).get(receiver, "")
-        if each.step == FIRING:
+        if each.step == Step.FIRING:
             if stands_for.get(receiver) == "group":
                 rule_id = alert.key.rule_id
                 group_key = fresh.get((receiver, rule_id), "") or announced.group_of(receiver, rule_id)
@@ -127,7 +126,7 @@ def digest(
             else:
                 group_key = group_key_of(installation, alert.key.rule_id, alert.episode)
         if group_key:
-            parts.setdefault((receiver, group_key), ([], []))[each.step != FIRING].append(each)
+            parts.setdefault((receiver, group_key), ([], []))[each.step != Step.FIRING].append(each)
     return [
         _bundle(receiver, group_key, firing, resolved, announced)
         for (receiver, group_key), (firing, resolved) in parts.items()

@@ -1,0 +1,66 @@
+"""How silences, acknowledgements and the telling's own small state are written as kept texts of the store.
+
+Each is one JSON text under a name with a prefix, so that a command which finds no daemon can write it as well as the
+engine. A text that cannot be read is no reason to lose an alert: whoever reads it says so and goes on without it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from alerting.model import Ack, AlertKey, Matcher, Silence
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SILENCE = "silence/"  # and the id
+ACK = "ack/"  # and rule id, `#`, fingerprint
+GROUP = "group/"  # and the group's own key: what the timers of a group must remember
+
+
+def silence_name(silence_id: str) -> str:
+    """Name the text of a silence."""
+    return f"{SILENCE}{silence_id}"
+
+
+def ack_name(key: AlertKey) -> str:
+    """Name the text of an acknowledgement: there is one for an alert."""
+    return f"{ACK}{key.rule_id}#{key.fingerprint}"
+
+
+def silence_text(silence: Silence) -> str:
+    """Write a silence."""
+    return _dump({**silence._asdict(), "matchers": [list(each) for each in silence.matchers]})
+
+
+def read_silence(text: str) -> Silence:
+    """Read what `silence_text` wrote. Raises ValueError."""
+    fields = _load(text, Silence._fields)
+    matchers = tuple(Matcher(*(str(part) for part in each)) for each in fields.pop("matchers"))
+    if not matchers:
+        raise ValueError("a silence without matchers")
+    return Silence(matchers=matchers, **fields)
+
+
+def ack_text(ack: Ack) -> str:
+    """Write an acknowledgement."""
+    return _dump({**ack._asdict(), "key": list(ack.key)})
+
+
+def read_ack(text: str) -> Ack:
+    """Read what `ack_text` wrote. Raises ValueError."""
+    fields = _load(text, Ack._fields)
+    return Ack(key=AlertKey(*(str(part) for part in fields.pop("key"))), **fields)
+
+
+def _dump(fields: Mapping[str, Any]) -> str:
+    return json.dumps(fields, ensure_ascii=True, separators=(",", ":"))
+
+
+def _load(text: str, names: tuple[str, ...]) -> dict[str, Any]:
+    try:
+        fields = json.loads(text)
+        return {name: fields[name] for name in names if name in fields}
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"not readable: {type(error).__name__}") from None

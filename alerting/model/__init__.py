@@ -1,0 +1,88 @@
+"""The nouns of the project: frozen records that every part may know and none may change.
+
+Times are integer milliseconds since 1970 in UTC (`Millis`); durations are milliseconds too, unless a name
+says otherwise. Nothing here reads a clock, a file or a socket, and nothing is imported beyond the standard
+library.
+"""
+
+from alerting.model.alerts import Alert, AlertKey, AlertState, Ended, Transition
+from alerting.model.basics import NO_TEXTS, SHARED, Millis, Redact, Value, Why
+from alerting.model.conditions import Condition, Gap, Pattern, Patterns, Result, Truth, Verdict
+from alerting.model.labels import NO_LABELS, Labels
+from alerting.model.messages import (
+    LOUD,
+    Ack,
+    Answer,
+    Decision,
+    Delivery,
+    DeliveryState,
+    Notice,
+    Notification,
+    Outcome,
+    Picture,
+    Receipt,
+    Silence,
+    Step,
+)
+from alerting.model.metrics import Fault, FaultKind, Kind, Matcher, Metric, Need, Reading, Sample
+from alerting.model.routes import Inhibition, Receiver, Route, StandsFor
+from alerting.model.rules import NOWHERE, Escalation, Level, OnMissing, Origin, Rule, RuleSpec
+from alerting.model.secret import Secret
+from alerting.model.settings import Section
+
+__all__ = [
+    "LOUD",
+    "NOWHERE",
+    "NO_LABELS",
+    "NO_TEXTS",
+    "SHARED",
+    "Ack",
+    "Alert",
+    "AlertKey",
+    "AlertState",
+    "Answer",
+    "Condition",
+    "Decision",
+    "Delivery",
+    "DeliveryState",
+    "Ended",
+    "Escalation",
+    "Fault",
+    "FaultKind",
+    "Gap",
+    "Inhibition",
+    "Kind",
+    "Labels",
+    "Level",
+    "Matcher",
+    "Metric",
+    "Millis",
+    "Need",
+    "Notice",
+    "Notification",
+    "OnMissing",
+    "Origin",
+    "Outcome",
+    "Pattern",
+    "Patterns",
+    "Picture",
+    "Reading",
+    "Receipt",
+    "Receiver",
+    "Redact",
+    "Result",
+    "Route",
+    "Rule",
+    "RuleSpec",
+    "Sample",
+    "Secret",
+    "Section",
+    "Silence",
+    "StandsFor",
+    "Step",
+    "Transition",
+    "Truth",
+    "Value",
+    "Verdict",
+    "Why",
+]

@@ -1,0 +1,16 @@
+"""Times, values and texts: what the other records are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TypeAlias
+
+Millis: TypeAlias = int
+Value: TypeAlias = float | str
+Why: TypeAlias = Callable[[], str]  # a reason in words, made only when somebody asks
+Redact: TypeAlias = Callable[[str], str]  # text in, the same text with known secrets starred out
+
+NO_TEXTS: Mapping[str, str] = MappingProxyType({})
+
+SHARED = ""  # the namespace that all metrics pages share; every other source is its own namespace
