@@ -13,11 +13,18 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
+
+from alerting.control import Control
+from alerting.core.builtin import CANARY
+from alerting.core.lasting import Lasting
+from alerting.errors import StoreError
 
 if TYPE_CHECKING:
     import logging
@@ -34,8 +41,11 @@ _LONGEST_SLEEP: Millis = 30_000  # between two looks at the heap
 _SHORTEST_SLEEP: Millis = 5
 _WATCH: Millis = 2_000  # how often the two clocks are compared
 _STEP: Millis = 300  # a difference that changed by more is a step of the wall
+_STANDING: Millis = 5_000  # how often it is looked which receivers are down
 _RELOAD: Millis = 45_000  # the longest that reading all files anew may take
+_TELLING = "telling"
 _CLOCK = "the watch over the clock"
+_SOCKET = "the local socket"
 
 
 class NextDue(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
@@ -73,7 +83,8 @@ class Daemon:
         self._program = program
         self._vitals = vitals
         self._systemd = systemd
-        self._beside = {_CLOCK: self._watch(), **beside}
+        self._control = Control(program.state, self._take, program.clock, self._deaf, self._fault)
+        self._beside = {_CLOCK: self._watch(), _SOCKET: self._control.run(partial(vitals.promise, _SOCKET)), **beside}
         self._reload = reload
         self._log = log
         self._grace = grace
@@ -82,6 +93,8 @@ class Daemon:
         self._scheduler: Any = AsyncIOScheduler(timezone=UTC)
         self._reloading = asyncio.Lock()
         self._shown: dict[str, str] = {}  # what was last logged of each source and rule, so that it is said once
+        self._lasting = Lasting()
+        self._receivers_at: Millis = 0  # by the monotonic clock: when it is looked which of them are down
 
     async def run(self) -> None:
         """Work until a signal says stop; then finish what is being sent, within the grace time."""
@@ -139,6 +152,10 @@ class Daemon:
                 task = asyncio.create_task(self._tick(batch))
                 self._ticks.add(task)
                 task.add_done_callback(self._ticks.discard)
+            if self._program.engine.tells():
+                task = asyncio.create_task(self._speak())
+                self._ticks.add(task)
+                task.add_done_callback(self._ticks.discard)
             if not self._ticks:
                 await self._program.retire()
         except Exception:  # noqa: BLE001  a shell: no fault in one beat ends the daemon
@@ -147,12 +164,36 @@ class Daemon:
     async def _tick(self, batch: Any) -> None:
         began = self._program.clock.monotonic()
         try:
+            await self._look_at_receivers()
             report = await self._program.engine.tick([batch])
             self._vitals.ticked(batch.name, report, self._program.clock.monotonic() - began)
-            self._tell(report)
+            self._tell(batch.name, report)
         except Exception:  # noqa: BLE001  the same for one tick
             self._vitals.failed(batch.name)
             self._log.exception("a fault of alerting itself in a tick", extra={"action": "fault", "batch": batch.name})
+
+    async def _look_at_receivers(self) -> None:
+        """Let the engine know which receivers are down, now and then."""
+        now = self._program.clock.monotonic()
+        if now >= self._receivers_at:
+            self._receivers_at = now + _STANDING
+            with suppress(StoreError):  # the tick says it
+                self._program.engine.report_receivers(await self._program.outbox.standing())
+
+    async def _speak(self) -> None:
+        """Tell what was held back and is due; no rule is evaluated."""
+        try:
+            self._tell(_TELLING, await self._program.engine.tick(()))
+        except Exception:  # noqa: BLE001  the same
+            self._log.exception("a fault of alerting itself in telling", extra={"action": "fault"})
+
+    async def _take(self, texts: Mapping[str, str | None]) -> None:
+        """Put in force what a command hands over, and tell at once what that changes. Raises StoreError."""
+        await self._program.engine.take(texts)
+        self._say("handed_over", f"from a command: {', '.join(texts)}")
+        task = asyncio.create_task(self._speak())
+        self._ticks.add(task)
+        task.add_done_callback(self._ticks.discard)
 
     async def _watch(self) -> None:
         """Set the beat anew when the wall clock steps: the scheduler waits by the wall."""
@@ -162,6 +203,7 @@ class Daemon:
             self._vitals.promise(_CLOCK, _WATCH)
             await clock.sleep(_WATCH)
             seen = clock.now() - clock.monotonic()
+            self._look_at_lanes()
             if abs(seen - offset) > _STEP:
                 self._say("clock_stepped", "the wall clock stepped", "warning", by_ms=seen - offset)
                 self._scheduler.modify_job("beat", next_run_time=datetime.now(UTC))
@@ -196,25 +238,27 @@ class Daemon:
                 message = "not reloaded: the running rules and settings stay in force"
                 self._say("reload_refused", message, "error", problems=wrong)
             else:
+                self._lasting = Lasting()  # batches and lanes may be others now
                 self._say("reloaded", "reloaded", rules=self._program.engine.count())
             self._scheduler.modify_job("beat", next_run_time=datetime.now(UTC))
 
     # ------------------------------------------------------------------------------------- words
 
-    def _tell(self, report: TickReport) -> None:
+    def _tell(self, batch: str, report: TickReport) -> None:
         """Log what changed; what stays as it is was said already."""
         for transition in report.transitions:
             self._say(
                 "transition",
                 f"{transition.before} -> {transition.after}: {transition.why}",
+                "debug" if transition.key.rule_id == CANARY else "info",
                 rule=transition.key.rule_id,
                 labels=str(transition.labels),
                 episode=transition.episode,
             )
         for notice in report.notices:
-            self._say("notice", notice, "warning")
-        if report.trouble:
-            self._say("trouble", report.trouble, "error")
+            if self._lasting.wrong("notice", notice, self._program.clock.monotonic()):
+                self._say("notice", notice, "warning")
+        self._note(f"batch {batch}", report.trouble)
         for kind, states in (("source", report.faults), ("rule", report.blind)):
             for name, why in states.items():
                 if self._shown.get(f"{kind} {name}") != why:
@@ -222,6 +266,25 @@ class Daemon:
         seen = {f"source {name}": why for name, why in report.faults.items()}
         seen |= {f"rule {name}": why for name, why in report.blind.items()}
         self._shown = seen
+
+    def _deaf(self, trouble: str) -> None:
+        self._say("trouble", trouble, "warning")
+
+    def _fault(self, part: str, error: BaseException) -> None:
+        self._log.error("a fault of alerting itself in %s", part, exc_info=error, extra={"action": "fault"})
+
+    def _look_at_lanes(self) -> None:
+        """Log what keeps the state from serving a lane."""
+        for lane in self._program.outbox.lanes():
+            self._note(f"lane {lane.receiver}", lane.trouble)
+
+    def _note(self, part: str, trouble: str) -> None:
+        """Log a trouble when it begins, while it lasts, and when it is over."""
+        if trouble:
+            if self._lasting.wrong(part, trouble, self._program.clock.monotonic()):
+                self._say("trouble", trouble, "error")
+        elif over := self._lasting.well(part):
+            self._say("trouble_over", f"over: {over}")
 
     def _say(self, action: str, message: str, level: str = "info", **fields: object) -> None:
         getattr(self._log, level)(message, extra={"action": action, **fields})

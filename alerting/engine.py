@@ -23,27 +23,55 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from alerting.core.backoff import words
 from alerting.core.book import Book, Reach
+from alerting.core.builtin import CANARY
 from alerting.core.progress import Loop
 from alerting.core.schedule import Schedule, batches_of, namespaces_of
 from alerting.core.status import RuleStatus
+from alerting.core.telling.fallback import reasons
+from alerting.core.telling.inhibition import Inhibitor
+from alerting.core.telling.keeping import PREFIXES
+from alerting.core.telling.plan import Plan
 from alerting.core.telling.render import Context
+from alerting.core.telling.tree import Tree
 from alerting.core.turn import Turn, parted
 from alerting.errors import AlertingError, StateMoved, StoreError
 from alerting.intake import Intake, Target
+from alerting.model import Storm
 from alerting.ports import Change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 
-    from alerting.core.book import Telling
     from alerting.core.schedule import Batch
-    from alerting.core.telling.routing import Withheld
-    from alerting.model import Alert, Millis, Notification, Patterns, Redact, Rule, StandsFor, Transition
+    from alerting.core.telling.calendar import Calendar
+    from alerting.core.telling.muting import Held
+    from alerting.core.telling.round import Telling
+    from alerting.model import (
+        Ack,
+        Alert,
+        AlertKey,
+        Decision,
+        Delivery,
+        Flapping,
+        Inhibition,
+        Millis,
+        Notification,
+        Patterns,
+        Receiver,
+        Redact,
+        Route,
+        Rule,
+        Silence,
+        Transition,
+    )
     from alerting.ports import Clock, SampleStore, Snapshot, Store
 
 __all__ = ["Engine", "Limits", "RuleStatus", "Setup", "Target", "TickReport"]
 
+_LULL: Millis = 50  # between two turns that only tell, at least
+_REST: Millis = 1_000  # the same, after one that could not be saved
 _COMMIT: Millis = 30_000  # the longest that a turn may take to be saved
 STEP: Millis = 250  # a difference between the clocks that is no mere drift
 
@@ -53,12 +81,19 @@ class Setup(NamedTuple):
 
     rules: Sequence[Rule]  # all that are in force, in order
     targets: Sequence[Target]
-    receivers: Mapping[str, StandsFor]  # name -> what one message of it stands for
-    fallback: tuple[str, ...] = ()  # who is told by rules without `notify`
+    receivers: Mapping[str, Receiver]
+    fallback: tuple[str, ...] = ()  # who is told of what nobody names and no route fits
     external_labels: Mapping[str, str] = {}
     unknown_after: Millis = 300_000
     max_gap: Millis | None = None  # None: the larger of 2 intervals and 1 m, per rule
     good_config: str | None = None  # saved with the next commit as the last good set
+    route: Route | None = None
+    inhibitions: Sequence[Inhibition] = ()
+    calendar: Calendar | None = None
+    flapping: Flapping | None = None
+    storm: Storm = Storm()
+    silence_warning: Millis = 900_000
+    patient: bool = True  # False: nobody comes back soon, so nothing waits for `group_wait`
 
 
 class Limits(NamedTuple):
@@ -80,7 +115,7 @@ class TickReport(NamedTuple):
     missed: int  # evaluations that were due since the last report and left out
     transitions: Sequence[Transition]
     notifications: Sequence[Notification]
-    withheld: Sequence[Withheld]  # who did not hear of something, and why
+    decisions: Sequence[Decision]  # who was told of what, who was not, and why
     faults: Mapping[str, str]  # source -> why it fails now
     blind: Mapping[str, str]  # rule id -> why it could not be judged, for a reason other than a failed source
     trouble: str  # the state could not be saved: what was decided then is undone; empty: it was saved
@@ -99,7 +134,7 @@ class _Log:
         self.evaluated = 0
         self.transitions: list[Transition] = []
         self.notifications: list[Notification] = []
-        self.withheld: list[Withheld] = []
+        self.decisions: list[Decision] = []
         self.trouble = ""
         self.notices: list[str] = []
 
@@ -108,7 +143,7 @@ class _Log:
         self.evaluated += turn.evaluated
         self.transitions += turn.transitions
         self.notifications += telling.notifications
-        self.withheld += telling.withheld
+        self.decisions += telling.decisions
 
 
 class Engine:
@@ -123,9 +158,13 @@ class Engine:
         sample_store: SampleStore | None = None,
         redact: Redact = str,
         on_commit: Callable[[Collection[str]], None] = lambda _receivers: None,
+        on_fault: Callable[[str, BaseException], None] = lambda _part, _error: None,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        """`on_commit` is called with the receivers to which something new is owed, once it is on disk."""
+        """`on_commit` is called with the receivers to which something new is owed, once it is on disk.
+
+        `on_fault` is called with what was raised while a source was read, a fault of ours, and where.
+        """
         self._store = store
         self._clock = clock
         self._patterns = patterns
@@ -143,11 +182,13 @@ class Engine:
             at_once=limits.fetches,
             deadline=limits.fetch_deadline,
             lookback=limits.lookback,
+            on_fault=on_fault,
         )
         self._setup = Setup((), (), {})
         self._next_setup: Setup | None = None  # was adopted while a turn ran
         self._good_config: str | None = None  # to be saved
         self._problem: str | None = None  # with the newest configuration
+        self._standing: Mapping[str, str] = {}  # receivers that are known to be down (why) or well ("")
         self._faults_saved: Mapping[str, str] = {}
 
         self._schedule = Schedule()
@@ -157,6 +198,7 @@ class Engine:
         self._missed = 0  # of all that were left out, those that were reported
         self._clocks = clock.now(), clock.monotonic()
         self._stepped: Millis = 0  # by how much the wall has stepped since a turn was saved
+        self._quiet_until: Millis = 0  # by the monotonic clock: before that no turn only tells
         self._tried: tuple[Millis, Millis] = (0, 0)  # the newest turn that seemed to fail: when, and `_stepped` then
 
     # ---------------------------------------------------------------------------------------- life
@@ -168,13 +210,16 @@ class Engine:
         """
         snapshot = await self._store.open()
         await self._intake.open(snapshot.faults)
-        self._load(snapshot)
+        await self._load(snapshot)
         return snapshot
 
-    def _load(self, snapshot: Snapshot) -> None:
+    async def _load(self, snapshot: Snapshot) -> None:
         self._faults_saved = dict(snapshot.faults)
+        texts: dict[str, str] = {}
+        for prefix in PREFIXES:
+            texts.update(await self._store.kept(prefix))
         self._book.load(
-            snapshot.installation, snapshot.alerts, snapshot.evaluated, snapshot.announced, snapshot.notices
+            snapshot.installation, snapshot.alerts, snapshot.evaluated, snapshot.announced, snapshot.notices, texts
         )
 
     def adopt(self, setup: Setup) -> None:
@@ -191,6 +236,27 @@ class Engine:
         """Say that the newest configuration does not load (`ConfigBroken` fires at the next tick); None: it does."""
         self._problem = problem and self._redact(problem)
 
+    def report_receivers(self, standing: Mapping[str, str]) -> None:
+        """Say which receivers are down and why, and which are well (""); `ReceiverDown` follows at the next tick."""
+        self._standing = {name: why and self._redact(why) for name, why in standing.items()}
+
+    async def pass_on(self, waiting: Sequence[Delivery]) -> bool:
+        """Owe what a receiver could not be told (of one group key, in order) to its fallback, once.
+
+        Tells whether anybody is told by that. Raises StoreError.
+        """
+        async with self._lock:
+            now, head = self._clock.now(), waiting[0]
+            messages = [each.notification for each in waiting]
+            why = head.why or f"{len(messages)} waiting, the oldest since {words(max(0, now - head.owed_since))}"
+            passed = self._book.desk.passed_on(messages, why, now)
+            ids = [message.id for message in messages]
+            await self._store.commit(Change(now, notifications=passed, passed_on=ids, decisions=reasons(passed)))
+            self._book.desk.note(passed)
+        if passed:
+            self._on_commit(tuple(dict.fromkeys(each.receiver for each in passed)))
+        return bool(passed)
+
     async def close(self) -> None:
         """End fetches that run and wait for the turn that runs. The stores are their owner's to close."""
         await self._intake.close()
@@ -200,7 +266,7 @@ class Engine:
         self._setup, self._next_setup = setup._replace(good_config=None), None  # large: held until it is saved, only
         self._good_config = self._good_config if setup.good_config is None else setup.good_config
         rules = [rule for rule in setup.rules if rule.spec.enabled]
-        needs = tuple(dict.fromkeys(need for rule in rules for need in rule.condition.needs))
+        needs = tuple(dict.fromkeys(need for rule in rules for need in rule.needs))
         self._intake.adopt(setup.targets, needs)
         read = {need.namespace for need in needs}
         sources = {
@@ -211,12 +277,54 @@ class Engine:
         self._book.adopt(
             setup.rules,
             sources,
-            fallback=setup.fallback,
+            plan=self._plan(setup),
+            context=self._context(),
             unknown_after=setup.unknown_after,
             max_gap=setup.max_gap,
         )
         self._batches = batches_of(rules)
         self._schedule.replace(self._batches, self._clock.monotonic())
+
+    def _plan(self, setup: Setup) -> Plan:
+        """Make ready how people are told."""
+        return Plan(
+            setup.receivers,
+            None if setup.route is None else Tree(setup.route, self._patterns),
+            setup.fallback,
+            Inhibitor(setup.inhibitions, self._patterns) if setup.inhibitions else None,
+            setup.calendar,
+            setup.flapping,
+            setup.storm,
+            setup.silence_warning,
+            setup.external_labels,
+            setup.patient,
+        )
+
+    def _context(self) -> Context:
+        return Context(self._setup.external_labels, patterns=self._patterns)
+
+    # ---------------------------------------------------------------------------------------- silences and the like
+
+    async def take(self, texts: Mapping[str, str | None]) -> None:
+        """Keep silences and acknowledgements (`core.telling.keeping`) and obey them: tick when this is done.
+
+        Raises StoreError when they could not be kept, ValueError for a text that is neither.
+        """
+        async with self._lock:
+            await self._store.keep(texts)
+            self._book.desk.take(texts)
+
+    def silences(self) -> Sequence[Silence]:
+        """Give the silences that are kept, over or not."""
+        return self._book.desk.silences()
+
+    def acks(self) -> Sequence[Ack]:
+        """Give the acknowledgements in force."""
+        return self._book.desk.acks()
+
+    def waiting(self) -> Mapping[tuple[AlertKey, str], Held]:
+        """Give what is owed and held back, and why, by alert and receiver."""
+        return self._book.desk.waiting()
 
     # ---------------------------------------------------------------------------------------- pace
 
@@ -225,8 +333,20 @@ class Engine:
         return self._schedule.due(self._clock.monotonic())
 
     def next_due(self) -> Millis | None:
-        """Give the monotonic time at which a batch is due next; None where there is nothing to do."""
-        return self._schedule.next_at()
+        """Give the monotonic time at which a batch, or something to tell, is due; None where there is nothing to do."""
+        times = [at for at in (self._schedule.next_at(), self._telling_at()) if at is not None]
+        return min(times, default=None)
+
+    def tells(self) -> bool:
+        """Tell whether something is to be told that no batch brings about: `tick(())` does it."""
+        at = self._telling_at()
+        return at is not None and at <= self._clock.monotonic()
+
+    def _telling_at(self) -> Millis | None:
+        """Give the monotonic time at which something held back may be due."""
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        at = self._book.desk.next_at(now)
+        return None if at is None else max(self._quiet_until, monotonic + max(0, at - now))
 
     async def tick(self, batches: Sequence[Batch] | None = None, *, only: Collection[str] | None = None) -> TickReport:
         """Fetch, evaluate, save. `batches` None: all of them, once, and every source is waited for (`check`).
@@ -304,21 +424,24 @@ class Engine:
                 if track is not None:
                     turn.evaluate(track)
             heard, good_config = dict(self._intake.heard), self._good_config
-            self._book.watch(turn, heard, self._problem)
+            self._book.watch(turn, heard, self._problem, self._standing)
             if whole:
                 self._book.retire(turn)
-            context = Context(self._setup.external_labels, patterns=self._patterns)
-            telling = self._book.tell(turn, self._setup.receivers, context)
+            context = self._context()
+            telling = self._book.tell(turn, context, self._intake.samples)
             faults = dict(self._intake.faults)
             try:
                 await self._store.commit(self._change(turn, telling, faults, good_config))
             except StateMoved as error:
                 log.trouble = str(error)
+                self._quiet_until = self._clock.monotonic() + _REST
                 await self._remember(log)
             except StoreError as error:
                 log.trouble = str(error)
                 self._tried = now, self._stepped
+                self._quiet_until = self._clock.monotonic() + _REST
             else:
+                self._quiet_until = self._clock.monotonic() + _LULL
                 self._stepped = 0
                 self._faults_saved = faults
                 self._intake.judged(heard)
@@ -335,13 +458,15 @@ class Engine:
 
     async def _remember(self, log: _Log) -> None:
         """Take the state from the store anew: it holds a change that memory was told had failed."""
+        before = self._book
         try:
             snapshot = await self._store.open()
+            self._book = Book()
+            await self._load(snapshot)
         except AlertingError as error:
+            self._book = before
             log.notices.append(str(error))
             return
-        self._book = Book()
-        self._load(snapshot)
         self._adopt(self._next_setup or self._setup)
         tried, stepped = self._tried
         if snapshot.written_at == tried:  # that turn is on disk, and with it the clocks as it had moved them
@@ -380,6 +505,8 @@ class Engine:
             forgotten=forgotten,
             faults=new_faults,
             good_config=good_config,
+            texts=telling.texts,
+            decisions=tuple(telling.decisions),
         )
 
     # ---------------------------------------------------------------------------------------- telling how it stands
@@ -392,7 +519,7 @@ class Engine:
             missed,
             log.transitions,
             log.notifications,
-            log.withheld,
+            log.decisions,
             dict(self._intake.faults),
             dict(self._book.blind),
             log.trouble,
@@ -401,12 +528,13 @@ class Engine:
 
     def statuses(self) -> Sequence[RuleStatus]:
         """Tell how each alerting rule stands, as of its last evaluation."""
-        tracks, samples = self._book.tracks.values(), self._intake.samples
-        return [RuleStatus(each, each.rule, samples) for each in tracks if each.rule and not each.spec.record]
+        tracks, samples, flapping = self._book.tracks.values(), self._intake.samples, self._setup.flapping
+        return [RuleStatus(each, each.rule, samples, flapping) for each in tracks if each.rule and not each.spec.record]
 
     def count(self) -> int:
-        """Count the alerting rules in force."""
-        return sum(1 for each in self._book.tracks.values() if each.rule and not each.spec.record)
+        """Count the alerting rules in force, the canary's left out."""
+        rules = (each.rule for each in self._book.tracks.values())
+        return sum(1 for each in rules if each and not each.spec.record and each.id != CANARY)
 
     def alerts(self) -> Sequence[Alert]:
         """Give all alerts that are kept, those of built-in rules included."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from alerting.model import Labels, Millis, Need, Patterns, Redact, Sample
     from alerting.ports import Clock, SampleStore, Source
 
+    OnFault = Callable[[str, BaseException], None]  # given the part that a fault of ours was in, and the fault
+
 
 class Target(NamedTuple):
     """One source, and how long it may fail before that is an alert of its own (health sources: 1 m)."""
@@ -45,7 +47,9 @@ class Fetches:
         *,
         at_once: int,
         deadline: Millis,
+        on_fault: OnFault,
     ) -> None:
+        self._on_fault = on_fault
         self._clock = clock
         self._redact = redact
         self._take = take
@@ -105,6 +109,7 @@ class Fetches:
                 return fetch.result()
             fault = Fault(FaultKind.TIMEOUT, f"no answer within {self._deadline / 1000:g} s")
         except Exception as error:  # noqa: BLE001  a source that raises must not stop the others
+            self._on_fault(f"reading {source.name}", error)
             fault = Fault(
                 FaultKind.INTERNAL, self._redact(f"{FaultKind.INTERNAL}: {type(error).__name__} in its fetch")
             )
@@ -128,8 +133,13 @@ class Intake:
         at_once: int,
         deadline: Millis,
         lookback: Millis,
+        on_fault: OnFault = lambda _part, _error: None,
     ) -> None:
-        """`store` keeps samples over restarts; `at_once` and `deadline` bound the fetches."""
+        """`store` keeps samples over restarts; `at_once` and `deadline` bound the fetches.
+
+        `on_fault` is given what a source raised, or what the samples raised over its answer: faults of ours.
+        """
+        self._on_fault = on_fault
         self.samples = Samples(lookback)
         self.names: dict[int, str] = {}  # identity of a source -> what faults and alerts call it
         self.heard: dict[str, str] = {}  # source -> its fault or "", of readings that no saved turn has judged
@@ -139,7 +149,9 @@ class Intake:
         self._redact = redact
         self._store = store
         self._lookback = lookback
-        self._fetches = Fetches(clock, redact, self._take, self._labels_of, at_once=at_once, deadline=deadline)
+        self._fetches = Fetches(
+            clock, redact, self._take, self._labels_of, at_once=at_once, deadline=deadline, on_fault=on_fault
+        )
         self._targets: dict[str, list[Target]] = {}  # by namespace
         self._needs: dict[str, tuple[Need, ...]] = {}  # by namespace
         self._known: dict[str, Labels] = {}  # by name, of what was read: what its readings carry; outlasts a reload
@@ -255,6 +267,7 @@ class Intake:
         try:
             taken = self.samples.append(reading)
         except Exception as error:  # noqa: BLE001  one odd answer must not stop the others
+            self._on_fault(f"taking in {name}", error)
             fault = Fault(FaultKind.INTERNAL, f"{FaultKind.INTERNAL}: {type(error).__name__} while it was taken in")
             reading = Reading(reading.source, reading.namespace, reading.at, labels=reading.labels, fault=fault)
             taken = self.samples.append(reading)

@@ -6,6 +6,11 @@ anything is sent), asks the notifier for exactly one attempt under a total deadl
 settles. A death in between leaves a claim, which the next run counts as an attempt with an unknown end and makes
 again: at least once.
 
+What is urgent is claimed first. What was overtaken while it waited is folded when it is claimed
+(`core.telling.folding`). A lane keeps the pace that its receiver asks for (`core.pace`). Where several attempts may be
+in flight, and the receiver is quick, more are claimed than fly, so that one commit serves many; what a failure leaves
+unsent of these is put back as it was.
+
 A result that the store would not take is held by its lane and offered again before the lane claims anything else:
 while this process lives, a full disk does not double a message.
 
@@ -13,25 +18,30 @@ Two waits are kept apart. A *message* that failed waits by itself, so that one t
 *receiver* that failed twice in a row, on whichever messages, is left alone for a while: otherwise a thousand owed
 messages would be a thousand requests to a service that is down. Its next attempt is made with the oldest message due.
 
+What a receiver cannot be told (it was parked, or is late) is handed to `pass_on`, once: its fallback is told.
+
 Waits and leases run on the monotonic clock, placed on the wall once at the start: a step of the wall moves none.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING
 
+from alerting.core import pace
 from alerting.core.backoff import Limits, after, exhausted, pause
 from alerting.core.progress import Loop
+from alerting.core.telling.folding import folded
 from alerting.errors import StoreError
+from alerting.lane import PLAIN, QUICK, Lane, LaneStatus, Pause, Terms, first_of, land
 from alerting.model import Answer, DeliveryState, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
-    from typing import Any
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from alerting.model import Delivery, Millis, Redact
-    from alerting.ports import Clock, Notifier, Store
+    from alerting.ports import Clock, Fold, Notifier, Store
 
 LIMITS = Limits()
 DEADLINE: Millis = 15_000  # of one attempt: a second line behind the notifier's own
@@ -39,39 +49,14 @@ LEASE: Millis = 120_000  # of a claim; longer than any attempt
 PATIENCE: Millis = 5_000  # how long `drain` waits for a second attempt
 GRACE: Millis = 8_000  # for what is in flight when the end is asked for
 IDLE: Millis = 60_000  # a lane with nothing to do looks this often, should a wake be lost
+DOWN_AFTER: Millis = 300_000  # so long a message may be tried in vain before its receiver counts as down
 _REST = (2_000, 20_000)  # first and longest rest of a receiver that fails; so at most ten attempts a minute
 _SOONEST: Millis = 10  # a wait is never shorter, so that no lane runs hot
 _STORE_REST: Millis = 1_000  # before a store that failed is asked again
 _STORE: Millis = 30_000  # the longest that the store may take over one call
 _SOON: Millis = 1_000  # a lane that is woken goes on within
-
-
-class _Lane:
-    """One receiver's queue as this process sees it. Times are monotonic."""
-
-    def __init__(self, receiver: str) -> None:
-        self.receiver = receiver
-        self.woken = asyncio.Event()
-        self.failures = 0  # in a row, on whichever messages
-        self.rests_until: Millis = 0
-        self.held: list[Delivery] = []  # results that the store has not taken yet
-        self.flying: set[asyncio.Task[Any]] = set()
-        self.worker: asyncio.Task[None] | None = None
-        self.back_by: Millis = 0  # by then it takes its next step
-        self.failing_since: Millis | None = None  # when the first of `failures` was
-        self.why = ""  # of the newest of them
-        self.trouble = ""  # why the store does not serve it now
-
-
-class LaneStatus(NamedTuple):
-    """How the sending to one receiver goes."""
-
-    receiver: str
-    failures: int  # attempts in a row that did not get through
-    failing_for: Millis  # since the first of them
-    why: str  # of the newest
-    unrecorded: int  # results that the store has not taken
-    trouble: str  # why the store does not serve it now; empty: it does
+_LOOK: Millis = 5_000  # how often a lane looks for what its fallback should be told
+_AHEAD = 8  # so many messages are claimed in advance for each that may be in flight
 
 
 class Outbox:
@@ -84,31 +69,36 @@ class Outbox:
         clock: Clock,
         random: Callable[[], float],
         *,
+        terms: Mapping[str, Terms] | None = None,
         limits: Limits = LIMITS,
         deadline: Millis = DEADLINE,
-        at_once: int = 1,
         redact: Redact = str,
+        pass_on: Callable[[Sequence[Delivery]], Awaitable[bool]] | None = None,
         on_settled: Callable[[Delivery], None] = lambda _: None,
         on_trouble: Callable[[str], None] = lambda _: None,
+        on_fault: Callable[[str, BaseException], None] = lambda _part, _error: None,
     ) -> None:
         """Build it; nothing runs yet.
 
-        `random` gives numbers in [0, 1). `at_once` is how many messages of one receiver are in flight (never two with
-        the same group key). `on_settled` is called when the end of an attempt is on disk, `on_trouble` with what
-        operators should know: a store that fails, a fault of ours.
+        `random` gives numbers in [0, 1). `terms` are by receiver. `pass_on` owes messages of one group key to the
+        fallback of their receiver, tells whether anybody is told by that, and raises StoreError. `on_settled` is called
+        when the end of an attempt is on disk, `on_trouble` with what operators should know: a store that fails, a fault
+        of ours. `on_fault` is given such a fault itself, with the part that it was in.
         """
         self._store = store
         self._notifiers = dict(notifiers)
+        self._terms = dict(terms or {})
         self._clock = clock
         self._random = random
         self._limits = limits
         self._deadline = deadline
-        self._at_once = at_once
         self._redact = redact
+        self._pass_on = pass_on
         self._on_settled = on_settled
         self._on_trouble = on_trouble
+        self._on_fault = on_fault
         self._epoch = clock.now() - clock.monotonic()
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, Lane] = {}
         self._stop: asyncio.Event | None = None  # set while `run` runs
         self._back_by: Millis = 0  # by then `run` looks for lanes again
 
@@ -122,7 +112,7 @@ class Outbox:
                 self._back_by = self._clock.monotonic() + _STORE
                 await self._open_lanes()
                 self._back_by = self._clock.monotonic() + IDLE
-                await _first(self._clock.sleep(IDLE), stop.wait())
+                await first_of(self._clock.sleep(IDLE), stop.wait())
         except asyncio.CancelledError:
             grace = 0
             raise
@@ -133,14 +123,17 @@ class Outbox:
     async def drain(self, deadline: Millis, patience: Millis = PATIENCE) -> Sequence[Delivery]:
         """Send what is due until nothing is, or `deadline` is over; for one-shot commands.
 
-        Second attempts are waited for where they fall due within `patience`. Gives what became of each message that
-        was tried. Raises StoreError where it cannot be known what is owed.
+        Second attempts are waited for where they fall due within `patience`, a receiver's pace as long as there is
+        time. Gives what became of each message that was tried. Raises StoreError where it cannot be known what is
+        owed.
         """
         start = self._clock.monotonic()
         ends, patient_until = start + deadline, min(start + deadline, start + patience)
         results: dict[str, Delivery] = {}
-        lanes = [self._lane(receiver) for receiver in await self._store.owing()]
-        await asyncio.gather(*(self._drain(lane, ends, patient_until, results) for lane in lanes))
+        passed = True
+        while passed:
+            lanes = [self._lane(receiver) for receiver in await self._store.owing()]
+            passed = any(await asyncio.gather(*(self._drain(lane, ends, patient_until, results) for lane in lanes)))
         return tuple(results.values())
 
     def wake(self, receiver: str) -> None:
@@ -152,11 +145,11 @@ class Outbox:
         if self._stop is not None and not self._stop.is_set():
             self._start(lane)
 
-    async def adopt(self, notifiers: Mapping[str, Notifier]) -> None:
+    async def adopt(self, notifiers: Mapping[str, Notifier], terms: Mapping[str, Terms] | None = None) -> None:
         """Take over another set of receivers: attempts in flight end with the old ones, which are then closed."""
         kept = {id(notifier) for notifier in notifiers.values()}
         retired = [notifier for notifier in self._notifiers.values() if id(notifier) not in kept]
-        self._notifiers = dict(notifiers)
+        self._notifiers, self._terms = dict(notifiers), dict(terms or {})
         flying = {task for lane in self._lanes.values() for task in lane.flying}
         for receiver in dict.fromkeys((*self._lanes, *notifiers)):
             lane = self._lane(receiver)
@@ -182,9 +175,10 @@ class Outbox:
             spent = exhausted(delivery.attempts, notification.created, self._clock.now(), self._limits)
             why = f"given up {spent}: {delivery.why}"
             return delivery._replace(state=DeliveryState.PARKED, why=why, settled_at=self._clock.now())
+        began = self._clock.monotonic()
         answer = await self._ask(delivery, min(self._deadline, deadline))
         answer = answer._replace(why=self._redact(answer.why))
-        self._note(self._lane(notification.receiver), answer)
+        self._note(self._lane(notification.receiver), answer, began)
         attempts, now = delivery.attempts + 1, self._now()
         age = min(now, self._clock.now()) - notification.created  # by the wall then and now: no step makes it old
         decided = after(attempts, answer, now - age, now, limits=self._limits, jitter=self._random())
@@ -198,6 +192,7 @@ class Outbox:
             outcome=answer.outcome,
             receipt=kept,
             settled_at=0 if owed else self._clock.now(),
+            tried_at=self._clock.now(),
         )
 
     async def _ask(self, delivery: Delivery, deadline: Millis) -> Answer:
@@ -207,105 +202,195 @@ class Outbox:
         if notifier is None:
             return Answer(Outcome.RETRY, f"the settings have no receiver named {notification.receiver!r}")
         try:
-            previous = delivery.receipt
-            if previous is None:
-                previous = await self._store.previous_receipt(notification.receiver, notification.group_key)
+            previous = delivery.previous if delivery.receipt is None else delivery.receipt
             attempt = asyncio.ensure_future(notifier.deliver(notification, previous))
-            await _first(attempt, self._clock.sleep(deadline))
+            await first_of(attempt, self._clock.sleep(deadline))
             if not attempt.done() or attempt.cancelled():
                 return Answer(Outcome.UNKNOWN, f"no answer within {deadline / 1000:g} s")
             return attempt.result()
-        except StoreError as error:
-            return Answer(Outcome.RETRY, str(error))
         except Exception as error:  # noqa: BLE001  a notifier may not raise; if one does, the message stays owed
+            self._on_fault(f"sending to {notification.receiver}", error)
             return Answer(Outcome.UNKNOWN, f"a fault of alerting itself: {type(error).__name__}")
 
-    def _note(self, lane: _Lane, answer: Answer) -> None:
-        """Let a receiver rest that failed twice in a row, or that asked for it."""
+    def _note(self, lane: Lane, answer: Answer, began: Millis) -> None:
+        """Let a receiver rest that failed twice in a row, or that asked for it; several at once fail as one."""
+        now = self._clock.monotonic()
+        lane.took = now - began
+        terms = self._terms_of(lane)
+        if terms.pace is not None:
+            lane.paid_until = pace.answered(terms.pace, lane.paid_until, now)
         if answer.outcome in (Outcome.SENT, Outcome.REFUSED):
             lane.failures, lane.failing_since = 0, None
             return
-        lane.failures += 1
-        lane.why = answer.why
+        if not lane.failures or began >= lane.failed_at:
+            lane.failures += 1
+        lane.failed_at, lane.why = now, answer.why
         if lane.failing_since is None:
-            lane.failing_since = self._clock.monotonic()
+            lane.failing_since = now
         rest = pause(lane.failures - 1, *_REST, self._random()) if lane.failures > 1 else 0
         wish = min(answer.retry_after or 0, self._limits.longest_wish)
-        lane.rests_until = max(lane.rests_until, self._clock.monotonic() + max(rest, wish))
+        lane.rests_until = max(lane.rests_until, now + max(rest, wish))
 
     # ------------------------------------------------------------------------------------- lanes
 
-    async def _work(self, lane: _Lane, stop: asyncio.Event) -> None:
+    async def _work(self, lane: Lane, stop: asyncio.Event) -> None:
         """Serve one receiver until the end is asked for. No fault ends it."""
-        while lane.held or not stop.is_set():
+        while lane.held or lane.ready or lane.flying or not stop.is_set():
             lane.woken.clear()
             try:
-                wait = await self._step(lane)
+                wait = (await self._step(lane)).wait
                 lane.trouble = ""
             except StoreError as error:
                 lane.trouble, wait = str(error), _STORE_REST
             except Exception as error:  # noqa: BLE001  a dead lane would owe for ever without a word
+                self._on_fault(f"sending to {lane.receiver}", error)
                 lane.trouble = f"a fault of alerting itself in sending to {lane.receiver}: {error!r}"
                 wait = IDLE
             if lane.trouble:
                 self._on_trouble(lane.trouble)
-            lane.back_by = self._clock.monotonic() + wait
+            flight = self._deadline + _STORE if lane.flying else 0
+            lane.back_by = self._clock.monotonic() + max(wait, flight)
             if wait:
-                await _first(self._clock.sleep(wait), lane.woken.wait())
+                await first_of(self._clock.sleep(wait), lane.woken.wait())
 
-    async def _drain(self, lane: _Lane, ends: Millis, patient_until: Millis, results: dict[str, Delivery]) -> None:
+    async def _drain(self, lane: Lane, ends: Millis, patient_until: Millis, results: dict[str, Delivery]) -> bool:
+        """Send what one receiver is owed; tell whether its fallback is owed something by now."""
+        passed = False
         while (left := ends - self._clock.monotonic()) > 0:
+            lane.woken.clear()
             try:
-                wait = await self._step(lane, left, results)
+                passed = await self._hand_over(lane) or passed
+                step = await self._step(lane, left, results)
             except StoreError as error:
                 self._on_trouble(str(error))
-                wait = _STORE_REST
-            if self._clock.monotonic() + wait > patient_until and wait:
-                return
-            if wait:
-                await self._clock.sleep(wait)
-
-    async def _step(self, lane: _Lane, left: Millis = DEADLINE, results: dict[str, Delivery] | None = None) -> Millis:
-        """Claim and send once. Gives how long there is nothing to do; 0: go on. Raises StoreError."""
-        lane.back_by = self._clock.monotonic() + _STORE
-        await self._record(lane)
-        if self._stop is not None and self._stop.is_set():
-            return 0
-        rest = lane.rests_until - self._clock.monotonic()
-        if rest > 0:
-            return rest
-        now = self._now()
-        claimed = await self._store.claim(lane.receiver, now, LEASE, self._at_once)
-        if not claimed:
-            due = await self._store.next_due(lane.receiver)
-            return IDLE if due is None else min(IDLE, max(_SOONEST, due - now))
-        lane.back_by = self._clock.monotonic() + min(self._deadline, left) + _STORE
-        flights = [asyncio.ensure_future(self._fly(lane, delivery, left, results)) for delivery in claimed]
-        lane.flying.update(flights)
+                step = Pause(_STORE_REST)
+            if not lane.flying and self._clock.monotonic() + step.wait > (ends if step.paced else patient_until):
+                break
+            if step.wait:
+                await first_of(self._clock.sleep(min(left, step.wait)), lane.woken.wait())
+        if lane.flying:
+            await asyncio.wait(lane.flying)  # each ends at `ends`
         try:
-            ends = await asyncio.gather(*flights, return_exceptions=True)
-        finally:
-            lane.flying.difference_update(flights)
-        for end in ends:
-            if end is not None:
-                raise end
-        return 0
+            await self._put_back(lane)
+            return await self._hand_over(lane) or passed
+        except StoreError as error:
+            self._on_trouble(str(error))
+            return passed
 
-    async def _fly(self, lane: _Lane, delivery: Delivery, left: Millis, results: dict[str, Delivery] | None) -> None:
-        result = await self.deliver(delivery, left)
-        if results is not None:
-            results[result.notification.id] = result
-        lane.held.append(result)
+    async def _step(self, lane: Lane, left: Millis = DEADLINE, results: dict[str, Delivery] | None = None) -> Pause:
+        """Record what has ended, claim and begin what may begin. Raises StoreError, and what a flight raised."""
+        now = self._clock.monotonic()
+        lane.back_by = now + _STORE
+        await self._record(lane)
+        if lane.faults:
+            raise lane.faults.pop()
+        if self._stop is not None and self._stop.is_set():
+            await self._put_back(lane)
+            return Pause(IDLE if lane.flying else 0)
+        patience = IDLE
+        if self._stop is not None and self._terms_of(lane).late_after is not None:
+            patience = _LOOK
+            if now >= lane.look_at:
+                await self._hand_over(lane)
+        if lane.rests_until > now:
+            await self._put_back(lane)
+            return Pause(min(patience, lane.rests_until - now))
+        found = await self._claim(lane)
+        if found is not None:
+            return found._replace(wait=min(patience, found.wait))
+        for _ in range(min(len(lane.ready), self._seats(lane))):
+            flight = asyncio.ensure_future(self._fly(lane, left, results))
+            lane.flying.add(flight)
+            flight.add_done_callback(partial(land, lane))
+        return Pause(patience)
+
+    async def _claim(self, lane: Lane) -> Pause | None:
+        """Claim what may begin, unless enough is ready. Gives how long there is nothing to do; None: there is.
+
+        Raises StoreError.
+        """
+        terms, now, at = self._terms_of(lane), self._clock.monotonic(), self._now()
+        if len(lane.ready) >= terms.at_once:
+            return None
+        wanted = self._seats(lane)
+        if terms.pace is not None and wanted > 0:
+            wanted = min(wanted, pace.room(terms.pace, lane.paid_until, now))
+            if not wanted and not lane.ready:
+                return Pause(max(_SOONEST, pace.wait(terms.pace, lane.paid_until, now)), paced=True)
+        elif terms.at_once > 1 and lane.took < QUICK and not lane.failures:
+            wanted = terms.at_once * _AHEAD
+        if wanted <= len(lane.ready):
+            return None
+        claimed = await self._store.claim(lane.receiver, at, LEASE, wanted - len(lane.ready), self._fold(lane))
+        lane.ready.extend(claimed)
+        if claimed and terms.pace is not None:
+            lane.paid_until = pace.taken(terms.pace, lane.paid_until, now, len(claimed))
+        if lane.ready:
+            return None
+        due = await self._store.next_due(lane.receiver)
+        return Pause(IDLE if due is None else max(_SOONEST, due - at))
+
+    def _seats(self, lane: Lane) -> int:
+        """Give how many more attempts may begin; a receiver that fails is tried by one at a time."""
+        return (1 if lane.failures else self._terms_of(lane).at_once) - len(lane.flying)
+
+    async def _fly(self, lane: Lane, left: Millis, results: dict[str, Delivery] | None) -> None:
+        """Make one attempt after another at what is ready, until the lane must think."""
+        while lane.ready:
+            delivery = lane.ready.popleft()
+            result = await self.deliver(delivery, left)
+            if results is not None:
+                results[result.notification.id] = result
+            lane.held.append(result)
+            lane.woken.set()
+            if lane.failures or (self._stop is not None and self._stop.is_set()) or results is not None:
+                return
+
+    async def _put_back(self, lane: Lane) -> None:
+        """Record what has ended, and give back what was claimed and not begun."""
+        while lane.ready:
+            lane.held.append(lane.ready.popleft()._replace(state=DeliveryState.PENDING))
         await self._record(lane)
 
-    async def _record(self, lane: _Lane) -> None:
-        """Put held results into the store, oldest first; what it does not take stays held."""
+    async def _record(self, lane: Lane) -> None:
+        """Put held results into the store, all at once; what it does not take stays held."""
         while lane.held:
-            result = lane.held[0]
-            await self._store.settle(result)
-            if lane.held and lane.held[0] is result:  # another flight may have recorded it meanwhile
-                del lane.held[0]
-                self._on_settled(result)
+            ended = tuple(lane.held)
+            await self._store.settle(*ended)
+            for each in ended:
+                lane.held.popleft()
+                if each.tried_at or each.settled_at:
+                    self._on_settled(each)
+                if each.state is DeliveryState.PARKED:
+                    lane.look_at = 0
+
+    def _fold(self, lane: Lane) -> Fold | None:
+        """Give how messages of a receiver are folded; nothing is, where nobody knows it any more."""
+        notifier = self._notifiers.get(lane.receiver)
+        return None if notifier is None else partial(folded, stands_for=notifier.stands_for)
+
+    def _terms_of(self, lane: Lane) -> Terms:
+        return self._terms.get(lane.receiver, PLAIN)
+
+    # ------------------------------------------------------------------------------------- what cannot be told
+
+    async def _hand_over(self, lane: Lane) -> bool:
+        """Pass on what was parked or is late, each once; tell whether anybody is told by that. Raises StoreError."""
+        late_after = self._terms_of(lane).late_after
+        if late_after is None or self._pass_on is None:
+            return False
+        before = min(self._now(), self._clock.now()) - late_after
+        waiting: dict[str, list[Delivery]] = {}
+        for each in await self._store.unheard(lane.receiver, before):
+            waiting.setdefault(each.notification.group_key, []).append(each)
+        passed = [await self._pass_on(each) for each in waiting.values()]
+        lane.look_at = self._clock.monotonic() + _LOOK
+        return any(passed)
+
+    async def standing(self) -> Mapping[str, str]:
+        """Say which receivers are down and why, which are well (empty); of whom nothing is known is left out."""
+        before = min(self._now(), self._clock.now()) - DOWN_AFTER
+        return await self._store.standing(tuple(self._notifiers), before)
 
     # ------------------------------------------------------------------------------------- telling how it goes
 
@@ -332,12 +417,12 @@ class Outbox:
 
     # ------------------------------------------------------------------------------------- the lanes themselves
 
-    def _lane(self, receiver: str) -> _Lane:
+    def _lane(self, receiver: str) -> Lane:
         if receiver not in self._lanes:
-            self._lanes[receiver] = _Lane(receiver)
+            self._lanes[receiver] = Lane(receiver)
         return self._lanes[receiver]
 
-    def _start(self, lane: _Lane) -> None:
+    def _start(self, lane: Lane) -> None:
         if self._stop is not None and (lane.worker is None or lane.worker.done()):
             lane.worker = asyncio.ensure_future(self._work(lane, self._stop))
 
@@ -357,29 +442,12 @@ class Outbox:
             lane.woken.set()
             lane.worker = None
         if workers:
-            await _first(asyncio.wait(workers), self._clock.sleep(grace))
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+            await first_of(asyncio.wait(workers), self._clock.sleep(grace))
+        flights = [task for lane in self._lanes.values() for task in lane.flying]
+        for task in (*workers, *flights):
+            task.cancel()
+        await asyncio.gather(*workers, *flights, return_exceptions=True)
 
     def _now(self) -> Millis:
         """Time for waits and leases: the wall as it was at the start, moved on by the monotonic clock."""
         return self._epoch + self._clock.monotonic()
-
-
-async def _first(*works: Coroutine[Any, Any, object] | asyncio.Future[Any]) -> None:
-    """Wait until one of several is done and call off the others; none is waited for that does not heed it."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            if not task.done():
-                task.cancel()
-                task.add_done_callback(_forget)
-
-
-def _forget(task: asyncio.Future[Any]) -> None:
-    """Take note of how a task ended that nobody waits for, so that nothing is printed about it."""
-    if not task.cancelled():
-        task.exception()

@@ -5,15 +5,17 @@ Whoever implements one lives in sources/, notifiers/, store/, secrets/ or tests/
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from alerting.model import (
         Alert,
         AlertKey,
         Answer,
+        Attempt,
+        ChangeEvent,
         Decision,
         Delivery,
         Kind,
@@ -24,10 +26,12 @@ if TYPE_CHECKING:
         Reading,
         Receipt,
         Sample,
+        Told,
         Transition,
     )
 
 T = TypeVar("T")
+Fold: TypeAlias = "Callable[[Sequence[Notification]], tuple[int, Notification]]"  # how many of the oldest, in one
 
 SECRETS = "secrets/"  # what the names of kept texts begin with that say since when and why secrets are old
 
@@ -96,6 +100,7 @@ class Notifier(Protocol):
 
     name: str  # in the settings
     stands_for: Literal["alert", "group"]  # what one message of it means
+    # Where it takes several at a time, `at_once: int` says how many; never two of one group key.
 
     async def deliver(self, notification: Notification, previous: Receipt | None) -> Answer:
         """Make exactly one attempt, within the total deadline. Never raises for what the world does.
@@ -108,6 +113,54 @@ class Notifier(Protocol):
 
     async def close(self) -> None:
         """Let go of connections."""
+        ...
+
+
+THEN = "then"  # in a receipt: what may still be done beside a message that has arrived
+
+
+@runtime_checkable
+class Follows(Protocol):
+    """What a notifier has besides when it does more about a message than sending it."""
+
+    async def follow(self, notification: Notification, receipt: Receipt) -> Receipt:
+        """Do the next thing that `receipt` has under THEN, and give the receipt as it is then. Never raises.
+
+        Called when the message has arrived and that is on disk, between other messages, until no THEN is left. What
+        fails is given up: it can neither lose nor repeat a message.
+        """
+        ...
+
+
+class Press(NamedTuple):
+    """Somebody pressed a button of a message."""
+
+    receiver: str
+    place: Mapping[str, str]  # where the message stands, in the words of its receipt
+    group_key: str
+    told_at: Millis  # when the message was made: what began to fire later is not meant
+    action: Literal["acknowledge", "silence"]
+    by: str
+
+
+@runtime_checkable
+class Listens(Protocol):
+    """What a notifier has besides when people can answer its messages."""
+
+    async def listen(self, on_press: Callable[[Press], Awaitable[str]], say: Callable[[str], None]) -> None:
+        """Hear of presses until cancelled; returns at once where the settings want no buttons. Never raises.
+
+        `on_press` gives what the person who pressed is told. `say` hears what is wrong with the connection.
+        """
+        ...
+
+
+@runtime_checkable
+class TakesChanges(Protocol):
+    """What a notifier has besides when its service keeps a record of changes."""
+
+    async def send_change(self, event: ChangeEvent) -> Answer:
+        """Tell of a change, by one attempt, within the total deadline. Never raises for what the world does."""
         ...
 
 
@@ -205,7 +258,7 @@ class Snapshot(NamedTuple):
     installation: str  # minted once; part of every key that receivers see
     alerts: tuple[Alert, ...]  # pending, firing, and resolved ones kept for display
     evaluated: Mapping[str, Millis]  # rule id -> its last evaluation, for rules that need it
-    announced: Mapping[tuple[AlertKey, str], str]  # (alert, receiver) -> group key, while its episode lasts
+    announced: Mapping[tuple[AlertKey, str], Told]  # (alert, receiver), until its end is told
     good_config: str | None  # the last set of rules and settings that loaded, as text
     faults: Mapping[str, str]  # source -> why it failed last; absent: well
     notices: Sequence[Notice] = ()  # what was announced of the alerts in `announced`, newest last
@@ -226,6 +279,35 @@ class Change(NamedTuple):
     good_config: str | None = None
     texts: Mapping[str, str | None] | None = None  # kept texts by name; None: forgotten
     decisions: Sequence[Decision] = ()
+    passed_on: Sequence[str] = ()  # ids of messages whose receivers' fallbacks are told with this
+
+
+class Account(NamedTuple):
+    """What there is to tell of one alert."""
+
+    transitions: tuple[Transition, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    messages: tuple[tuple[Delivery, tuple[Attempt, ...]], ...] = ()  # that name it, each with its attempts
+
+
+class Marks(NamedTuple):
+    """How far a reader of the history has come, by the numbers that a store gives to what is appended."""
+
+    transition: int = 0
+    decision: int = 0
+    attempt: int = 0
+
+
+BEGINNING = Marks()
+
+
+class History(NamedTuple):
+    """What happened, to alerts and to messages."""
+
+    transitions: tuple[Transition, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    attempts: tuple[tuple[Attempt, Notification], ...] = ()
+    marks: Marks = BEGINNING
 
 
 class Store(Protocol):
@@ -239,16 +321,34 @@ class Store(Protocol):
         """Write one tick's change. Returns only when it is on disk."""
         ...
 
-    async def claim(self, receiver: str, now: Millis, lease: Millis, limit: int) -> Sequence[Delivery]:
-        """Claim due deliveries, oldest first, at most one per group key, none that has an older one before it.
+    async def claim(
+        self, receiver: str, now: Millis, lease: Millis, limit: int, fold: Fold | None = None
+    ) -> Sequence[Delivery]:
+        """Claim due deliveries, urgent ones first, then the oldest; of a group key only the oldest that is owed.
 
-        A claim is durable before it is returned. A claim of another run of the program, or whose lease is
-        over, counts as an attempt with an unknown outcome and may be claimed again.
+        Where others wait behind it, `fold` says how many are told by one message, and in which words; that one is
+        claimed then. With each comes the receipt of the newest message that was sent under its key. A claim is durable
+        before it is returned. A claim of another run of the program, or whose lease is over, counts as an attempt with
+        an unknown outcome and may be claimed again.
         """
         ...
 
-    async def settle(self, delivery: Delivery) -> None:
-        """Record how an attempt ended (state, attempts, next_at, why, receipt)."""
+    async def settle(self, *deliveries: Delivery) -> None:
+        """Record how attempts ended (state, attempts, next_at, why, receipt)."""
+        ...
+
+    async def unheard(self, receiver: str, before: Millis) -> Sequence[Delivery]:
+        """Give what its fallback should be told of and was not, in order.
+
+        That is what was parked lately, and where something is owed since `before`, all that waits under its key.
+        """
+        ...
+
+    async def standing(self, receivers: Sequence[str], before: Millis) -> Mapping[str, str]:
+        """Say why receivers are down: tried in vain since `before`, or the last message given up; empty: it was sent.
+
+        Of whom nothing can be said is left out.
+        """
         ...
 
     async def next_due(self, receiver: str | None = None) -> Millis | None:
@@ -277,6 +377,14 @@ class Store(Protocol):
 
     async def decisions(self, key: AlertKey, limit: int = 200) -> Sequence[Decision]:
         """Give the newest decisions about one alert, newest first."""
+        ...
+
+    async def account(self, key: AlertKey, limit: int = 200) -> Account:
+        """Give what is kept of one alert: of each list the newest, oldest first."""
+        ...
+
+    async def history(self, since: Millis, after: Marks = BEGINNING, limit: int = 10_000) -> History:
+        """Give what happened since a time and was written after `after`: of each list the newest, oldest first."""
         ...
 
     async def close(self) -> None:

@@ -30,6 +30,13 @@ def build_notifier(section: Section, tools: Tools) -> Notifier:
     return cast("Notifier", module.build(section, tools))
 
 
+def notifier_problems(section: Section) -> Sequence[tuple[tuple[str, ...], str]]:
+    """Say what is wrong with a `receivers:` entry that its schema cannot tell: where in it, and in words."""
+    module = import_module(f"alerting.notifiers.{section.kind}")
+    found = module.problems(section) if hasattr(module, "problems") else ()
+    return cast("Sequence[tuple[tuple[str, ...], str]]", found)
+
+
 def secret_resolver(kind: str) -> SecretResolver:
     """Give the resolver of `${kind:reference}` (`${NAME}` is kind `env`)."""
     module = import_module(f"alerting.secrets.{kind}")

@@ -27,7 +27,7 @@ class Stale(NamedTuple):
     """Why a document is old, or was never had."""
 
     why: str
-    since: Millis  # when the first fetch of several that failed did so, on the monotonic clock
+    since: Millis  # by the wall: when the first fetch of several that failed did so
 
 
 class Rotation:
@@ -78,7 +78,7 @@ class Rotation:
         if why == ("" if before is None else before.why):
             return
         if why:
-            self.stale[name] = Stale(why, self._clock.monotonic() if before is None else before.since)
+            self.stale[name] = Stale(why, self._clock.now() if before is None else before.since)
         else:
             del self.stale[name]
         await self._tell(name, why)

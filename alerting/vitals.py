@@ -3,7 +3,9 @@
 Theory of operation. Everything that runs without end says by when it will be back (`core.progress`); here these
 promises are gathered and compared with the clock. The state is asked a small question through the very thread that
 commits and claims, one at a time and never called off, as a call that is given up would put the store in doubt. What
-goes round but fails (a receiver that refuses, a disk that is full) is an ailment without being a wedge.
+goes round but fails (a receiver that refuses, a disk that is full) is an ailment without being a wedge; so is a canary
+that does not arrive, although every part says that it goes round. Secrets that are old are no ailment, as everything
+may still work: they are told beside.
 
 An ailment is only one when a second look finds it too: a process that was stopped for a while is late with
 everything in its first moment and well in the next.
@@ -22,11 +24,13 @@ if TYPE_CHECKING:
 
     from alerting.engine import TickReport
     from alerting.model import Delivery, Millis
+    from alerting.rotation import Stale
     from alerting.systemd import Systemd
     from alerting.wiring import Program
 
 PATIENCE: Millis = 120_000  # so long a receiver may fail before that is an ailment
 BOUNDS = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 30.0)  # s, of the histogram of ticks
+CANARY = "canary"  # the part that is all parts together
 _SECOND_LOOK: Millis = 250
 _ANSWER: Millis = 1_000  # the state should answer within
 _PROBE: Millis = 45_000  # beyond its own deadline of 30 s nothing answers any more
@@ -44,11 +48,17 @@ class Checkup(NamedTuple):
 
     ailments: Sequence[Ailment]
     state: State
+    stale: Mapping[str, Stale]  # secrets, by the document that could not be fetched anew
 
     @property
     def wedged(self) -> bool:
         """Tell whether something does not go round, so that a restart is the remedy."""
         return any(ailment.wedged for ailment in self.ailments)
+
+    @property
+    def degraded(self) -> bool:
+        """Tell whether somebody should look: a part does not do its work, or works by old secrets."""
+        return bool(self.ailments or self.stale)
 
     def __str__(self) -> str:
         """Say in one line what does not go round; empty: all is well."""
@@ -131,6 +141,8 @@ class Vitals:
         tally, receiver = self.tally, delivery.notification.receiver
         outcome = "none" if delivery.outcome is None else delivery.outcome.value
         tally.deliveries[receiver, outcome] = tally.deliveries.get((receiver, outcome), 0) + 1
+        if self.program.canary is not None:
+            self.program.canary.settled(delivery)
         if outcome == "sent":
             count, total = tally.delays.get(receiver, (0, 0))
             tally.delays[receiver] = (count + 1, total + max(0, delivery.settled_at - delivery.notification.created))
@@ -172,22 +184,24 @@ class Vitals:
         await self.clock.sleep(_SECOND_LOOK)
         second = await self._look()
         lasting = {ailment.part for ailment in first.ailments}
-        return Checkup([each for each in second.ailments if each.part in lasting], second.state)
+        return second._replace(ailments=[each for each in second.ailments if each.part in lasting])
 
     def parts(self) -> Sequence[str]:
         """Name every part that is looked at."""
         loops = (*self.program.engine.loops(), *self.program.outbox.loops(), *self._promises.values())
-        return list(dict.fromkeys(("evaluation", "state", *(loop.part for loop in loops))))
+        canary = () if self.program.canary is None else (CANARY,)
+        return list(dict.fromkeys(("evaluation", "state", *canary, *(loop.part for loop in loops))))
 
     async def _look(self) -> Checkup:
         state = await self._ask_state()
         program, now = self.program, self.clock.monotonic()
         loops = [*program.engine.loops(), *program.outbox.loops(), *self._promises.values()]
         found = {ailment.part: ailment for ailment in wedged(() if self._ending else loops, now)}
-        for ailment in (*self._of_state(state), *self._of_lanes()):
+        for ailment in (*self._of_state(state), *self._of_lanes(), *self._of_canary()):
             found.setdefault(ailment.part, ailment)
         redact = program.redact
-        return Checkup([each._replace(why=redact(each.why)) for each in found.values()], state)
+        stale = {name: each._replace(why=redact(each.why)) for name, each in program.rotation.stale.items()}
+        return Checkup([each._replace(why=redact(each.why)) for each in found.values()], state, stale)
 
     def _of_state(self, state: State) -> Iterable[Ailment]:
         if state.why:
@@ -202,6 +216,11 @@ class Vitals:
                 yield Ailment(part, lane.trouble)
             if lane.failures > 1 and lane.failing_for >= PATIENCE:
                 yield Ailment(part, f"{lane.failures} attempts in a row failed: {lane.why}")
+
+    def _of_canary(self) -> Iterable[Ailment]:
+        canary = self.program.canary
+        if canary is not None and canary.trouble():
+            yield Ailment(CANARY, canary.trouble())
 
     async def _ask_state(self) -> State:
         """Ask the state, or go on waiting for its answer; but not for long."""

@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING
 
 import alerting
 from alerting import registry
+from alerting.canary import NAME as NEST
+from alerting.canary import Canary, Nest
 from alerting.clock import SystemClock
+from alerting.config.settings import names_in
+from alerting.core.builtin import CANARY
+from alerting.core.pace import OFF, pace_of
+from alerting.core.telling.keeping import PREFIXES
 from alerting.engine import Engine, Limits, Setup, Target
 from alerting.errors import ReportRefused, StoreError
 from alerting.http import HttpClient
-from alerting.model import Secret, Section
+from alerting.lane import Terms
+from alerting.model import Receiver, Secret, Section
 from alerting.outbox import Outbox
 from alerting.patterns import compile_pattern
 from alerting.pool import Pool
@@ -55,6 +62,7 @@ class Program:
         on_settled: Callable[[Delivery], None] = nothing,
         on_trouble: Callable[[str], None] = nothing,
         on_secrets: Callable[[str, str], None] = lambda _document, _why: None,
+        on_fault: Callable[[str, BaseException], None] = lambda _part, _error: None,
     ) -> None:
         """Build it around the store that `settings` name; nothing is opened yet. Raises StateRefused.
 
@@ -62,6 +70,8 @@ class Program:
         """
         self.clock: Clock = SystemClock()
         self.redact = Redactor()
+        self.canary: Canary | None = None  # the one that is sent again and again, where the settings want it
+        self._daemon = daemon
         self._say = say
         self._resolve = SystemResolver()
         self._http = HttpClient(f"alerting/{alerting.__version__}", self._resolve)
@@ -70,6 +80,7 @@ class Program:
         self._sources: Sequence[Source] = ()
         self._retired: list[Source] = []
         url, root = settings.store, settings.root
+        self.state = file_of(url, root)  # the path of its file
         samples: SampleStore | None = None
         if dry is None:
             samples = sample_store(url, root, blocking=Pool(1, "samples") if daemon else None)
@@ -80,8 +91,10 @@ class Program:
             self.clock,
             _random,
             redact=self.redact,
+            pass_on=lambda waiting: self.engine.pass_on(waiting),  # noqa: PLW0108  the engine is made below
             on_settled=on_settled,
             on_trouble=on_trouble,
+            on_fault=on_fault,
         )
         self.engine = Engine(
             self.store,
@@ -90,6 +103,7 @@ class Program:
             sample_store=samples,
             redact=self.redact,
             on_commit=self._wake,
+            on_fault=on_fault,
             limits=Limits(lookback=settings.lookback),
         )
 
@@ -104,22 +118,46 @@ class Program:
         await self.fetch_secrets(settings)
         await self._forget_secrets()
         notifiers, sources = self._notifiers(settings, rules), self._built_sources(settings)
+        self.canary = canary = self._canary(settings)
+        hearer = (settings.canary or {}).get("receiver", NEST)
+        singing = [] if canary is None else [canary.rule(hearer, compile_pattern)]
+        if singing or await self._owes_nest():
+            notifiers[NEST] = Nest()
         await self._expect([source for source, _ in sources if isinstance(source, Inbox)])
         self._retired.extend(self._sources)
         self._sources = [source for source, _ in sources]
         self.engine.adopt(
             Setup(
-                rules=rules.rules,
-                targets=[Target(source, unknown_after) for source, unknown_after in sources],
-                receivers={name: notifier.stands_for for name, notifier in notifiers.items()},
-                fallback=settings.route or (() if settings.configured else (CONSOLE,)),
+                rules=(*rules.rules, *singing),
+                targets=[
+                    *(Target(source, unknown_after) for source, unknown_after in sources),
+                    *([] if canary is None else [Target(canary)]),
+                ],
+                receivers={name: receiver_of(each, settings.receivers.get(name)) for name, each in notifiers.items()},
+                fallback=settings.route.receivers if settings.route else (() if settings.configured else (CONSOLE,)),
                 external_labels=external_labels(settings),
                 unknown_after=settings.unknown_after,
                 max_gap=max_gap or settings.max_gap,
                 good_config=good,
+                patient=self._daemon,
             )
         )
-        await self.outbox.adopt(notifiers)
+        terms = {name: terms_of(each, settings.receivers.get(name)) for name, each in notifiers.items()}
+        await self.outbox.adopt(notifiers, terms)
+
+    def _canary(self, settings: Settings) -> Canary | None:
+        """Give the canary that the settings want of a daemon: the one that there is, unless its pace has changed."""
+        if settings.canary is None or not self._daemon:
+            return None
+        every = settings.canary["every"]
+        if self.canary is not None and self.canary.every == every:
+            return self.canary
+        return Canary(self.clock, every, self.engine.alerts)
+
+    async def _owes_nest(self) -> bool:
+        """Tell whether an earlier canary left an alert, or a message to the receiver that only takes note."""
+        left = any(each.key.rule_id == CANARY for each in self.engine.alerts())
+        return left or NEST in await self.store.owing()
 
     async def fetch_secrets(self, settings: Settings) -> None:
         """Ask the secret stores for what the settings refer to, and keep that fresh from now on."""
@@ -132,9 +170,8 @@ class Program:
         """Say, and keep for `status`, that a document is old or fresh again."""
         self._on_secrets(document, why)
         stale = self.rotation.stale.get(document)
-        since = self.clock.now() - (self.clock.monotonic() - stale.since) if stale is not None else 0
         with suppress(StoreError):
-            await self.store.keep({SECRETS + document: f"{since} {why}" if why else None})
+            await self.store.keep({SECRETS + document: f"{stale.since} {why}" if stale is not None else None})
 
     async def _forget_secrets(self) -> None:
         """Take back what an earlier run noted of documents that are well now, or that nobody refers to any more."""
@@ -254,11 +291,27 @@ async def dry_store(settings: Settings) -> Store:
     if not os.path.exists(file_of(settings.store, settings.root)):  # noqa: PTH110, ASYNC240  a path as text; one look
         return MemoryStore()
     kept = sqlite_store(settings.store, settings.root, read_only=True)
-    seed, reports = await kept.open(), await kept.kept(_REPORTS)
+    seed = await kept.open()
+    texts: dict[str, str] = {}
+    for prefix in (_REPORTS, *PREFIXES):
+        texts.update(await kept.kept(prefix))
     await kept.close()
     store = MemoryStore(seed)
-    await store.keep(reports)
+    await store.keep(texts)
     return store
+
+
+def receiver_of(notifier: Notifier, section: Section | None) -> Receiver:
+    """Say what the telling must know of a receiver; without a section it is one of ours."""
+    fallback = () if section is None else tuple(names_in(section.values.get("fallback", ())))
+    return Receiver(notifier.stands_for, getattr(notifier, "pictures", False), fallback)
+
+
+def terms_of(notifier: Notifier, section: Section | None) -> Terms:
+    """Say how a receiver may be sent to."""
+    values = {} if section is None else section.values
+    late_after = values.get("late_after") if values.get("fallback") else None
+    return Terms(getattr(notifier, "at_once", 1), pace_of(values.get("rate", OFF)), late_after)
 
 
 def environment(settings: Settings) -> str:

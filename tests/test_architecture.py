@@ -23,9 +23,16 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("alerting.__main__",),
     ("alerting.cli",),
     ("alerting.daemon", "alerting.web"),
-    ("alerting.vitals",),
+    ("alerting.vitals", "alerting.control"),
     ("alerting.wiring",),
-    ("alerting.engine", "alerting.outbox", "alerting.casework", "alerting.heartbeat", "alerting.rotation"),
+    (
+        "alerting.engine",
+        "alerting.outbox",
+        "alerting.casework",
+        "alerting.heartbeat",
+        "alerting.canary",
+        "alerting.rotation",
+    ),
     (
         "alerting.config",
         "alerting.sources",
@@ -37,6 +44,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("alerting.endpoint",),
     (
         "alerting.intake",
+        "alerting.lane",
         "alerting.http",
         "alerting.exposition",
         "alerting.fields",

@@ -314,7 +314,10 @@ def test_a_receiver_that_left_the_settings_is_still_owed_the_end() -> None:
         house.receivers = {}
         house.engine.adopt(house.setup([rule(notify=("other",))]))
         over = (await house.tick({"1": 3, "2": 20})).notifications
-        assert sorted(each.receiver for each in over) == ["chat", "pager"]
+        assert sorted(each.receiver for each in over if each.resolved) == ["chat", "pager"]
+        assert [each.receiver for each in over if each.loud] == [
+            "other"
+        ]  # is told what still fires, now that it is named
         assert next(each for each in over if each.receiver == "chat").firing  # the group goes on
 
     asyncio.run(story())
@@ -345,7 +348,7 @@ def test_rules_without_receivers_tell_the_fallback_or_say_that_nobody_hears() ->
     async def story() -> None:
         house = await House(rule(notify=())).open()
         report = await house.tick(20)
-        assert [(each.step, each.why) for each in report.withheld] == [("firing", "the rule names no receiver")]
+        assert [(each.step, each.why) for each in report.decisions] == [("firing", "nobody is named")]
         house = await House(rule(notify=()), fallback=("console",)).open()
         assert said((await house.tick(20)).notifications) == [("console", 'High: v{a="1"} = 20 > 10')]
 
@@ -566,10 +569,15 @@ def test_a_source_that_raises_or_never_answers_is_a_fault_like_any_other() -> No
     """The second line of defence behind what a source promises; no secret in what is shown."""
 
     async def story() -> None:
-        house = await House(rule()).open()
+        house, faults = House(rule()), []
+        house.engine = Engine(
+            house.store, house.clock, compile_pattern, on_fault=lambda part, error: faults.append((part, error))
+        )
+        await house.open()
         await house.tick(20)
         house.app.raises = ValueError("https://user:secret@host")
         report = await house.tick(20)
+        assert faults == [("reading app", house.app.raises)], "with its trace, for whoever reports faults of ours"
         assert report.faults == {"app": "app: a fault of alerting itself: ValueError in its fetch"}
         assert house.states() == {"High": "firing"}
         house.app.raises, house.app.delay = None, H

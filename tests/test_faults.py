@@ -49,6 +49,55 @@ except RuntimeError:
 faults.flush()
 """
 
+CAUGHT = """
+import asyncio, logging, os
+from types import SimpleNamespace
+from alerting import faults
+from alerting.cli.run import _Voice
+from alerting.clock import SystemClock
+from alerting.engine import Engine, Setup, Target
+from alerting.model import Alert, Notification, Secret
+from alerting.outbox import Outbox
+from alerting.patterns import compile_pattern
+from alerting.ports import Change
+from alerting.redact import Redactor
+from alerting.store.memory import MemoryStore
+from tests.tick import Above, App, rule
+
+redact, secret, clock = Redactor(), Secret.literal(os.environ["HIDDEN"]), SystemClock()
+secret.reveal()
+redact.watch([secret])
+voice = _Voice()
+voice.log, voice.vitals = logging.getLogger("alerting"), SimpleNamespace(clock=clock, tally=SimpleNamespace(faults=0))
+voice.log.addHandler(logging.NullHandler())
+faults.start(os.environ, redact, "staging", print)
+
+class Broken:
+    name, stands_for = "slack", "group"
+
+    async def deliver(self, notification, previous):
+        raise RuntimeError("no answer from " + os.environ["HIDDEN"])
+
+    async def close(self):
+        pass
+
+async def main():
+    store = MemoryStore()
+    engine = Engine(store, clock, compile_pattern, on_fault=voice.fault)
+    await engine.open()
+    app = App(clock)
+    app.raises = ValueError("no sense in " + os.environ["HIDDEN"])
+    engine.adopt(Setup([rule(notify=("slack",))], [Target(app)], {"slack": "group"}))
+    await engine.tick()
+    await engine.tick()
+    await store.commit(Change(0, notifications=[Notification("n", "slack", "g", "1 new", clock.now(), "High")]))
+    await Outbox(store, {"slack": Broken()}, clock, lambda: 0.5, on_fault=voice.fault).drain(500, 0)
+    print(voice.vitals.tally.faults)
+
+asyncio.run(main())
+faults.flush()
+"""
+
 BROKEN = """
 import alerting.cli.status
 
@@ -97,6 +146,23 @@ def test_a_fault_arrives_with_its_trace_and_without_secrets() -> None:
     assert not event.get("modules")
     assert [shape for shape in SHAPES if shape in raw] == []
     assert "hunter2" not in raw
+
+
+def test_faults_that_were_caught_where_they_arose_arrive_too() -> None:
+    """In reading a source, and in sending: each once, however often it comes, with its trace and without secrets."""
+    with Envelopes() as sentry:
+        done = python(CAUGHT, SENTRY_DSN=sentry.dsn, HIDDEN=SECRET)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == "3\n"
+        values = {event["exception"]["values"][0]["type"]: event["exception"]["values"][0] for event in sentry.events}
+        assert len(sentry.events) == 2
+        assert [shape for raw in sentry.raw for shape in SHAPES if shape in raw] == []
+    assert {name: value["value"] for name, value in values.items()} == {
+        "ValueError": "no sense in ***",
+        "RuntimeError": "no answer from ***",
+    }
+    assert values["ValueError"]["stacktrace"]["frames"][-1]["function"] == "fetch"
+    assert values["RuntimeError"]["stacktrace"]["frames"][-1]["function"] == "deliver"
 
 
 def test_the_fault_that_ends_a_command_is_reported_without_its_text() -> None:

@@ -3,130 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import random
-
-import pytest
 
 from alerting.core.backoff import Limits
-from alerting.errors import StoreError
+from alerting.core.pace import Pace
+from alerting.lane import Terms
 from alerting.model import Answer, DeliveryState, Outcome
-from alerting.outbox import Outbox
-from alerting.ports import Change
 from alerting.store import sqlite
-from alerting.store.memory import MemoryStore
 from tests.clock import FakeClock
+from tests.sending import HOUR, RETRY, Bench, Failing, Receiver, many
 from tests.store.made import OK, balance, owed
-
-RETRY = Answer(Outcome.RETRY, "500")
-HOUR = 3_600_000
-
-
-class Receiver:
-    """A notifier that keeps a ledger of what it was asked and answers by a script, then `otherwise`."""
-
-    stands_for = "group"
-
-    def __init__(self, clock, name="slack", script=(), otherwise=OK, takes=0):
-        self.name, self.clock, self.takes = name, clock, takes
-        self.script, self.otherwise = list(script), otherwise
-        self.asked = []  # (time, notification id, previous receipt)
-        self.closed = False
-
-    async def deliver(self, notification, previous):
-        self.asked.append((self.clock.monotonic(), notification.id, previous))
-        answer = self.script.pop(0) if self.script else self.otherwise
-        if callable(answer):
-            answer = answer(notification)
-        if self.takes:
-            await self.clock.sleep(self.takes)
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
-
-    async def close(self):
-        self.closed = True
-
-    @property
-    def ids(self):
-        return [each[1] for each in self.asked]
-
-    @property
-    def times(self):
-        return [each[0] for each in self.asked]
-
-
-class Failing(MemoryStore):
-    """A store that refuses some calls, as a full disk does: `broken` names the methods."""
-
-    def __init__(self):
-        super().__init__()
-        self.broken = set()
-        self.calls = []
-
-    def _check(self, name):
-        self.calls.append(name)
-        if name in self.broken:
-            raise StoreError("the state is full")
-
-    async def settle(self, delivery):
-        self._check("settle")
-        await super().settle(delivery)
-
-    async def claim(self, *arguments):
-        self._check("claim")
-        return await super().claim(*arguments)
-
-    async def owing(self):
-        self._check("owing")
-        return await super().owing()
-
-    async def previous_receipt(self, *arguments):
-        self._check("previous_receipt")
-        return await super().previous_receipt(*arguments)
-
-
-class Bench:
-    """An outbox with what it stands between."""
-
-    def __init__(self, *receivers, store=None, clock=None, **options):
-        self.clock = clock or FakeClock()
-        self.store = store or MemoryStore()
-        self.settled, self.troubles = [], []
-        self.outbox = Outbox(
-            self.store,
-            {each.name: each for each in receivers},
-            self.clock,
-            random.Random(7).random,
-            on_settled=self.settled.append,
-            on_trouble=self.troubles.append,
-            **options,
-        )
-        self.stop = asyncio.Event()
-
-    async def owe(self, *notifications):
-        created = [each._replace(created=self.clock.now()) for each in notifications]
-        await self.store.commit(Change(self.clock.now(), notifications=created))
-        for receiver in {each.receiver for each in notifications}:
-            self.outbox.wake(receiver)
-
-    async def start(self):
-        await self.store.open()
-        self.task = asyncio.ensure_future(self.outbox.run(self.stop))
-        await self.clock.advance(0)
-
-    async def end(self):
-        self.stop.set()
-        await self.clock.run(self.task)
-        await self.task
-        assert balance((await self.store.overview()).counts) == 0
-
-    async def counts(self):
-        return (await self.store.overview()).counts
-
-
-def many(count, receiver="slack", keys=None):
-    """So many messages to one receiver, of so many group keys (each its own, where not said)."""
-    return [owed(f"{receiver}-{n}", receiver, f"k{n % keys if keys else n}") for n in range(count)]
 
 
 def test_what_is_owed_is_sent_once_in_order_and_recorded() -> None:
@@ -137,199 +22,13 @@ def test_what_is_owed_is_sent_once_in_order_and_recorded() -> None:
         slack = Receiver(clock)
         bench = Bench(slack, clock=clock)
         await bench.start()
-        await bench.owe(*many(5, keys=2))
-        await clock.advance(100)
+        for each in many(5, keys=2):
+            await bench.owe(each)
+            await clock.advance(20)
         assert slack.ids == [f"slack-{n}" for n in range(5)]
         assert [each[2] for each in slack.asked] == [None, None, *[OK.receipt] * 3]
         assert [each.state for each in bench.settled] == [DeliveryState.SENT] * 5
         assert (await bench.counts())["sent"] == 5
-        await bench.end()
-
-    asyncio.run(main())
-
-
-def test_a_slow_receiver_delays_no_other_f24() -> None:
-    """Bulkhead: while one takes 14 s for each message, the others are served at once."""
-
-    async def main():
-        clock = FakeClock()
-        slow, good = Receiver(clock, "slow", takes=14_000), Receiver(clock, "good")
-        bench = Bench(slow, good, clock=clock)
-        await bench.start()
-        await bench.owe(*many(3, "slow"), *many(100, "good"))
-        await clock.advance(1_000)
-        assert len(good.ids) == 100
-        assert max(good.times) == 0
-        assert len(slow.ids) == 1
-        await clock.advance(60_000)
-        assert slow.times == [0, 14_000, 28_000]
-        await bench.end()
-
-    asyncio.run(main())
-
-
-def test_an_attempt_ends_at_its_total_deadline_f24() -> None:
-    """A notifier that never answers is called off; the end is unknown and the message stays owed."""
-
-    async def main():
-        clock = FakeClock()
-        dead = Receiver(clock, takes=10 * HOUR)
-        bench = Bench(dead, clock=clock, deadline=2_000)
-        await bench.start()
-        await bench.owe(owed("n1"))
-        await clock.advance(2_000)
-        (first,) = bench.settled
-        assert (first.state, first.outcome) == (DeliveryState.PENDING, Outcome.UNKNOWN)
-        assert first.why == "no answer within 2 s"
-        dead.takes = 0
-        await clock.advance(30_000)
-        assert bench.settled[-1].state is DeliveryState.SENT
-        await bench.end()
-
-    asyncio.run(main())
-
-
-def test_a_message_that_always_fails_holds_up_nobody_f22() -> None:
-    """Poison ahead of 200 good ones costs them less than a second, and ends parked after a bounded time."""
-
-    async def main():
-        clock = FakeClock()
-        slack = Receiver(clock, otherwise=lambda each: RETRY if each.id == "slack-0" else OK)
-        bench = Bench(slack, clock=clock)
-        await bench.start()
-        await bench.owe(*many(201))
-        await clock.advance(1_000)
-        assert (await bench.counts())["sent"] == 200
-        assert slack.times[200] == 0
-        await clock.advance(25 * HOUR)
-        counts = await bench.counts()
-        assert (counts["sent"], counts["parked"]) == (200, 1)
-        (last,) = [each for each in bench.settled if each.state is DeliveryState.PARKED]
-        assert "given up after" in last.why
-        assert "500" in last.why
-        assert last.attempts < 6_000
-        await bench.end()
-
-    asyncio.run(main())
-
-
-def test_an_outage_of_an_hour_with_500_messages_owed_f18() -> None:
-    """At most ten attempts a minute while down; found within 30 s; all delivered within a minute, each once."""
-
-    async def main():
-        clock = FakeClock()
-        slack = Receiver(clock, otherwise=lambda _: RETRY if clock.monotonic() < HOUR else OK)
-        bench = Bench(slack, clock=clock)
-        await bench.start()
-        await bench.owe(*many(500, keys=100))
-        await clock.advance(HOUR - 1)
-        minutes = [time // 60_000 for time in slack.times]
-        assert max(minutes.count(minute) for minute in set(minutes)) <= 10
-        assert bench.outbox is not None
-        down = len(slack.asked)
-        await clock.advance(60_001)
-        after = slack.asked[down:]
-        assert after[0][0] <= HOUR + 30_000
-        delivered = [id_ for _, id_, _ in after]
-        assert sorted(delivered) == sorted({f"slack-{n}" for n in range(500)})
-        for key in range(100):  # in order within each key
-            mine = [int(id_.split("-")[1]) for id_ in delivered if int(id_.split("-")[1]) % 100 == key]
-            assert mine == sorted(mine)
-        await bench.end()
-
-    asyncio.run(main())
-
-
-def test_a_message_never_overtakes_an_older_one_of_its_key_f27() -> None:
-    """Fire, resolve and fire again while the receiver fails at random: the last word is the true state."""
-
-    async def main(seed):
-        dice = random.Random(seed)
-        clock = FakeClock()
-        ledger = []
-
-        def answer(notification):
-            if dice.random() < 0.5:
-                ledger.append(notification.id)
-                return OK
-            if dice.random() < 0.3:  # taken, but the answer is lost
-                ledger.append(notification.id)
-                return Answer(Outcome.UNKNOWN)
-            return RETRY
-
-        bench = Bench(Receiver(clock, otherwise=answer), clock=clock, at_once=dice.choice((1, 3)))
-        await bench.start()
-        for number in range(12):
-            await bench.owe(owed(f"a-{number}", group_key="a"), owed(f"b-{number}", group_key="b"))
-            await clock.advance(dice.randrange(5_000))
-        await clock.advance(HOUR)
-        for key in "ab":
-            mine = [int(each[2:]) for each in ledger if each[0] == key]
-            assert sorted(set(mine)) == list(range(12)), f"lost, seed {seed}"
-            assert mine == sorted(mine), f"out of order, seed {seed}"
-        assert (await bench.counts())["sent"] == 24
-        await bench.end()
-
-    for seed in range(40):
-        asyncio.run(main(seed))
-
-
-@pytest.mark.parametrize(
-    ("wish", "again"), [(None, 1_000), (0, 1_000), (-7, 1_000), (30_000, 30_000), (3_600_000, 3_600_000)]
-)
-def test_a_wish_to_wait_is_honoured_and_delays_no_other_receiver_f20(wish, again) -> None:
-    """Retry-After holds the whole receiver, not only the message; the other lane does not notice."""
-
-    async def main():
-        clock = FakeClock()
-        limited = Receiver(clock, "limited", script=[Answer(Outcome.RETRY, "429", wish)])
-        good = Receiver(clock, "good")
-        bench = Bench(limited, good, clock=clock)
-        await bench.start()
-        await bench.owe(owed("l1", "limited", "x"), owed("l2", "limited", "y"), owed("g1", "good"))
-        await clock.advance(0)
-        assert good.ids == ["g1"]
-        assert limited.ids == (["l1", "l2"] if (wish or 0) <= 0 else ["l1"])
-        await clock.advance(2 * HOUR)
-        assert sorted(limited.ids) == ["l1", "l1", "l2"]
-        assert again / 2 <= [time for time, id_, _ in limited.asked if id_ == "l1"][1] <= again
-        await bench.end()
-
-    asyncio.run(main())
-
-
-def test_a_wish_for_a_day_parks_the_message_with_a_notice_f20() -> None:
-    """Longer than the longest wait: given up, and said so."""
-
-    async def main():
-        clock = FakeClock()
-        bench = Bench(Receiver(clock, script=[Answer(Outcome.RETRY, "429", 86_400_000)]), clock=clock)
-        await bench.start()
-        await bench.owe(owed("n1"))
-        await clock.advance(0)
-        (parked,) = bench.settled
-        assert parked.state is DeliveryState.PARKED
-        assert "asks to wait 1d" in parked.why
-        await bench.end()
-
-    asyncio.run(main())
-
-
-def test_a_refusal_parks_at_once_and_the_queue_moves_on_f22() -> None:
-    """Trying again cannot help: one attempt, a reason, and the next of the same key goes out."""
-
-    async def main():
-        clock = FakeClock()
-        slack = Receiver(clock, script=[Answer(Outcome.REFUSED, "invalid_blocks")])
-        bench = Bench(slack, clock=clock)
-        await bench.start()
-        await bench.owe(owed("n1"), owed("n2"))
-        await clock.advance(0)
-        assert [(each.notification.id, each.state) for each in bench.settled] == [
-            ("n1", DeliveryState.PARKED),
-            ("n2", DeliveryState.SENT),
-        ]
-        assert bench.settled[0].why == "refused for good: invalid_blocks"
         await bench.end()
 
     asyncio.run(main())
@@ -347,6 +46,7 @@ def test_a_notifier_that_raises_loses_nothing_and_tells_no_secret() -> None:
         await clock.advance(60_000)
         assert [each.outcome for each in bench.settled] == [Outcome.UNKNOWN, Outcome.UNKNOWN, Outcome.SENT]
         assert bench.settled[0].why == "a fault of alerting itself: RuntimeError"
+        assert bench.faults == [("sending to slack", "RuntimeError('https://hooks/T0/s3cret')")]
         await bench.end()
 
     asyncio.run(main())
@@ -377,8 +77,9 @@ def test_a_receipt_with_a_failure_is_a_note_to_the_next_attempt() -> None:
         slack = Receiver(clock, script=[OK, gone, RETRY, bare, OK])
         bench = Bench(slack, clock=clock)
         await bench.start()
-        await bench.owe(owed("n1"), owed("n2"), owed("n3"))
-        await clock.advance(60_000)
+        for each in (owed("n1"), owed("n2"), owed("n3")):
+            await bench.owe(each)
+            await clock.advance(60_000)
         assert [(id_, previous) for _, id_, previous in slack.asked] == [
             ("n1", None),
             ("n2", OK.receipt),
@@ -486,7 +187,7 @@ def test_a_result_that_the_store_does_not_take_is_held_and_not_sent_again() -> N
         bench = Bench(slack, clock=clock, store=store)
         await bench.start()
         store.broken = {"settle"}
-        await bench.owe(*many(2, keys=1))
+        await bench.owe(*many(2, keys=2))
         await clock.advance(10 * 60_000)
         assert slack.ids == ["slack-0"]
         assert (await bench.counts())["claimed"] == 1
@@ -517,83 +218,11 @@ def test_a_store_that_fails_ends_no_lane() -> None:
         await clock.advance(90_000)
         assert set(slack.ids) == {"slack-0", "slack-1", "slack-2"}
         assert (await bench.counts())["sent"] == 3
-        assert bench.troubles or method == "previous_receipt"
+        assert bench.troubles
         await bench.end()
 
-    for method in ("owing", "claim", "settle", "previous_receipt"):
+    for method in ("owing", "claim", "settle"):
         asyncio.run(main(method))
-
-
-def test_the_end_waits_for_what_is_in_flight_and_claims_no_more_f25() -> None:
-    """SIGTERM: the attempt under way is finished and recorded, the rest stays owed."""
-
-    async def main():
-        clock = FakeClock()
-        slack = Receiver(clock, takes=5_000)
-        bench = Bench(slack, clock=clock)
-        await bench.start()
-        await bench.owe(*many(3))
-        await clock.advance(1_000)
-        before = clock.monotonic()
-        await bench.end()
-        assert clock.monotonic() - before == 4_000
-        counts = await bench.counts()
-        assert (counts["sent"], counts["pending"], counts["claimed"]) == (1, 2, 0)
-
-    asyncio.run(main())
-
-
-def test_the_end_still_records_a_result_that_is_held_f25() -> None:
-    """A disk that has room again within the grace: nothing is sent twice by the next run."""
-
-    async def main():
-        clock, store = FakeClock(), Failing()
-        bench = Bench(Receiver(clock), clock=clock, store=store)
-        await bench.start()
-        store.broken = {"settle"}
-        await bench.owe(owed("n1"))
-        await clock.advance(5_000)
-        bench.stop.set()
-        await clock.advance(3_000)
-        assert not bench.task.done()
-        store.broken = set()
-        await bench.end()
-        assert (await bench.counts())["sent"] == 1
-
-    asyncio.run(main())
-
-
-def test_the_end_does_not_wait_longer_than_its_grace_f25() -> None:
-    """What is still in flight then keeps its claim: the next run counts it as unknown and sends it again."""
-
-    async def main():
-        clock = FakeClock()
-        bench = Bench(Receiver(clock, takes=14_000), clock=clock)
-        await bench.start()
-        await bench.owe(owed("n1"))
-        await clock.advance(0)
-        before = clock.monotonic()
-        await bench.end()
-        assert clock.monotonic() - before == 8_000
-        assert (await bench.counts())["claimed"] == 1
-
-    asyncio.run(main())
-
-
-def test_the_end_comes_at_once_during_a_long_rest_f25() -> None:
-    """A receiver that is left alone for 20 s holds up nobody's exit."""
-
-    async def main():
-        clock = FakeClock()
-        bench = Bench(Receiver(clock, otherwise=RETRY), clock=clock)
-        await bench.start()
-        await bench.owe(*many(5))
-        await clock.advance(120_000)
-        before = clock.monotonic()
-        await bench.end()
-        assert clock.monotonic() == before
-
-    asyncio.run(main())
 
 
 def test_a_step_of_the_wall_clock_moves_no_wait_f31() -> None:
@@ -723,5 +352,108 @@ def test_a_death_between_sending_and_recording_sends_again_and_says_so(tmp_path)
         assert (slack.ids, done.state, done.attempts) == (["n1", "n1"], DeliveryState.SENT, 2)
         await again.end()
         await again.store.close()
+
+    asyncio.run(main())
+
+
+def test_several_at_once_are_never_more_and_are_claimed_in_advance() -> None:
+    """A quick receiver that takes four at once: one commit serves many, and a slow one is claimed for as it goes."""
+
+    async def main(takes, most_commits):
+        clock, store = FakeClock(), Failing()
+        hook = Receiver(clock, takes=takes)
+        bench = Bench(hook, clock=clock, store=store, terms={"slack": Terms(at_once=4)})
+        await bench.start()
+        await bench.owe(*many(400))
+        await clock.advance(25_000)
+        assert sorted(hook.ids) == sorted(f"slack-{n}" for n in range(400))
+        flying = [(at, 1) for at in hook.times] + [(at + takes, -1) for at in hook.times]
+        now = most = 0
+        for _, change in sorted(flying):
+            now += change
+            most = max(most, now)
+        assert most == 4
+        assert store.calls.count("claim") <= most_commits
+        assert (await bench.counts())["sent"] == 400
+        await bench.end()
+
+    asyncio.run(main(takes=10, most_commits=25))
+    asyncio.run(main(takes=200, most_commits=405))
+
+
+def test_what_was_claimed_in_advance_is_given_back_when_the_receiver_fails() -> None:
+    """It fails in the middle: no attempt is counted for what did not leave, and one at a time is tried from then on."""
+
+    async def main():
+        clock = FakeClock()
+        hook = Receiver(clock, takes=10, otherwise=lambda _: OK if len(hook.asked) <= 50 else RETRY)
+        bench = Bench(hook, clock=clock, terms={"slack": Terms(at_once=4)})
+        await bench.start()
+        await bench.owe(*many(400))
+        await clock.advance(10 * 60_000)
+        tried = [each for each in (await bench.store.overview(1_000)).deliveries if each.attempts]
+        counts = await bench.counts()
+        assert (counts["claimed"], counts["pending"] + counts["sent"]) == (0, 400)
+        assert sum(each.attempts for each in tried) == len(hook.asked) <= 50 + 4 + 10 * 10
+        hook.otherwise = OK
+        await clock.advance(60_000)
+        assert (await bench.counts())["sent"] == 400
+        await bench.end()
+
+    asyncio.run(main())
+
+
+def test_the_end_gives_back_what_was_claimed_in_advance_f25() -> None:
+    """Nothing that did not leave counts as tried by the next run."""
+
+    async def main():
+        clock = FakeClock()
+        hook = Receiver(clock, takes=10)
+        bench = Bench(hook, clock=clock, terms={"slack": Terms(at_once=4)})
+        await bench.start()
+        await bench.owe(*many(400))
+        await clock.advance(95)
+        await bench.end()
+        counts = await bench.counts()
+        assert (counts["claimed"], counts["sent"]) == (0, len(hook.asked))
+        assert 0 < counts["sent"] < 100
+        assert all(
+            not each.attempts for each in (await bench.store.overview(1_000)).deliveries if each.state == "pending"
+        )
+
+    asyncio.run(main())
+
+
+def test_urgent_messages_overtake_others_at_a_slow_pace() -> None:
+    """A page behind a hundred messages waits for one of them at most."""
+
+    async def main():
+        clock = FakeClock()
+        chat = Receiver(clock)
+        bench = Bench(chat, clock=clock, terms={"slack": Terms(pace=Pace(1, 1_000))})
+        await bench.start()
+        await bench.owe(*many(100))
+        await clock.advance(10_000)
+        await bench.owe(owed("page", group_key="page")._replace(urgent=True))
+        await clock.advance(2_000)
+        assert "page" in chat.ids[-2:]
+        assert len(chat.ids) <= 13
+        await bench.end()
+
+    asyncio.run(main())
+
+
+def test_drain_waits_for_the_pace_of_a_receiver() -> None:
+    """For cron: twenty messages at one a second are sent in one run, though no failure is waited for so long."""
+
+    async def main():
+        clock = FakeClock()
+        chat = Receiver(clock)
+        bench = Bench(chat, clock=clock, terms={"slack": Terms(pace=Pace(1, 1_000))})
+        await bench.owe(*many(20))
+        task = asyncio.ensure_future(bench.outbox.drain(60_000))
+        await clock.run(task)
+        assert len(task.result()) == len(chat.ids) == 20
+        assert 19_000 <= clock.monotonic() <= 21_000
 
     asyncio.run(main())

@@ -74,7 +74,6 @@ WEDGES: dict[str, tuple[Callable[[Ward], Any], str, bool, int]] = {
     "a commit hangs": (hang("commit"), "evaluation", True, 3 * INTERVAL),
     "a claim hangs": (hang("claim"), "sending to slack", True, 3 * INTERVAL),
     "recording the end of an attempt hangs": (hang("settle"), "sending to slack", True, 3 * INTERVAL),
-    "looking up the last receipt hangs": (hang("previous_receipt"), "sending to slack", True, 3 * INTERVAL),
     "the lane of a receiver dies": (kill_lane, "sending to slack", True, INTERVAL),
     "the outbox dies": (die("outbox"), "delivery", True, INTERVAL),
     "the state does not answer": (hang("owing"), "state", False, INTERVAL),
@@ -227,6 +226,26 @@ def test_what_fails_and_works_again_is_well_again() -> None:
             await ward.run(2 * INTERVAL)
             assert await ward.look() == []
             assert len(ward.slack.sent) == 1
+
+    asyncio.run(main())
+
+
+def test_a_full_disk_is_said_once_every_five_minutes_and_when_it_is_over() -> None:
+    """However many batches and lanes find it at every turn; the log keeps room for other things."""
+
+    async def main() -> None:
+        async with Ward() as ward:
+            ward.gate.failing |= {name: StoreError("the disk is full") for name in ("commit", "claim")}
+            ward.alert()
+            await ward.run(11 * 60_000)
+            said = [(line.action, line.levelname, line.getMessage()) for line in ward.lines]  # type: ignore[attr-defined]
+            assert said == [("trouble", "ERROR", "the disk is full")] * 3
+            ward.gate.failing.clear()
+            await ward.run(2 * INTERVAL)
+            later = [line.getMessage() for line in ward.lines][3:]
+            assert later[0] != later[-1]
+            assert later.count("over: the disk is full") == 1
+            assert "the disk is full" not in later
 
     asyncio.run(main())
 

@@ -14,6 +14,7 @@ from alerting.model import (
     Labels,
     Need,
     Reading,
+    Receiver,
     Rule,
     RuleSpec,
     Sample,
@@ -140,7 +141,8 @@ class House:
         return Engine(self.store, self.clock, compile_pattern, on_commit=wake)
 
     def setup(self, rules: Sequence[Rule] | None = None) -> Setup:
-        return Setup(self.rules if rules is None else rules, self.targets, self.receivers, **self.more)
+        receivers = {name: Receiver(stands_for) for name, stands_for in self.receivers.items()}
+        return Setup(self.rules if rules is None else rules, self.targets, receivers, **self.more)
 
     async def open(self) -> House:
         await self.engine.open()

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import tempfile
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Self
 
+from alerting.canary import NAME as NEST
+from alerting.canary import Canary, Nest
 from alerting.daemon import Daemon
 from alerting.engine import Engine, Setup, Target
 from alerting.heartbeat import Heartbeat
@@ -25,12 +28,23 @@ from tests.clock import FakeClock
 from tests.tick import App, rule
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from alerting.core.progress import Ailment
     from alerting.model import Millis
 
 INTERVAL: Millis = 30_000
+
+
+class Lines(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self, lines: list[logging.LogRecord]) -> None:
+        super().__init__()
+        self.lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record)
 
 
 class Gate:
@@ -62,9 +76,9 @@ class Store(MemoryStore):
         await self.gate.pass_("claim")
         return await super().claim(*arguments)
 
-    async def settle(self, delivery: Any) -> None:
+    async def settle(self, *ended: Any) -> None:
         await self.gate.pass_("settle")
-        await super().settle(delivery)
+        await super().settle(*ended)
 
     async def previous_receipt(self, *arguments: Any) -> Any:
         await self.gate.pass_("previous_receipt")
@@ -94,6 +108,27 @@ class Slack:
         """Nothing to let go of."""
 
 
+class GatedNest(Nest):
+    """Where canaries end, behind the gate."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate = gate
+
+    async def deliver(self, notification: Any, previous: Any) -> Answer:
+        await self.gate.pass_("nest")
+        return await super().deliver(notification, previous)
+
+
+class GatedCanary(Canary):
+    """The canary's source, behind the gate."""
+
+    gate: Gate
+
+    async def fetch(self, needs: Any, since: Any) -> Any:
+        await self.gate.pass_("fetch")
+        return await super().fetch(needs, since)
+
+
 class Monitor:
     """The Http port, as far as heartbeats use it: writes down when it was asked for what."""
 
@@ -120,25 +155,45 @@ class Clock(FakeClock):
 
 
 class Ward:
-    """The patient. An async context manager; `run` lets time pass."""
+    """The patient. An async context manager; `run` lets time pass. `canary` is how often one is sent."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, canary: Millis | None = None, **settings: Any) -> None:
         self.clock, self.gate = Clock(), Gate()
         self.store, self.slack = Store(self.gate), Slack(self.gate)
         self.app = App(self.clock)
         self.app.values = {"1": 5.0}
-        self.outbox = Outbox(self.store, {"slack": self.slack}, self.clock, lambda: 0.5)
-        self.engine = Engine(self.store, self.clock, compile_pattern, on_commit=lambda _: self.outbox.wake("slack"))
+        self.outbox = Outbox(
+            self.store,
+            {"slack": self.slack, NEST: GatedNest(self.gate)},
+            self.clock,
+            lambda: 0.5,
+            on_settled=lambda delivery: self.vitals.settled(delivery),  # noqa: PLW0108  vitals are made below
+        )
+        self.engine = Engine(self.store, self.clock, compile_pattern, on_commit=self._wake)
+        self.canary = None if canary is None else GatedCanary(self.clock, canary, self.engine.alerts)
+        if self.canary is not None:
+            self.canary.gate = self.gate
+        self.folder = tempfile.TemporaryDirectory()  # where its socket is
         self.program: Any = SimpleNamespace(
-            engine=self.engine, outbox=self.outbox, store=self.store, clock=self.clock, retire=self._retire, redact=str
+            state=f"{self.folder.name}/alerting.db",
+            engine=self.engine,
+            outbox=self.outbox,
+            store=self.store,
+            clock=self.clock,
+            retire=self._retire,
+            redact=str,
+            canary=self.canary,
+            rotation=SimpleNamespace(stale={}, documents=()),
         )
         self.vitals = Vitals(self.program)
         self.monitor = Monitor(self.gate, self.clock)
         self.said: list[str] = []
         beat = {"url": "http://monitor/ping", "every": 60_000, **settings}
         self.heartbeat = Heartbeat(beat, self.monitor, self.clock, "test", self.said.append)  # type: ignore[arg-type]
+        self.lines: list[logging.LogRecord] = []
         log = logging.getLogger("ward")
-        log.propagate, log.handlers = False, [logging.NullHandler()]
+        log.propagate, log.handlers = False, [Lines(self.lines)]
+        log.setLevel(logging.INFO)
         self.daemon = Daemon(
             self.program, self._reload, log, 0, vitals=self.vitals, systemd=Systemd({}), beside=self._beside()
         )
@@ -153,7 +208,11 @@ class Ward:
     async def __aenter__(self) -> Self:
         await self.engine.open()
         rules = [rule("High", notify=("slack",), interval=INTERVAL)]
-        self.engine.adopt(Setup(rules, [Target(self.app)], {"slack": "group"}))  # type: ignore[arg-type]
+        targets: list[Any] = [Target(self.app)]  # type: ignore[arg-type]
+        if self.canary is not None:
+            rules.append(self.canary.rule(NEST, compile_pattern))
+            targets.append(Target(self.canary))
+        self.engine.adopt(Setup(rules, targets, {"slack": "group", NEST: "group"}))
         self.tasks["outbox"] = asyncio.create_task(self.outbox.run(asyncio.Event()))
         for part, loop in self.daemon._beside.items():
             self.tasks[part] = self.daemon._start(part, loop)
@@ -165,11 +224,16 @@ class Ward:
         for task in (*asyncio.all_tasks() - {asyncio.current_task()},):
             task.cancel()  # type: ignore[union-attr]
         await asyncio.sleep(0)
+        self.folder.cleanup()
 
     async def _metronome(self) -> None:
         while True:
             await self.daemon._beat()
             await self.clock.sleep(100)
+
+    def _wake(self, receivers: Collection[str]) -> None:
+        for receiver in receivers:
+            self.outbox.wake(receiver)
 
     async def _retire(self) -> None:
         await self.gate.pass_("retire")

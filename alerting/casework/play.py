@@ -67,7 +67,7 @@ class _Play:
         promql = case.outages is None
         self.tracks = [self._track(rule, promql=promql) for rule in plan.rules]
         self.faulty: set[str] = set()
-        needs = [need for rule in plan.rules for need in rule.condition.needs]
+        needs = [need for rule in plan.rules for need in rule.needs]
         for check in case.expressions:
             condition = self.compiled(check.expression)
             needs += condition.needs if not isinstance(condition, ConditionError) else ()

@@ -46,6 +46,7 @@ async def _check(arguments: Namespace) -> int:
         gap = 2 * arguments.every if arguments.every else DEFAULT_GAP
         whole = await adopt(program, loaded, snapshot, max_gap=gap)
         warn(*map(str, loaded.problems if not quiet or not loaded.good else ()))
+        program.engine.report_receivers(await program.outbox.standing())
         report = await program.engine.tick(only=_chosen(program, arguments.only, whole=whole))
         left = max(_LEAST_FOR_SENDING, arguments.deadline - (program.clock.monotonic() - started))
         sent = [] if arguments.dry_run else await program.outbox.drain(left)
@@ -111,7 +112,7 @@ def _print(
     *,
     dry_run: bool,
 ) -> None:
-    rows = [(each.state, each.rule.name, each.value, _reason(each)) for each in statuses]
+    rows = [(each.shown, each.rule.name, each.value, _reason(each)) for each in statuses]
     say(*table(("STATE", "RULE", "VALUE", "REASON"), rows, [COLOURS[each.state] for each in statuses]))
     say(*(paint(f"source {program.redact(why)}", "blue") for _, why in sorted(report.faults.items())))
     for notice in report.notices:
@@ -150,6 +151,8 @@ def _document(
                 "id": each.rule.id,
                 "name": each.rule.name,
                 "state": each.state,
+                "level": each.level,
+                "flapping": each.flapping,
                 "value": each.value,
                 "why": each.why,
                 "unknown": each.unknown,

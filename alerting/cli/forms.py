@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from alerting.model import Alert, Delivery, Transition
+    from alerting.model import Alert, Attempt, Decision, Delivery, Transition
 
 
 def alert(alert: Alert) -> dict[str, Any]:
@@ -17,6 +17,7 @@ def alert(alert: Alert) -> dict[str, Any]:
         "rule": alert.key.rule_id,
         "labels": alert.labels.as_dict(),
         "state": alert.state,
+        "level": alert.level,
         "since": alert.since,
         "value": alert.value,
         "why": alert.why,
@@ -32,6 +33,7 @@ def transition(transition: Transition) -> dict[str, Any]:
         "labels": transition.labels.as_dict(),
         "before": transition.before,
         "after": transition.after,
+        "level": transition.level,
         "at": transition.at,
         "why": transition.why,
         "ended": transition.ended,
@@ -48,4 +50,32 @@ def delivery(delivery: Delivery) -> dict[str, Any]:
         "attempts": delivery.attempts,
         "next_at": delivery.next_at,
         "why": delivery.why,
+    }
+
+
+def decision(decision: Decision) -> dict[str, Any]:
+    """Give what a stage decided about one step of an alert for one receiver (empty: nobody at all)."""
+    return {
+        "rule": decision.key.rule_id,
+        "fingerprint": decision.key.fingerprint,
+        "at": decision.at,
+        "episode": decision.episode,
+        "step": decision.step,
+        "receiver": decision.receiver,
+        "outcome": decision.outcome,
+        "stage": decision.stage,
+        "why": decision.why,
+        "by": decision.by,
+        "until": decision.until,
+    }
+
+
+def attempt(attempt: Attempt) -> dict[str, Any]:
+    """Give how an attempt at a message ended; without an outcome none was made. `state`: of the message, after it."""
+    return {
+        "at": attempt.at,
+        "number": attempt.number,
+        "outcome": attempt.outcome,
+        "state": attempt.state,
+        "why": attempt.why,
     }

@@ -10,6 +10,7 @@ from alerting.config.cache import Cache
 from alerting.config.rules import RuleSet, load_rules
 from alerting.config.settings import Settings, find_settings, load_settings
 from alerting.config.snapshot import dump_good, load_good, specs_in, with_kept_ids
+from alerting.core.builtin import CANARY
 from alerting.errors import ConfigError, Problem
 from alerting.patterns import compile_pattern
 from alerting.store.sqlite import file_of
@@ -92,7 +93,7 @@ async def adopt(program: Program, loaded: Loaded, snapshot: Snapshot | None, *, 
 def _previous(program: Program, snapshot: Snapshot | None) -> Sequence[RuleSpec]:
     """Give the last good set of rules: what the program works by, or what the state has kept."""
     if snapshot is None:
-        return [status.rule.spec for status in program.engine.statuses()]
+        return [status.rule.spec for status in program.engine.statuses() if status.rule.id != CANARY]
     try:
         return specs_in(snapshot.good_config) if snapshot.good_config else ()
     except ValueError:

@@ -49,6 +49,34 @@ Evaluates every rule once, sends what is due, and ends: the form for cron. The e
   70 a fault of alerting itself"""
 
 
+ALERT = 'a rule\'s name or id, NAME{label="value"}, or a fingerprint'
+
+SILENCE = """\
+Says what nobody is told of for a time. Alerts are judged all the same; what fires on when a silence ends is told then,
+and whoever was told of a firing before hears of its end."""
+
+SILENCE_ADD = """\
+Silences alerts that all MATCHERs fit: `DiskSpaceLow`, `severity=warning`, `team=~"db|web"`."""
+
+SILENCE_IMPORT = """\
+Takes silences from a file as `amtool silence query -o json` or `alerting silence export` prints them. Those that are
+over are passed by; one with the id of a silence that is here replaces it."""
+
+ACK = """\
+Takes on an alert that fires: nobody is reminded, and nothing escalates, until the time is over, the alert ends, or it
+gets worse. Receivers are told who has it."""
+
+EXPLAIN = """\
+Shows on one page what an alert is about: its rule, its value now and what that is held against, what happened to it,
+who was told, who was not, and why. Reads the state beside a daemon or without one; asks nobody."""
+
+
+IMPORT = """\
+Writes the routes, inhibitions, windows and receivers of an Alertmanager file as settings of ours, and says what it
+could not take. A secret that stands in the file is never written: a variable of the environment takes its place. What
+Alertmanager would refuse is refused."""
+
+
 class _Command(NamedTuple):
     """One command's part of the grammar. Its module is alerting.cli.<name>."""
 
@@ -57,6 +85,7 @@ class _Command(NamedTuple):
     description: str = ""  # empty: the summary
     settings: bool = True  # reads the settings
     output: bool = True  # prints text or JSON
+    module: str = ""  # the name of its module, where that is another
 
 
 def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -80,13 +109,17 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 def _add(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, part: _Command) -> None:
     text = part.description or f"{part.summary[0].upper()}{part.summary[1:]}."
     command = commands.add_parser(name, help=part.summary, description=text, formatter_class=_Help)
-    if part.settings:
-        where = "settings file (default: ALERTING_CONFIG, else alerting.yaml here)"
-        command.add_argument("--config", "-c", metavar="FILE", help=where)
-    if part.output:
-        command.add_argument("--output", "-o", choices=("text", "json"), default="text", help="form of the output")
+    _common(command, settings=part.settings, output=part.output)
     if part.options is not None:
         part.options(command)
+
+
+def _common(command: argparse.ArgumentParser, *, settings: bool = True, output: bool = True) -> None:
+    if settings:
+        where = "settings file (default: ALERTING_CONFIG, else alerting.yaml here)"
+        command.add_argument("--config", "-c", metavar="FILE", help=where)
+    if output:
+        command.add_argument("--output", "-o", choices=("text", "json"), default="text", help="form of the output")
 
 
 def _check(command: argparse.ArgumentParser) -> None:
@@ -162,6 +195,76 @@ def _send_test(command: argparse.ArgumentParser) -> None:
     command.add_argument("receiver", metavar="RECEIVER", help="a name under `receivers:`")
 
 
+def _silence(command: argparse.ArgumentParser) -> None:
+    verbs = command.add_subparsers(dest="verb", metavar="VERB", required=True)
+
+    def verb(name: str, summary: str, *, output: bool = True, description: str = "") -> argparse.ArgumentParser:
+        text = description or f"{summary[0].upper()}{summary[1:]}."
+        made = verbs.add_parser(name, help=summary, description=text, formatter_class=_Help)
+        _common(made, output=output)
+        return made
+
+    add = verb("add", "say what nobody is told of for a time", description=SILENCE_ADD)
+    add.add_argument("matchers", metavar="MATCHER", nargs="*", help="a rule's name, or label=value, !=, =~, !~")
+    add.add_argument("--for", dest="duration", metavar="DURATION", type=_duration, help="how long (default: 1h)")
+    add.add_argument("--until", metavar="TIME", help="its end instead: 2026-11-24T10:05Z, or 10:05 (UTC)")
+    add.add_argument("--from", dest="start", metavar="TIME", help="its beginning (default: now)")
+    add.add_argument("--all-alerts", action="store_true", help="really silence everything that fits any rule")
+    _who(add)
+    listing = verb("list", "what is silenced, what that fits now, and what it hid")
+    listing.add_argument("--all", action="store_true", help="also those that are over")
+    expire = verb("expire", "end silences now", output=False)
+    expire.add_argument("ids", metavar="ID", nargs="*", help="an id, or the beginning of one")
+    expire.add_argument("--all-mine", action="store_true", help="all of this author")
+    expire.add_argument("--author", metavar="NAME", help="whose, with --all-mine (default: you)")
+    taking = verb("import", "take silences from a file", output=False, description=SILENCE_IMPORT)
+    taking.add_argument("file", metavar="FILE", help="the file; `-` is standard input")
+    giving = verb("export", "print silences as Alertmanager's JSON", output=False)
+    giving.add_argument("--all", action="store_true", help="also those that are over")
+
+
+def _who(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--author", metavar="NAME", help="who says so (default: you)")
+    command.add_argument("--comment", metavar="TEXT", default="", help="why")
+
+
+def _ack(command: argparse.ArgumentParser) -> None:
+    command.add_argument("alert", metavar="ALERT", nargs="?", help=f"{ALERT}; or `list` (also without a word)")
+    command.add_argument(
+        "--for", dest="duration", metavar="DURATION", type=_duration, default="1h", help="how long (default: 1h)"
+    )
+    command.add_argument("--withdraw", action="store_true", help="take it back")
+    _who(command)
+
+
+def _explain(command: argparse.ArgumentParser) -> None:
+    command.add_argument("alert", metavar="ALERT", help=ALERT)
+    command.add_argument("--at", metavar="TIME", help="as it stood then: a time, or how long ago, such as 2h")
+
+
+def _history(command: argparse.ArgumentParser) -> None:
+    command.add_argument("alert", metavar="ALERT", nargs="?", help=f"{ALERT} (default: all)")
+    command.add_argument("--since", metavar="TIME", default="24h", help="a time, or how long ago (default: 24h)")
+    command.add_argument("--receiver", metavar="NAME", help="only what concerns this receiver")
+    command.add_argument("--all", action="store_true", help="also what each stage decided")
+    command.add_argument("--follow", "-f", action="store_true", help="go on with what happens, until interrupted")
+
+
+def _send_change(command: argparse.ArgumentParser) -> None:
+    command.add_argument("summary", metavar="SUMMARY", help="what was changed, in a few words")
+    command.add_argument("--receiver", "-r", metavar="NAME", help="tell this receiver alone")
+    command.add_argument("--link", action="append", default=[], metavar="URL", help="where to read more; repeatable")
+    command.add_argument("--source", metavar="NAME", help="where it was changed (default: this host)")
+    details = "a detail of it; repeatable"
+    command.add_argument("--details", action="append", default=[], metavar="NAME=VALUE", help=details)
+
+
+def _import(command: argparse.ArgumentParser) -> None:
+    command.add_argument("form", choices=("alertmanager",), metavar="FORM", help="what wrote the file: alertmanager")
+    command.add_argument("file", metavar="FILE", help="its configuration; `-` is standard input")
+    command.add_argument("--output", "-o", metavar="FILE", help="where to write the settings (default: print them)")
+
+
 def _schema(command: argparse.ArgumentParser) -> None:
     names = ("rules", "settings", "sources", "receivers", "tests")
     command.add_argument("name", choices=names, nargs="?", default="rules", help="which one (default: rules)")
@@ -182,9 +285,17 @@ _COMMANDS: Mapping[str, _Command] = {
     "query": _Command("evaluate an expression now and print its series", _query, QUERY),
     "test": _Command("run rule tests (Prometheus' unit-test format)", _test, settings=False, output=False),
     "status": _Command("what fires, what is unknown and why, what is still owed"),
+    "silence": _Command("say what nobody is told of for a time", _silence, SILENCE, settings=False, output=False),
+    "ack": _Command("take on an alert that fires", _ack, ACK),
+    "explain": _Command("why an alert fires or does not, and who was told", _explain, EXPLAIN),
+    "history": _Command("what happened to alerts and messages", _history),
     "sources": _Command("every metric on offer, with kind, unit and today's value"),
     "send-test": _Command("send a test message to a receiver", _send_test, output=False),
+    "send-change": _Command("tell PagerDuty of a change, such as a deployment", _send_change, output=False),
     "schema": _Command("print a JSON Schema, for editors", _schema, settings=False, output=False),
+    "import": _Command(
+        "turn an Alertmanager file into settings", _import, IMPORT, settings=False, output=False, module="importing"
+    ),
     "init": _Command("write a commented settings file and one rule here", _init, settings=False, output=False),
     "completion": _Command("print a completion script for your shell", _completion, settings=False, output=False),
 }
@@ -194,15 +305,29 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command that `argv` names and exit with its code."""
     gc.set_threshold(_COLLECT_AFTER)
     words = sys.argv[1:] if argv is None else argv
-    code = _guarded(parser(words).parse_args(words))
+    code = _guarded(read(words))
     gc.freeze()  # what is left goes with the process: a last look for garbage in it would cost 10 ms
     sys.exit(code)
+
+
+def read(words: Sequence[str]) -> argparse.Namespace:
+    """Read words into arguments. Lists of words (`silence add D --for 2h team=db`) may have options between them."""
+    grammar = parser(words)
+    arguments, rest = grammar.parse_known_args(words)
+    for name in ("matchers", "ids"):
+        if rest and hasattr(arguments, name) and not any(word.startswith("-") for word in rest):
+            getattr(arguments, name).extend(rest)
+            rest = []
+    if rest:
+        grammar.error(f"unrecognized arguments: {' '.join(rest)}")
+    return arguments
 
 
 def _guarded(arguments: argparse.Namespace) -> int:
     """Run a command; say in one line what went wrong. Only ALERTING_DEBUG shows a traceback."""
     try:
-        module = import_module(f"alerting.cli.{arguments.command.replace('-', '_')}")
+        name = _COMMANDS[arguments.command].module or arguments.command.replace("-", "_")
+        module = import_module(f"alerting.cli.{name}")
         code = int(module.main(arguments))
         flush()
         return code  # noqa: TRY300  the flush is part of what may fail

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def look(config: str | None) -> list[Problem]:
     """Give warnings: a source that cannot be read, a name that no reading holds."""
     loaded = load(config)
-    needs = list(dict.fromkeys(need for rule in loaded.rules.rules for need in rule.condition.needs))
+    needs = list(dict.fromkeys(need for rule in loaded.rules.rules for need in rule.needs))
     all_names = [Need(space, "") for space in dict.fromkeys(need.namespace for need in needs)]  # for "did you mean"
     readings = asyncio.run(read(loaded.settings, [*needs, *all_names]))
     problems = [
@@ -30,7 +30,7 @@ def look(config: str | None) -> list[Problem]:
     ]
     found = _found(readings)
     for rule in loaded.rules.rules:
-        problems += [_missing(rule, need, found) for need in rule.condition.needs if _is_missing(need, found)]
+        problems += [_missing(rule, need, found) for need in rule.needs if _is_missing(need, found)]
     return problems
 
 

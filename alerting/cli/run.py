@@ -7,12 +7,14 @@ import errno
 import os
 import select
 import sys
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from alerting.canary import is_canary
 from alerting.cli.exit import Exit
 from alerting.cli.loading import adopt, broken, load, load_for_work
+from alerting.core.lasting import Lasting
 from alerting.daemon import Daemon
 from alerting.errors import AlertingError, ConfigError, StoreError
 from alerting.log import set_up
@@ -28,9 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from typing import Any
 
-    from alerting.cli.loading import Loaded
     from alerting.config.settings import Settings
-    from alerting.log import Carrier
     from alerting.model import Delivery
     from alerting.web.server import Server
 
@@ -41,54 +41,49 @@ def main(arguments: Namespace) -> int:
 
 
 async def _run(arguments: Namespace) -> int:
-    loaded = load_for_work(arguments.config)
-    voice = _Voice()
-    program = Program(
-        loaded.settings,
-        say=_print,
-        daemon=True,
-        on_settled=voice.settled,
-        on_trouble=voice.trouble,
-        on_secrets=voice.secrets,
-    )
-    voice.vitals = Vitals(program)
-    carrier = set_up(arguments.log_level, arguments.log_format, program.redact, environment(loaded.settings))
-    try:
-        await _watch(arguments, loaded, program, voice, carrier)
-    finally:
-        carrier.close()
+    async with AsyncExitStack() as stack:
+        daemon = await _ready(arguments, stack)
+        await daemon.run()
     return Exit.OK
 
 
-async def _watch(arguments: Namespace, loaded: Loaded, program: Program, voice: _Voice, carrier: Carrier) -> None:
-    """Watch until a signal says stop, and let go of everything."""
+async def _ready(arguments: Namespace, stack: AsyncExitStack) -> Daemon:
+    """Load, open, adopt; what is to be let go of goes on the stack. What was loaded is not held beyond that."""
+    loaded = load_for_work(arguments.config)
+    settings, voice = loaded.settings, _Voice()
+    program = Program(
+        settings,
+        say=_print,
+        daemon=True,
+        on_settled=voice.settled,
+        on_secrets=voice.secrets,
+        on_fault=voice.fault,
+    )
+    voice.vitals = Vitals(program)
+    carrier = set_up(arguments.log_level, arguments.log_format, program.redact, environment(settings))
+    stack.callback(carrier.close)
     voice.log, voice.vitals.tally.lines_lost = carrier.log, lambda: carrier.lost
-    reported = _report_faults(loaded.settings, program, voice)
+    if _report_faults(settings, program, voice):
+        stack.push_async_callback(_flush)
     for problem in loaded.problems:
         voice.problem(problem.where(), problem.message, warning=problem.warning)
-    server = None
     snapshot = await program.open()
-    try:
-        await adopt(program, loaded, snapshot)
-        del snapshot  # the state as it was, with all rules as text: large, and done with
-        server = _serve(loaded.settings, voice)
-        systemd, reload = Systemd(), _Reload(program, arguments.config, loaded, voice)
-        beside = _beside(loaded.settings, program, voice, systemd)
-        await Daemon(
-            program,
-            reload.again,
-            voice.log,
-            arguments.grace,
-            vitals=voice.vitals,
-            systemd=systemd,
-            beside=beside,
-        ).run()
-    finally:
-        if server is not None:
-            server.stop()
-        await program.close()
-        if reported:
-            await _flush()
+    stack.push_async_callback(program.close)
+    await adopt(program, loaded, snapshot)
+    server = _serve(settings, voice)
+    if server is not None:
+        stack.callback(server.stop)
+    systemd, reload = Systemd(), _Reload(program, arguments.config, settings, voice)
+    beside = _beside(settings, program, voice, systemd)
+    return Daemon(
+        program,
+        reload.again,
+        voice.log,
+        arguments.grace,
+        vitals=voice.vitals,
+        systemd=systemd,
+        beside=beside,
+    )
 
 
 def _report_faults(settings: Settings, program: Program, voice: _Voice) -> bool:
@@ -149,11 +144,11 @@ def _beside(
 class _Reload:
     """Reads the files again and hands them over, or says what is wrong with them."""
 
-    def __init__(self, program: Program, config: str | None, loaded: Loaded, voice: _Voice) -> None:
+    def __init__(self, program: Program, config: str | None, settings: Settings, voice: _Voice) -> None:
         self._program = program
         self._config = config
-        self._store = (loaded.settings.store, loaded.settings.root)
-        self._fixed = _fixed(loaded.settings)
+        self._store = (settings.store, settings.root)
+        self._fixed = _fixed(settings)
         self._voice = voice
 
     async def again(self) -> str:
@@ -187,6 +182,9 @@ class _Voice:
     log: logging.Logger
     vitals: Vitals
 
+    def __init__(self) -> None:
+        self._lasting = Lasting()
+
     def settled(self, delivery: Delivery) -> None:
         """Tell how an attempt ended."""
         self.vitals.settled(delivery)
@@ -198,7 +196,8 @@ class _Voice:
             "attempt": delivery.attempts,
         }
         if delivery.state is DeliveryState.SENT:
-            self.log.info("sent: %s", notification.title, extra=fields)
+            level = self.log.debug if is_canary(notification) else self.log.info
+            level("sent: %s", notification.title, extra=fields)
         else:
             level = self.log.error if delivery.state is DeliveryState.PARKED else self.log.warning
             level("%s: %s (%s)", delivery.state.value, notification.title, delivery.why, extra=fields)
@@ -206,6 +205,13 @@ class _Voice:
     def trouble(self, message: str) -> None:
         """Tell what operators should know."""
         self.log.error(message, extra={"action": "trouble"})
+
+    def fault(self, part: str, error: BaseException) -> None:
+        """Tell of a fault of ours that was caught, with its trace: so it reaches Sentry, where that is set up."""
+        self.vitals.tally.faults += 1
+        if self._lasting.wrong(part, f"{part}: {error!r}", self.vitals.clock.monotonic()):
+            message = "a fault of alerting itself in %s"
+            self.log.error(message, part, exc_info=error, extra={"action": "fault", "part": part})
 
     def secrets(self, document: str, why: str) -> None:
         """Tell that secrets are old, or fresh again."""

@@ -13,7 +13,7 @@ from alerting.config import schema as schemas
 from alerting.config.durations import millis
 from alerting.config.identity import Ids
 from alerting.config.settings import names_in
-from alerting.model import OnMissing, Origin, RuleSpec
+from alerting.model import Escalation, Level, OnMissing, Origin, RuleSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,7 +41,7 @@ class Draft(NamedTuple):
     spec: RuleSpec
     file: File
     rule: Map
-    condition: Written
+    conditions: tuple[Written, ...]  # the rule's, or those of its levels; then that of `clear`
     templates: tuple[Written, ...]  # texts that hold `{{`
 
 
@@ -139,15 +139,16 @@ class Reader:
                 yield self._prometheus(file, path, rule, around)
 
     def _native(self, file: File, path: str, rule: Map) -> Draft:
-        key = "condition" if "condition" in rule else "expr"
         severity = rule.get("severity", "")
         own = documents.texts(file, rule["labels"]) if rule.get("labels") else {}
         annotations = documents.texts(file, rule["annotations"]) if rule.get("annotations") else {}
         origin = Origin(path, *documents.place(rule.at))
+        levels, conditions = _levels(rule)
+        clear = Written(rule["clear"], rule.value_at("clear")) if "clear" in rule else None
         spec = RuleSpec(
             id=self._declared(file, rule, origin) if "id" in rule else self.ids.made("", rule["alert"], own, origin),
             name=rule["alert"],
-            condition=rule[key],
+            condition=conditions[0].text,
             origin=origin,
             interval=millis(rule["interval"]) if "interval" in rule else self.interval,
             for_=millis(rule["for"]) if "for" in rule else 0,
@@ -156,12 +157,20 @@ class Reader:
             severity=severity or own.get("severity", ""),
             labels={**own, "severity": severity} if severity else own,
             annotations=annotations,
-            notify=tuple(dict.fromkeys(names_in(rule["notify"]))) if "notify" in rule else (),
+            notify=_names(rule, "notify"),
             runbook_url=rule.get("runbook_url", ""),
             enabled=rule.get("enabled", True),
+            levels=levels,
+            clear=clear.text if clear is not None else "",
+            depends_on=_names(rule, "depends_on"),
+            escalate=tuple(
+                Escalation(millis(step["after"]), _names(step, "notify")) for step in rule.get("escalate", ())
+            ),
+            mute_time_intervals=_names(rule, "mute_time_intervals"),
+            active_time_intervals=_names(rule, "active_time_intervals"),
         )
-        condition = Written(rule[key], rule.value_at(key))
-        return Draft(spec, file, rule, condition, _templates(rule, own, annotations))
+        texts = (*conditions, clear) if clear is not None else conditions
+        return Draft(spec, file, rule, texts, _templates(rule, own, annotations))
 
     def _declared(self, file: File, rule: Map, origin: Origin) -> str:
         declared: str = rule["id"]
@@ -199,7 +208,7 @@ class Reader:
             query_offset=around.query_offset,
             dialect="prometheus",
         )
-        return Draft(spec, file, rule, condition, _templates(rule, own, annotations))
+        return Draft(spec, file, rule, (condition,), _templates(rule, own, annotations))
 
 
 def _other(value: Any) -> tuple[str, str] | None:
@@ -238,6 +247,28 @@ def _parts(value: Any) -> Iterator[tuple[Steps, Any, str]]:
         yield from ((("rules", index), rule, "/$defs/rule") for index, rule in enumerate(value["rules"]))
     else:
         yield (), value, ""
+
+
+def _names(mapping: Map, key: str) -> tuple[str, ...]:
+    """Give the names under a key, each once; none where it is not there."""
+    return tuple(dict.fromkeys(names_in(mapping[key]))) if key in mapping else ()
+
+
+def _levels(rule: Map) -> tuple[tuple[Level, ...], tuple[Written, ...]]:
+    """Give a rule's levels and the texts of their conditions; of a plain rule the text of its one condition."""
+    if "levels" not in rule:
+        key = "condition" if "condition" in rule else "expr"
+        return (), (Written(rule[key], rule.value_at(key)),)
+    levels: list[Level] = []
+    texts: list[Written] = []
+    for name, each in rule["levels"].items():
+        if isinstance(each, str):
+            texts.append(Written(each, rule["levels"].value_at(name)))
+            levels.append(Level(name, each))
+        else:
+            texts.append(Written(each["condition"], each.value_at("condition")))
+            levels.append(Level(name, each["condition"], _names(each, "notify")))
+    return tuple(levels), tuple(texts)
 
 
 def _templates(rule: Map, labels: Mapping[str, str], annotations: Mapping[str, str]) -> tuple[Written, ...]:

@@ -97,7 +97,8 @@ def _form(part: Mapping[str, Any]) -> str:
     if "const" in part:
         return f"`{part['const']}`"
     kinds = [part["type"]] if "type" in part else [each["type"] for each in part["anyOf"]]
-    names = [each for kind in kinds for each in (kind if isinstance(kind, list) else [kind]) if each != "null"]
+    none = ("null", part.get("not", {}).get("type"))
+    names = [each for kind in kinds for each in (kind if isinstance(kind, list) else [kind]) if each not in none]
     secret = ", a secret" if part.get("writeOnly") else ""
     return f"{' or '.join(_WORDED[str(each)] for each in names)}{secret}, such as `{_short(part['examples'][0])}`"
 

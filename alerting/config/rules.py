@@ -12,23 +12,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from alerting.config.cache import NOTHING, Cache, digest, place, program
 from alerting.config.collector import paused
 from alerting.config.files import expand, read_bytes, shown
-from alerting.config.settings import DEFAULT_RULES, LOOKBACK, Settings, known
+from alerting.config.settings import DEFAULT_RULES, LOOKBACK, Settings, known, names_in
 from alerting.config.specs import problem_rows, problems_of, rows_of, specs_of
 from alerting.config.vocabulary import names_of, open_names
 from alerting.core.lang.condition import compile_condition
 from alerting.core.lang.suggest import did_you_mean
+from alerting.core.levels import Levels
 from alerting.errors import ConditionError, ConfigError, Problem
 from alerting.model import Rule, RuleSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from alerting.config.documents import File
+    from alerting.config.documents import File, Map
     from alerting.config.drafts import Draft, Loose, Written
     from alerting.core.lang.names import Names
     from alerting.errors import Diagnostic
-    from alerting.model import Millis, Patterns
+    from alerting.model import Condition, Millis, Patterns
 
 
 class RuleSet(NamedTuple):
@@ -163,9 +164,27 @@ def _from_cache(kept: Any, settings: Settings, patterns: Patterns, files: Sequen
 def compiled(
     spec: RuleSpec, names: Names, patterns: Patterns, lookback: Millis = LOOKBACK
 ) -> tuple[Rule, Sequence[Diagnostic]]:
-    """Compile a rule's condition; its warnings beside it. Raises ConditionError."""
-    condition, warnings = compile_condition(
-        spec.condition,
+    """Compile a rule's conditions; their warnings beside it. Raises ConditionError."""
+    levels = [level.condition for level in spec.levels]
+    texts = [*(levels or [spec.condition]), *([spec.clear] if spec.clear else ())]
+    made = [_condition(text, spec, names, patterns, lookback) for text in texts]
+    return assembled(spec, [each for each, _ in made]), [each for _, warnings in made for each in warnings]
+
+
+def assembled(spec: RuleSpec, conditions: Sequence[Condition]) -> Rule:
+    """Make a rule of its conditions: its own, or those of its levels; then that of `clear`."""
+    clear = conditions[-1] if spec.clear else None
+    if not spec.levels:
+        return Rule(spec, conditions[0], clear=clear)
+    levels = tuple(conditions[: len(spec.levels)])
+    return Rule(spec, Levels([level.name for level in spec.levels], levels), levels, clear)
+
+
+def _condition(
+    text: str, spec: RuleSpec, names: Names, patterns: Patterns, lookback: Millis
+) -> tuple[Condition, Sequence[Diagnostic]]:
+    return compile_condition(
+        text,
         names,
         patterns,
         dialect=spec.dialect,
@@ -173,7 +192,6 @@ def compiled(
         lookback=lookback,
         purpose="record" if spec.record else "alert",
     )
-    return Rule(spec, condition), warnings
 
 
 class _Loading:
@@ -193,6 +211,11 @@ class _Loading:
     def run(self, found: Sheets) -> RuleSet:
         """Read, check and compile all sheets."""
         drafts = self._drafts(found)
+        if any(draft.spec.depends_on for draft in drafts):
+            from alerting.config import relations  # noqa: PLC0415  few sets of rules have dependencies
+
+            whole = self.files is None and all(each.warning for each in self.problems)
+            self.problems += relations.between(drafts, whole=whole)
         recorded = recorded_by(draft.spec for draft in drafts)
         names = self.names or vocabulary(self.settings, self.files, recorded)
         rules = []
@@ -203,6 +226,8 @@ class _Loading:
                 rules.append(rule)
         for each in self.loose:
             self._look_at_condition(each, names)
+        if self.settings.route and self.settings.route.routes and self.files is None:
+            self._look_at_severities(rules)
         order = {sheet.name: index for index, sheet in enumerate(found.sheets)}
         problems = sorted(self.problems, key=lambda each: (order.get(each.file, -1), each.line, each.column))
         return RuleSet(tuple(rules), tuple(problems), recorded)
@@ -223,14 +248,25 @@ class _Loading:
     def _rule(self, draft: Draft, names: Names) -> Rule | None:
         if self.settings.configured and self.files is None:
             self._look_at_receivers(draft)
+            self._look_at_windows(draft)
         for text in draft.templates:
             self._look_at_template(draft, text)
-        try:
-            rule, diagnostics = compiled(draft.spec, names, self.patterns, self.settings.lookback)
-        except ConditionError as error:
-            rule, diagnostics = None, error.diagnostics
-        if diagnostics:
-            self._report(draft.file, draft.condition, diagnostics)
+        conditions = []
+        for each in draft.conditions:
+            try:
+                condition, diagnostics = _condition(each.text, draft.spec, names, self.patterns, self.settings.lookback)
+                conditions.append(condition)
+            except ConditionError as error:
+                diagnostics = error.diagnostics
+            if diagnostics:
+                self._report(draft.file, each, diagnostics)
+        if len(conditions) < len(draft.conditions):
+            return None
+        rule = assembled(_told(draft.spec, self.settings.teams), conditions)
+        if rule.levels or rule.clear or draft.spec.escalate:
+            from alerting.config import relations  # noqa: PLC0415  few rules have such parts
+
+            self.problems += relations.within(draft, rule, names, self.patterns)
         return rule
 
     def _look_at_condition(self, loose: Loose, names: Names) -> None:
@@ -262,15 +298,57 @@ class _Loading:
 
     def _look_at_receivers(self, draft: Draft) -> None:
         spec, receivers = draft.spec, self.settings.receivers
-        if not (spec.notify or spec.record or self.settings.route):
+        named = spec.notify or any(level.notify for level in spec.levels)
+        if not (named or spec.record or self.settings.route):
             hint = "write `notify:` with a receiver, or `route: {receiver: …}` into the settings"
             if spec.dialect == "prometheus":
                 hint = "Prometheus' files name no receiver: write `route: {receiver: …}` into the settings"
             self.problems.append(draft.file.problem(f"{spec.name} tells nobody", draft.rule.at, hint=hint))
-        for name in spec.notify:
-            if name not in receivers:
-                from alerting.config.spots import spot_of_name  # noqa: PLC0415  only where something is wrong
+        for mapping in _tellers(draft.rule):
+            for name in names_in(mapping["notify"]):
+                if name not in receivers and name not in self.settings.teams:
+                    from alerting.config.spots import spot_of_name  # noqa: PLC0415  only where something is wrong
 
-                hint = did_you_mean(name, receivers) or known("receivers", receivers)
-                at = spot_of_name(draft.file, draft.rule, "notify", name)
-                self.problems.append(draft.file.problem(f"no receiver {name!r}", at, hint=hint, width=len(name)))
+                    hint = did_you_mean(name, receivers) or known("receivers", receivers)
+                    at = spot_of_name(draft.file, mapping, "notify", name)
+                    self.problems.append(draft.file.problem(f"no receiver {name!r}", at, hint=hint, width=len(name)))
+
+    def _look_at_windows(self, draft: Draft) -> None:
+        for key in ("mute_time_intervals", "active_time_intervals"):
+            for name in names_in(draft.rule.get(key, ())):
+                if name not in self.settings.intervals:
+                    from alerting.config.spots import spot_of_name  # noqa: PLC0415  only where something is wrong
+
+                    near = did_you_mean(name, self.settings.intervals)
+                    at = spot_of_name(draft.file, draft.rule, key, name)
+                    hint = near or "windows stand under `time_intervals:` in the settings"
+                    self.problems.append(draft.file.problem(f"no window {name!r}", at, hint=hint, width=len(name)))
+
+    def _look_at_severities(self, rules: Sequence[Rule]) -> None:
+        """Warn of routes for severities that no rule has; a series may bring its own, so that is no error."""
+        from alerting.config.deadends import unused_severities  # noqa: PLC0415  few settings have a tree
+
+        for origin, message in unused_severities(self.settings.route, [rule.spec for rule in rules]):
+            self.problems.append(Problem(message, *origin, warning=True))
+
+
+def _told(spec: RuleSpec, teams: Mapping[str, Sequence[str]]) -> RuleSpec:
+    """Put receivers in the place of names that stand for several."""
+    if not teams:
+        return spec
+
+    def members(names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(member for name in names for member in teams.get(name, (name,))))
+
+    return spec._replace(
+        notify=members(spec.notify),
+        levels=tuple(each._replace(notify=members(each.notify)) for each in spec.levels),
+        escalate=tuple(each._replace(notify=members(each.notify)) for each in spec.escalate),
+    )
+
+
+def _tellers(rule: Map) -> Iterator[Map]:
+    """Give each mapping of a rule that has a `notify`: the rule, its levels, the steps of its escalation."""
+    for part in (rule, *rule.get("levels", {}).values(), *rule.get("escalate", ())):
+        if not isinstance(part, str) and "notify" in part:
+            yield part

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NAMES = ("rules", "settings", "sources", "notifiers", "tests")
 
 _SUFFIX = ".schema.json"
+_UNDERWAY: set[int] = set()  # ids of the definitions that are being compiled
 _NOTES = frozenset(("title", "description", "default", "examples", "writeOnly", "$defs", "$schema", "$id"))
 
 
@@ -100,7 +101,14 @@ def _object(schema: Mapping[str, Any], home: str) -> Check:
 
 def _ref(reference: str, _schema: Mapping[str, Any], home: str) -> Check:
     found, where = follow(reference, home)
-    return _compiled(found, where)
+    if id(found) in _UNDERWAY:  # it stands inside itself, as a route in a route: compiled when it is needed
+        pointer = f"/{reference.partition('#/')[2]}"
+        return lambda value: fits(where, pointer)(value)  # noqa: PLW0108  it cannot be had before it is compiled
+    _UNDERWAY.add(id(found))
+    try:
+        return _compiled(found, where)
+    finally:
+        _UNDERWAY.discard(id(found))
 
 
 def _type(wanted: str | list[str], _schema: Mapping[str, Any], _home: str) -> Check:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     Steps: TypeAlias = tuple[str | int, ...]  # keys and indexes from the top of the file
     Trouble: TypeAlias = Callable[[Steps, str], None]
 
+SECTIONS = {"sources": "sources", "receivers": "notifiers"}  # key of the settings -> schema of its entries
+OBJECTS = ("web", "heartbeat", "canary")  # keys of the settings that hold one object
+
 
 def with_environment(entry: Mapping[str, Any], home: str, env: Mapping[str, str]) -> dict[str, Any]:
     """Add the keys that the entry leaves out and a well-known variable gives; a secret one as its reference."""

@@ -1,6 +1,6 @@
 """The settings file: found, read, checked, and turned into what the rest of the program needs.
 
-Lines of a settings file are never shown with a problem, because they may hold secrets; file, line and column are.
+Lines of a settings file that may hold secrets are not shown with a problem; file, line and column are.
 """
 
 from __future__ import annotations
@@ -12,32 +12,32 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from alerting.config import schema as schemas
 from alerting.config.cache import NOTHING, Cache, digest, place, program
 from alerting.config.durations import millis
+from alerting.config.exposed import has_password, holds_secrets, is_token, secrets_of, texts_of
 from alerting.config.files import overlooked, read_bytes, shown
-from alerting.config.references import SECRET_LENGTH, Reference, has_bare, is_literal, parts, resolved
-from alerting.config.sections import secrets_in, section, values_of, with_environment
+from alerting.config.noted import Noted
+from alerting.config.references import Reference, has_bare, is_literal, parts, resolved
+from alerting.config.sections import OBJECTS, SECTIONS, section, values_of, with_environment
 from alerting.core.lang.suggest import did_you_mean
 from alerting.errors import ConfigError, Problem, SecretError
-from alerting.model import NO_TEXTS, Origin, Secret, Section
+from alerting.model import NO_TEXTS, Flapping, Origin, Secret, Section, Storm
+from alerting.registry import notifier_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
-    from alerting.config.documents import File
     from alerting.config.sections import Steps
-    from alerting.model import Millis
+    from alerting.model import Inhibition, Millis, Route, TimeSpan
 
 FILE_NAME = "alerting.yaml"
 VARIABLE = "ALERTING_CONFIG"
 DEFAULT_RULES = ("rules/*.yaml",)
 LOOKBACK: Millis = 300_000
-_TOKENS = ("AKIA", "ASIA", "dp.st.", "dp.pt.", "dp.ct.", "dp.sa.", "xoxb-", "xoxp-", "xapp-", "sntrys_", "sntryu_")
-
-_SECTIONS = {"sources": "sources", "receivers": "notifiers"}  # key of the settings -> schema of its entries
-_OBJECTS = ("web", "heartbeat")  # keys of the settings that hold one object
-
+_ROUTING = ("route", "inhibit_rules", "time_intervals", "mute_time_intervals")  # keys that alerting.config.routes reads
 
 NO_SECTIONS: Mapping[str, Section] = MappingProxyType({})
+NO_TEAMS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+NO_INTERVALS: Mapping[str, tuple[TimeSpan, ...]] = MappingProxyType({})
 
 
 class Settings(NamedTuple):
@@ -50,7 +50,13 @@ class Settings(NamedTuple):
     store: str = "sqlite:///alerting.db"
     sources: Mapping[str, Section] = NO_SECTIONS
     receivers: Mapping[str, Section] = NO_SECTIONS
-    route: tuple[str, ...] = ()  # who is told of rules without `notify`
+    teams: Mapping[str, tuple[str, ...]] = NO_TEAMS  # names that stand for several receivers, or for none
+    route: Route | None = None  # who is told of rules without `notify`
+    inhibitions: tuple[Inhibition, ...] = ()
+    intervals: Mapping[str, tuple[TimeSpan, ...]] = NO_INTERVALS  # windows of time by name
+    flapping: Flapping | None = None
+    storm: Storm = Storm()
+    silence_warning: Millis = 900_000  # how long before a silence ends those are told whom it keeps from hearing
     external_labels: Mapping[str, str] = NO_TEXTS
     unknown_after: Millis = 300_000
     max_gap: Millis | None = None
@@ -58,6 +64,7 @@ class Settings(NamedTuple):
     secrets_refresh: Millis = 300_000  # how often secret stores are asked anew
     web: Mapping[str, Any] | None = None  # where the daemon serves its own health; None: nowhere
     heartbeat: Mapping[str, Any] | None = None  # who is told that it lives
+    canary: Mapping[str, Any] | None = None  # how often an alert that means nothing is sent, and to whom
     warnings: tuple[Problem, ...] = ()
     cwd: Path | None = None  # what paths are shown relative to; None: root
     digest: str = ""  # of the file's bytes and of the variables that stand in for its keys
@@ -118,8 +125,7 @@ class _Reading:
         self.name = shown(path, cwd)
         self.data = read_bytes(path, self.name)
         self.env = env
-        self.problems: list[Problem] = []
-        self._file: File | None = None
+        self.noted = Noted(self.data, self.name)
 
     def settings(self, cache: Cache) -> Settings:
         """Read, check, build. Raises ConfigError."""
@@ -127,37 +133,62 @@ class _Reading:
         key = digest((program(), self.data, *(each.encode() for each in stand_ins)))
         where = place("settings", str(self.path))
         kept = cache.get(where, key)
-        tree, origins = kept if kept is not None else self._checked()
-        made = self._built(tree, origins)
-        self.problems += overlooked(made.root, made.rules, self.cwd)
-        if any(not each.warning for each in self.problems):
-            raise ConfigError(self.problems)
-        if kept is None and not _holds_secrets(tree):  # a secret that stands in the file is written nowhere else
-            cache.put(where, key, (tree, origins))
-        return made._replace(warnings=tuple(self.problems), digest=key)
+        tree, origins, teams = kept if kept is not None else self._checked()
+        made = self._built(tree, origins, teams)
+        if kept is None:
+            self._look_at_receivers(made)
+        self.noted.problems.sort(key=lambda each: (each.line, each.column))
+        self.noted.problems += overlooked(made.root, made.rules, self.cwd)
+        if self.noted.wrong:
+            raise ConfigError(self.noted.problems)
+        if kept is None and not teams and not holds_secrets(tree):  # a secret in the file is written nowhere else
+            cache.put(where, key, (tree, origins, teams))
+        return made._replace(warnings=tuple(self.noted.problems), digest=key)
 
-    def _checked(self) -> tuple[Mapping[str, Any], Mapping[str, tuple[int, int]]]:
-        """Give what the file holds and where its sections stand. Raises ConfigError where it breaks the schema."""
+    def _checked(self) -> tuple[Mapping[str, Any], Mapping[str, tuple[int, int]], Mapping[str, Sequence[str]]]:
+        """Give what the file holds, where its sections stand, and names that stand for several receivers.
+
+        Raises ConfigError where it breaks the schema.
+        """
         from alerting.config import documents  # noqa: PLC0415  PyYAML is not needed where the cache knows the file
 
-        file = self._parsed()
+        file = self.noted.file
         if file.problems:
             raise ConfigError([each._replace(source_line="") for each in file.problems])
         if len(file.documents) > 1:
-            self._add("a second document begins here", file.documents[1].at, hint="settings are one document")
-            raise ConfigError(self.problems)
+            self.noted.add("a second document begins here", file.documents[1].at, hint="settings are one document")
+            raise ConfigError(self.noted.problems)
         tree = file.documents[0].value
+        teams: Mapping[str, Sequence[str]] = {}
+        if isinstance(tree, dict) and isinstance(tree.get("receivers"), list):
+            tree, teams = self._translated(tree)
         self._check(tree)
-        if self.problems:
-            raise ConfigError(self.problems)
+        if self.noted.wrong:
+            raise ConfigError(self.noted.problems)
         if "external_labels" in tree:
             tree["external_labels"] = documents.texts(file, tree["external_labels"])
         origins = {
-            f"{group}/{name}": documents.place(tree[group].key_at(name))
-            for group in _SECTIONS
+            f"{group}/{name}": documents.place(self.noted.locate((group, name), at_key=True))
+            for group in SECTIONS
             for name in tree.get(group, ())
         }
-        return tree, origins
+        if any(key in tree for key in _ROUTING):
+            from alerting.config import routes  # noqa: PLC0415  few settings have a tree
+
+            for path, _ in routes.nodes(tree):
+                origins["/".join(map(str, path))] = documents.place(documents.locate(file.documents[0], path))
+            routes.as_texts(file, tree)
+        return tree, origins, teams
+
+    def _translated(self, tree: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Sequence[str]]]:
+        """Give the settings with receivers of ours for Alertmanager's list. Raises ConfigError for what it refuses."""
+        from alerting.config import alertmanager  # noqa: PLC0415  few settings have its form
+
+        taken = alertmanager.take(tree, self.noted.at, lambda value, _label, _path: value)
+        if self.noted.wrong:
+            raise ConfigError(self.noted.problems)
+        self.noted.moved = {("receivers", name): path for name, path in taken.places.items()}
+        return {**alertmanager.without_its_keys(tree, self.noted.at), "receivers": taken.receivers}, taken.names
 
     def _check(self, tree: Any) -> None:
         whole = self._completed(tree) if isinstance(tree, dict) else tree
@@ -166,15 +197,15 @@ class _Reading:
         from alerting.config.complaints import complaints  # noqa: PLC0415  needs jsonschema: only to say what is wrong
         from alerting.config.documents import comment_hint  # noqa: PLC0415  PyYAML: as below
 
-        document = self._parsed().documents[0]
+        document = self.noted.file.documents[0]
         for each in complaints(whole, "settings"):
-            hint = each.hint or comment_hint(self._parsed(), document, each.path)
-            self._at(each.path, each.message, hint=hint, at_key=each.at_key)
+            hint = each.hint or comment_hint(self.noted.file, document, each.path)
+            self.noted.at(each.path, each.message, hint=hint, at_key=each.at_key)
 
     def _completed(self, tree: Mapping[str, Any]) -> dict[str, Any]:
         """Give the tree with the keys that variables of the environment stand in for."""
         whole = dict(tree)
-        for group, home in _SECTIONS.items():
+        for group, home in SECTIONS.items():
             if isinstance(whole.get(group), dict):
                 whole[group] = {
                     name: with_environment(entry, home, self.env) if isinstance(entry, dict) else entry
@@ -182,12 +213,19 @@ class _Reading:
                 }
         return whole
 
-    def _built(self, tree: Mapping[str, Any], origins: Mapping[str, tuple[int, int]]) -> Settings:
+    def _built(
+        self,
+        tree: Mapping[str, Any],
+        origins: Mapping[str, tuple[int, int]],
+        teams: Mapping[str, Sequence[str]],
+    ) -> Settings:
         """Turn a tree that fits the schema into Settings."""
         whole = self._completed(tree)
-        sections = {group: self._sections(group, whole.get(group, {}), origins) for group in _SECTIONS}
+        sections = {group: self._sections(group, whole.get(group, {}), origins) for group in SECTIONS}
         if "sources" not in whole:
             sections["sources"] = {"host": _section("host", {"type": "host"}, "sources", self.env)}
+        routing = self._routing(whole, sections["receivers"], teams, origins)
+        flapping = self._object("flapping", whole)
         keys = schemas.load("settings")["properties"]
         defaults = {key: part["default"] for key, part in keys.items() if "default" in part}
         value = {**defaults, **whole}
@@ -200,7 +238,10 @@ class _Reading:
             store=self._plain(("store",), value["store"]),
             sources=sections["sources"],
             receivers=sections["receivers"],
-            route=tuple(names_in(value.get("route", {}).get("receiver", ()))),
+            teams={name: tuple(members) for name, members in teams.items()},
+            flapping=Flapping(**flapping) if flapping is not None else None,
+            storm=Storm(**(self._object("storm", whole) or {})),
+            silence_warning=millis(value["silence_warning"]),
             external_labels={
                 name: self._plain(("external_labels", name), text)
                 for name, text in value.get("external_labels", {}).items()
@@ -211,10 +252,31 @@ class _Reading:
             secrets_refresh=millis(value["secrets_refresh"]),
             web=self._object("web", whole),
             heartbeat=self._object("heartbeat", whole),
+            canary=self._object("canary", whole),
+            **routing,
         )
         self._look_at_names(settings)
         self._look_at_references(tree)
         return settings
+
+    def _routing(
+        self,
+        whole: Mapping[str, Any],
+        receivers: Collection[str],
+        teams: Mapping[str, Sequence[str]],
+        origins: Mapping[str, tuple[int, int]],
+    ) -> Mapping[str, Any]:
+        """Give `route`, `inhibitions` and `intervals` of the settings, where the file says anything of them."""
+        if not any(key in whole for key in _ROUTING):
+            return {}
+        from alerting.config import routes  # noqa: PLC0415  few settings have a tree
+
+        def origin(path: Steps) -> Origin:
+            return Origin(self.name, *origins["/".join(map(str, path))])
+
+        root = routes.ALERTMANAGERS if teams else routes.OURS
+        names = {**{name: (name,) for name in receivers}, **teams}
+        return routes.routing(whole, names, self.noted.at, origin, root)._asdict()
 
     def _object(self, key: str, whole: Mapping[str, Any]) -> Mapping[str, Any] | None:
         if key not in whole:
@@ -231,21 +293,35 @@ class _Reading:
         made = {}
         for name, entry in entries.items():
             origin = Origin(self.name, *origins[f"{group}/{name}"])
-            made[name] = section(name, entry, _SECTIONS[group], origin, partial(self._in_section, (group, name)))
+            made[name] = section(name, entry, SECTIONS[group], origin, partial(self._in_section, (group, name)))
         return made
 
     def _in_section(self, top: Steps, path: Steps, message: str) -> None:
-        self._at((*top, *path), message)
+        self.noted.at((*top, *path), message)
 
     def _look_at_names(self, settings: Settings) -> None:
-        for name in settings.route:
-            if name not in settings.receivers:
-                hint = did_you_mean(name, settings.receivers) or known("receivers", settings.receivers)
-                self._at(("route", "receiver"), f"no receiver {name!r}", hint=hint)
+        canary = (settings.canary or {}).get("receiver")
+        if canary is not None and canary not in settings.receivers:
+            hint = did_you_mean(canary, settings.receivers) or known("receivers", settings.receivers)
+            self.noted.at(("canary", "receiver"), f"no receiver {canary!r}", hint=hint)
+        for receiver, section_ in settings.receivers.items():
+            for name in names_in(section_.values.get("fallback", ())):
+                path = ("receivers", receiver, "fallback")
+                if name == receiver:
+                    self.noted.at(path, f"{name!r} cannot be its own fallback", hint="name another receiver")
+                elif name not in settings.receivers:
+                    hint = did_you_mean(name, settings.receivers) or known("receivers", settings.receivers)
+                    self.noted.at(path, f"no receiver {name!r}", hint=hint)
+
+    def _look_at_receivers(self, settings: Settings) -> None:
+        """Let each kind look at what a schema cannot judge, such as templates; what the cache knows was looked at."""
+        for name, each in settings.receivers.items():
+            for path, message in notifier_problems(each):
+                self.noted.at(("receivers", name, *path), message)
 
     def _look_at_references(self, tree: Mapping[str, Any]) -> None:
         """Warn of references that lead nowhere, as far as nobody need be asked, and of secrets in the file itself."""
-        for path, text in _texts({key: tree.get(key) for key in (*_SECTIONS, *_OBJECTS)}):
+        for path, text in texts_of({key: tree.get(key) for key in (*SECTIONS, *OBJECTS)}):
             try:
                 found = [each for each in parts(text) if isinstance(each, Reference)]
             except ValueError:
@@ -254,18 +330,20 @@ class _Reading:
                 try:
                     each.look()
                 except SecretError as error:
-                    self._at(path, str(error), hint="what needs it will not work until it is set", warning=True)
+                    self.noted.at(path, str(error), hint="what needs it will not work until it is set", warning=True)
             if has_bare(text):
                 hint = "write ${NAME} for a variable, $$ for a plain dollar sign"
-                self._at(path, "`$` without braces stays as it is", hint=hint, warning=True)
-        secret_keys = {path for path, _ in _secrets(tree)}
-        for path, text in _texts(tree):
+                self.noted.at(path, "`$` without braces stays as it is", hint=hint, warning=True)
+        secret_keys = {path for path, _ in secrets_of(tree)}
+        for path, text in texts_of(tree):
             if is_token(text) or (path in secret_keys and is_literal(text)):
                 hint = f"write ${{NAME}} and set NAME in the environment, or ${{file:/run/secrets/{path[-1]}}}"
-                self._at(path, f"{str(path[-1])!r} looks like a secret in the file itself", hint=hint, warning=True)
-            if _has_password(text):
+                self.noted.at(
+                    path, f"{str(path[-1])!r} looks like a secret in the file itself", hint=hint, warning=True
+                )
+            if has_password(text):
                 hint = "write ${NAME} in its place, or use `headers`"
-                self._at(path, f"{str(path[-1])!r} has a password in the file itself", hint=hint, warning=True)
+                self.noted.at(path, f"{str(path[-1])!r} has a password in the file itself", hint=hint, warning=True)
 
     def _plain(self, path: Steps, text: str) -> str:
         """Follow the references of a text that is needed at once."""
@@ -273,26 +351,8 @@ class _Reading:
             found = resolved(text)
             return found.reveal() if isinstance(found, Secret) else found
         except (ValueError, SecretError) as error:
-            self._at(path, str(error))
+            self.noted.at(path, str(error))
             return text
-
-    def _parsed(self) -> File:
-        if self._file is None:
-            from alerting.config import documents  # noqa: PLC0415  PyYAML: only where a file must be read
-
-            self._file = documents.parse(self.data, self.name)
-        return self._file
-
-    def _at(self, path: Steps, message: str, *, hint: str = "", at_key: bool = False, warning: bool = False) -> None:
-        from alerting.config.documents import locate  # noqa: PLC0415  PyYAML: only where something is wrong
-
-        file = self._parsed()
-        at = locate(file.documents[0], path, at_key=at_key)
-        self._add(message, at, hint=hint, warning=warning)
-
-    def _add(self, message: str, at: int, *, hint: str = "", warning: bool = False) -> None:
-        problem = self._parsed().problem(message, at, hint=hint, warning=warning)
-        self.problems.append(problem._replace(source_line=""))
 
 
 def names_in(written: str | Sequence[str]) -> list[str]:
@@ -306,52 +366,11 @@ def known(what: str, names: Collection[str]) -> str:
     return f"known {what}: {', '.join(sorted(names))}" if names else f"write it under `{what}:` in the settings"
 
 
-def is_token(text: str) -> bool:
-    """Tell whether some word of a text begins as the tokens of AWS, Doppler, Slack or Sentry do, whatever the key."""
-    words = "".join(letter if letter.isalnum() or letter in "-_." else " " for letter in text).split()
-    return any(len(word) >= SECRET_LENGTH and word.startswith(_TOKENS) for word in words)
-
-
-def _has_password(text: str) -> bool:
-    """Tell whether an address holds `user:password@` in plain."""
-    scheme, found, rest = text.partition("://")
-    user, at, _ = rest.split("/")[0].rpartition("@")
-    password = user.partition(":")[2]
-    return bool(scheme and found and at and password) and "${" not in password
-
-
-def _holds_secrets(tree: Mapping[str, Any]) -> bool:
-    """Tell whether the file itself may hold a secret: any text under a secret key that is no reference counts."""
-    plain = any("${" not in text or is_literal(text.replace("${", " ")) for _, text in _secrets(tree))
-    return plain or any(("://" in text and "@" in text) or is_token(text) for _, text in _texts(tree))
-
-
-def _secrets(tree: Mapping[str, Any]) -> list[tuple[Steps, str]]:
-    """Find the texts under secret keys, with their paths."""
-    keys = schemas.load("settings")["properties"]
-    in_objects = [secrets_in(tree[key], keys[key], "settings", (key,)) for key in _OBJECTS if key in tree]
-    in_sections = [
-        secrets_in(entry, schemas.load(home)["$defs"][entry["type"]], home, (group, name))
-        for group, home in _SECTIONS.items()
-        for name, entry in tree.get(group, {}).items()
-    ]
-    return [each for found in (*in_objects, *in_sections) for each in found]
-
-
-def _texts(value: Any, path: Steps = ()) -> Iterator[tuple[Steps, str]]:
-    """Give all texts with their paths."""
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, dict | list):
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _texts(item, (*path, key))
-
-
 def _stand_ins() -> set[str]:
     """Give the variables that may stand in for a key (`x-env` in the schemas)."""
     return {
         part["x-env"]
-        for home in _SECTIONS.values()
+        for home in SECTIONS.values()
         for kind in schemas.kinds(home)
         for part in schemas.load(home)["$defs"][kind]["properties"].values()
         if "x-env" in part

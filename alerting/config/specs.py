@@ -6,13 +6,14 @@ from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from alerting.errors import Problem
-from alerting.model import OnMissing, Origin, RuleSpec
+from alerting.model import Escalation, Level, OnMissing, Origin, RuleSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 
 _REPEATED = frozenset(("group", "severity", "dialect"))  # texts that many rules share: each is held once
+_LISTS = frozenset(("notify", "depends_on", "mute_time_intervals", "active_time_intervals"))  # of names
 _DEFAULTS = tuple((name, RuleSpec._field_defaults.get(name)) for name in RuleSpec._fields)
 
 
@@ -33,8 +34,12 @@ def specs_of(rows: Iterable[Mapping[str, Any]]) -> list[RuleSpec]:
         if "origin" in values:
             file, line, column = values["origin"]
             values["origin"] = Origin(intern(file), line, column)
-        if "notify" in values:
-            values["notify"] = tuple(values["notify"])
+        for name in _LISTS & values.keys():
+            values[name] = tuple(values[name])
+        if "levels" in values:
+            values["levels"] = tuple(Level(name, text, tuple(notify)) for name, text, notify in values["levels"])
+        if "escalate" in values:
+            values["escalate"] = tuple(Escalation(after, tuple(notify)) for after, notify in values["escalate"])
         if "on_missing" in values:
             values["on_missing"] = OnMissing(values["on_missing"])
         specs.append(RuleSpec(**values))

@@ -36,7 +36,7 @@ def spot(file: File, at: At, text: str, offset: int) -> At:
 
 def problem_of(file: File, at: At, text: str, diagnostic: Diagnostic) -> Problem:
     """Turn what is wrong in a text (a condition, a template) into a problem of its file."""
-    start, width = _stretch(file, at, text, diagnostic.span)
+    start, width = stretch(file, at, text, diagnostic.span)
     return file.problem(diagnostic.message, start, hint=diagnostic.hint, width=width, warning=diagnostic.warning)
 
 
@@ -48,7 +48,7 @@ def spot_of_name(file: File, mapping: Map, key: str, name: str) -> At:
     return next((mark for item, mark in zip(value, value.marks, strict=True) if item.strip() == name), at)
 
 
-def _stretch(file: File, at: At, text: str, span: Span) -> tuple[At, int]:
+def stretch(file: File, at: At, text: str, span: Span) -> tuple[At, int]:
     """Give where a span begins, and how wide it is on that line."""
     start = spot(file, at, text, span.start)
     end = spot(file, at, text, max(span.end - 1, span.start))

@@ -6,25 +6,25 @@ clock stepped) and `apply` (a turn that was saved). Everything else asks it, or 
 
 from __future__ import annotations
 
-from collections import ChainMap
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.core import builtin, lifecycle
 from alerting.core.schedule import namespaces_of
 from alerting.core.telling import render
-from alerting.core.telling.digest import Announced, digest
-from alerting.core.telling.routing import directed
+from alerting.core.telling.desk import Desk
 from alerting.core.turn import Track
-from alerting.model import SHARED, AlertKey, AlertState, Labels, RuleSpec, Step
+from alerting.model import NO_TEXTS, SHARED, AlertKey, AlertState, Labels, RuleSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from alerting.core.telling.digest import Bundle
-    from alerting.core.telling.routing import Withheld
+    from alerting.core.samples import Samples
+    from alerting.core.telling.plan import Plan
+    from alerting.core.telling.round import Telling
+    from alerting.core.telling.routing import Subject
     from alerting.core.turn import Turn
-    from alerting.model import Alert, Millis, Notice, Notification, Rule, StandsFor
+    from alerting.model import Alert, Flapping, Millis, Notice, Receiver, Rule, Told
 
 LEAST_GAP: Millis = 60_000
 GONE = "the rule is no longer among the rules"
@@ -39,20 +39,31 @@ class Reach(NamedTuple):
     unknown_after: Millis
 
 
-class Telling(NamedTuple):
-    """What people are to hear of one turn."""
+class Speech:
+    """Gives the words for an alert, over the samples of one moment."""
 
-    bundles: Sequence[Bundle] = ()
-    notifications: Sequence[Notification] = ()
-    withheld: Sequence[Withheld] = ()
-    notices: Mapping[AlertKey, Notice] = {}  # of what fires anew
+    def __init__(self, book: Book, context: render.Context, now: Millis = 0, samples: Samples | None = None) -> None:
+        self._book = book
+        self._context = context
+        self._now = now
+        self._samples = samples
+
+    def notice(self, alert: Alert, spec: RuleSpec) -> Notice:
+        """Say what fires."""
+        return render.notice(alert, spec, self._book.unit(spec.id), self._context)
+
+    def today(self, subject: Subject, *, picture: bool) -> Notice:
+        """Say it with the value of now where its condition still holds, and with its picture where one is wanted."""
+        track = self._book.tracks.get(subject.spec.id)
+        if track is None or track.rule is None or self._samples is None:
+            return subject.notice
+        return render.today(subject, track.rule, self._samples, self._now, picture=picture)
 
 
 class Book:
     """See the module's text."""
 
     def __init__(self) -> None:
-        self.installation = ""
         self.tracks: dict[str, Track] = {}  # by rule id, in the order of the rules
         self.watchers: dict[str, Track] = {}  # built-in rules that have an alert, by rule id
         self.moved: dict[AlertKey, Alert] = {}  # alerts whose clocks were moved: to be written
@@ -62,30 +73,29 @@ class Book:
         self._ending: list[tuple[Alert, RuleSpec, str]] = []  # alerts whose rule is gone, and why it is
         self._shown: dict[AlertKey, tuple[Alert, RuleSpec]] = {}  # resolved alerts whose rule is gone
         self._evaluated: dict[str, Millis] = {}  # as the store held it, until the rules are known
-        self._announced = Announced({})
-        self._notices: dict[AlertKey, Notice] = {}
+        self.desk = Desk()
         self._sources: Mapping[str, Reach] = {}
-        self._fallback: tuple[str, ...] = ()
+        self._receivers: Mapping[str, Receiver] = {}
         self._unknown_after: Millis = 0
         self._max_gap: Millis | None = None
+        self._flapping: Flapping | None = None
 
     # ---------------------------------------------------------------------------------------- load and adopt
 
-    def load(
+    def load(  # noqa: PLR0917  the parts of a snapshot
         self,
         installation: str,
         alerts: Iterable[Alert],
         evaluated: Mapping[str, Millis],
-        announced: Mapping[tuple[AlertKey, str], str],
+        announced: Mapping[tuple[AlertKey, str], Told],
         notices: Iterable[Notice],
+        texts: Mapping[str, str] = NO_TEXTS,
     ) -> None:
         """Take in what the store held. The rules come after, with `adopt`."""
-        self.installation = installation
         self._evaluated = dict(evaluated)
-        self._announced = Announced(announced)
-        self._notices = {notice.key: notice for notice in notices}
+        self.desk.load(installation, announced, notices, texts)
         for alert in alerts:
-            notice = self._notices.get(alert.key)
+            notice = self.desk.notice_of(alert.key)
             name = notice.name if notice is not None else alert.key.rule_id
             self._ending.append((alert, RuleSpec(alert.key.rule_id, name, ""), GONE))
 
@@ -94,15 +104,18 @@ class Book:
         rules: Sequence[Rule],
         sources: Mapping[str, Reach],
         *,
-        fallback: tuple[str, ...],
+        plan: Plan,
+        context: render.Context,
         unknown_after: Millis,
         max_gap: Millis | None,
     ) -> None:
         """Take over a whole set of rules; alerts keep their place, those whose rule is gone wait for their end."""
         before = list(self._everything())
         old = {**self.tracks, **self.watchers}
-        self._sources, self._fallback = sources, fallback
-        self._unknown_after, self._max_gap = unknown_after, max_gap
+        self._sources, self._unknown_after, self._max_gap = sources, unknown_after, max_gap
+        self._receivers = plan.receivers
+        self._flapping = plan.flapping
+        self.desk.follow(plan, context.patterns)
         self.tracks = {rule.id: self._track(rule, old.get(rule.id)) for rule in rules if rule.spec.enabled}
         self._link()
         self.watchers, self._ending, self._shown = {}, [], {}
@@ -114,11 +127,13 @@ class Book:
         self.forgotten.extend(rule_id for rule_id in stored if rule_id not in kept)
         self._evaluated = {}
         self.blind = {rule_id: why for rule_id, why in self.blind.items() if rule_id in self.tracks}
-        self._complete_notices()
+        tracks = (*self.tracks.values(), *self.watchers.values())
+        firing = [(a, each.spec) for each in tracks for a in each.alerts.values() if a.state is AlertState.FIRING]
+        self.desk.adopt(firing, {alert.key for alert, _, _ in self._ending}, Speech(self, context))
 
     def _track(self, rule: Rule, old: Track | None) -> Track:
         spec = rule.spec
-        track = Track(spec, rule, lifecycle.policy_of(spec, self._gap(spec.interval)))
+        track = Track(spec, rule, lifecycle.policy_of(spec, self._gap(spec.interval), self._flapping))
         self._continue(track, old)
         return track
 
@@ -140,7 +155,7 @@ class Book:
         if not recorders:
             return
         for track in self.tracks.values():
-            needs = track.rule.condition.needs if track.rule is not None else ()
+            needs = track.rule.needs if track.rule is not None else ()
             names = dict.fromkeys(need.name for need in needs if need.namespace == SHARED)
             track.upstream = tuple(each for name in names for each in recorders.get(name, ()) if each is not track)
 
@@ -150,7 +165,7 @@ class Book:
         track = self.tracks.get(rule_id)
         if track is not None and not track.spec.record:  # what records now has no alerts any more
             track.alerts[alert.labels] = alert
-        elif builtin.is_builtin(rule_id) and builtin.still_meant(alert, self._sources, self.tracks):
+        elif builtin.is_builtin(rule_id) and builtin.still_meant(alert, self._sources, self.tracks, self._receivers):
             self._watcher(rule_id, alert.labels, old).alerts[alert.labels] = alert
             if rule_id.startswith(builtin.RULE_BLIND):
                 self.tracks[rule_id.removeprefix(builtin.RULE_BLIND)].doubted = True
@@ -159,16 +174,6 @@ class Book:
         else:
             gone = UNREAD if rule_id.startswith(builtin.SOURCE_DOWN) else why
             self._ending.append((alert, spec, gone))
-
-    def _complete_notices(self) -> None:
-        """See to it that whatever was announced can be announced as over."""
-        alerts = {alert.key: (alert, spec) for alert, spec in self._everything()}
-        for key in list(self._announced.told):
-            if key not in alerts:
-                self._announced.forget(key)
-            elif key not in self._notices:
-                alert, spec = alerts[key]
-                self._notices[key] = render.notice(alert, spec, self._unit(spec.id), render.Context())
 
     # ---------------------------------------------------------------------------------------- asking
 
@@ -200,8 +205,13 @@ class Book:
 
     # ---------------------------------------------------------------------------------------- into a turn
 
-    def watch(self, turn: Turn, heard: Mapping[str, str], problem: str | None) -> None:
-        """Step the rules that watch the watching. `heard`: source -> its fault, or "" where it was read."""
+    def watch(
+        self, turn: Turn, heard: Mapping[str, str], problem: str | None, standing: Mapping[str, str] = NO_TEXTS
+    ) -> None:
+        """Step the rules that watch the watching.
+
+        `heard`: source -> its fault, or "" where it was read. `standing`: receiver -> why it is down, or "".
+        """
         for source, fault in heard.items():
             if source in self._sources:
                 labels = Labels({"source": source})
@@ -211,6 +221,12 @@ class Book:
                     turn.step(track, builtin.source_verdict(track.spec.id, labels, fault, names))
         for judged in turn.doubtful:
             self._watch_rule(turn, judged)
+        for receiver, why in standing.items():
+            if self._others(receiver):
+                labels = Labels({"receiver": receiver})
+                track = self._watcher_if(f"{builtin.RECEIVER_DOWN}{receiver}", labels, raised=bool(why))
+                if track is not None:
+                    turn.step(track, builtin.receiver_verdict(track.spec.id, labels, why))
         track = self._watcher_if(builtin.CONFIG_BROKEN, Labels(), raised=bool(problem))
         if track is not None:
             turn.step(track, builtin.config_verdict(problem or ""))
@@ -241,7 +257,7 @@ class Book:
         track = self.watchers.get(rule_id)
         if track is None:
             spec, interval = self._builtin_spec(rule_id, labels)
-            track = Track(spec, None, lifecycle.policy_of(spec, self._gap(interval)))
+            track = Track(spec, None, lifecycle.policy_of(spec, self._gap(interval), self._flapping))
             self._continue(track, old)
             self.watchers[rule_id] = track
         return track
@@ -250,15 +266,30 @@ class Book:
         """Make a built-in rule, and say how often it is judged at least."""
         if rule_id == builtin.CONFIG_BROKEN:
             specs = [track.spec for track in self.tracks.values()]
-            return builtin.config_broken(specs, self._fallback), max((spec.interval for spec in specs), default=0)
+            return builtin.config_broken(self._telling(specs), ()), max((spec.interval for spec in specs), default=0)
         if rule_id.startswith(builtin.RULE_BLIND):
             spec = self.tracks[rule_id.removeprefix(builtin.RULE_BLIND)].spec
-            return builtin.rule_blind(spec, self._unknown_after, self._fallback), spec.interval
+            return builtin.rule_blind(self._telling([spec])[0], self._unknown_after, ()), spec.interval
+        if rule_id.startswith(builtin.RECEIVER_DOWN):
+            receiver = labels.get("receiver")
+            return builtin.receiver_down(receiver, self._others(receiver)), 0
         source = labels.get("source")
         reach = self._sources[source]
         readers = self._readers(reach.namespace)
-        spec = builtin.source_down(source, reach.unknown_after, readers, self._fallback)
+        spec = builtin.source_down(source, reach.unknown_after, self._telling(readers), ())
         return spec, min((each.interval for each in readers), default=0)
+
+    def _others(self, receiver: str) -> tuple[str, ...]:
+        """Give who is told that a receiver cannot be: its fallback, or all others; nobody where it is gone."""
+        known = self._receivers.get(receiver)
+        if known is None:
+            return ()
+        others = known.fallback or tuple(name for name in self._receivers if not name.startswith("("))  # no canary's
+        return tuple(name for name in others if name != receiver and name in self._receivers)
+
+    def _telling(self, specs: Sequence[RuleSpec]) -> list[RuleSpec]:
+        """Give rules with those whom they would tell, by whatever way."""
+        return [spec._replace(notify=self.desk.receivers_of(spec)) for spec in specs]
 
     def _readers(self, namespace: str) -> list[RuleSpec]:
         """Give the rules that read a namespace."""
@@ -280,21 +311,12 @@ class Book:
             if not 0 <= turn.now - alert.since < lifecycle.Policy().keep_resolved:
                 turn.drop(key)
 
-    def tell(self, turn: Turn, stands_for: Mapping[str, StandsFor], context: render.Context) -> Telling:
+    def tell(self, turn: Turn, context: render.Context, samples: Samples) -> Telling:
         """Work out who hears of the turn, and in which words."""
-        if not turn.news:
-            return Telling()
-        owed, withheld = directed(turn.news, self._announced.told, self._fallback)
-        fresh = {
-            each.news.alert.key: render.notice(each.news.alert, each.news.spec, self._unit(each.news.spec.id), context)
-            for each in {each.news.alert.key: each for each in owed if each.step == Step.FIRING}.values()
-        }
-        bundles = digest(owed, self._announced, stands_for, self.installation)
-        notices = ChainMap(fresh, self._notices)
-        notifications = [render.notification(bundle, notices, turn.now, context.external_labels) for bundle in bundles]
-        return Telling(bundles, notifications, withheld, fresh)
+        return self.desk.tell(turn.now, turn.news, Speech(self, context, turn.now, samples))
 
-    def _unit(self, rule_id: str) -> str:
+    def unit(self, rule_id: str) -> str:
+        """Give the unit of a rule's value; empty: it has none, or there is no such rule."""
         track = self.tracks.get(rule_id)
         return track.rule.condition.unit if track is not None and track.rule is not None else ""
 
@@ -302,6 +324,7 @@ class Book:
 
     def rebase(self, by: Millis) -> None:
         """Move every clock that runs, and the times of evaluation, by a step of the wall clock."""
+        self.desk.rebase(by)
         for track in (*self.tracks.values(), *self.watchers.values()):
             if track.previous is not None:
                 track.previous += by
@@ -324,9 +347,5 @@ class Book:
             self._shown[alert.key] = (alert, spec)
         for key in turn.dropped:
             self._shown.pop(key, None)
-        self._announced.take(telling.bundles)
-        self._notices.update(telling.notices)
-        for news in turn.news:
-            if news.alert.key not in self._announced.told:
-                self._notices.pop(news.alert.key, None)
+        self.desk.apply(telling)
         self.watchers = {rule_id: track for rule_id, track in self.watchers.items() if track.alerts}

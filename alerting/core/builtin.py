@@ -1,8 +1,9 @@
-"""The rules that watch the watching: `SourceDown`, `RuleBlind`, `ConfigBroken`.
+"""The rules that watch the watching: `SourceDown`, `RuleBlind`, `ReceiverDown`, `ConfigBroken`.
 
 They are ordinary rules to the lifecycle, the digest and the store; only their verdicts come from what the engine
 saw, not from a condition. They tell whoever the rules that cannot be judged would have told, as seriously as the
-most serious of these, and end as recovered when what they complain of is well again.
+most serious of these, and end as recovered when what they complain of is well again. `ReceiverDown` tells whoever else
+there is: the receiver's fallback, or all others.
 """
 
 from __future__ import annotations
@@ -19,14 +20,16 @@ if TYPE_CHECKING:
 
 SOURCE_DOWN = "alerting/SourceDown/"
 RULE_BLIND = "alerting/RuleBlind/"
+RECEIVER_DOWN = "alerting/ReceiverDown/"
 CONFIG_BROKEN = "alerting/ConfigBroken"
+CANARY = "alerting/Canary"  # an ordinary rule, made by alerting.canary; what people are shown leaves it out
 _SEVERITIES = ("critical", "error", "warning", "info")
 _NAMED = 5  # so many rules are named in a reason
 
 
 def is_builtin(rule_id: str) -> bool:
     """Tell whether an alert belongs to one of these rules."""
-    return rule_id.startswith((SOURCE_DOWN, RULE_BLIND)) or rule_id == CONFIG_BROKEN
+    return rule_id.startswith((SOURCE_DOWN, RULE_BLIND, RECEIVER_DOWN)) or rule_id == CONFIG_BROKEN
 
 
 def source_down(source: str, after: Millis, blind: Sequence[RuleSpec], fallback: Sequence[str]) -> RuleSpec:
@@ -42,6 +45,12 @@ def rule_blind(spec: RuleSpec, after: Millis, fallback: Sequence[str]) -> RuleSp
 def config_broken(specs: Sequence[RuleSpec], fallback: Sequence[str]) -> RuleSpec:
     """Make the rule that says that rules or settings do not load; `specs` stay in force meanwhile."""
     return _spec(CONFIG_BROKEN, "ConfigBroken", 0, specs, fallback)
+
+
+def receiver_down(receiver: str, others: Sequence[str]) -> RuleSpec:
+    """Make the rule for one receiver that cannot be told. It fires as soon as it is said to be down."""
+    name, severity = f"{RECEIVER_DOWN}{receiver}", "error"
+    return RuleSpec(name, "ReceiverDown", "", severity=severity, notify=tuple(others), vanish_after=0)
 
 
 def source_verdict(rule_id: str, labels: Labels, fault: str, blind: Callable[[], Sequence[str]]) -> Verdict:
@@ -60,6 +69,14 @@ def blind_verdict(rule_id: str, labels: Labels, why: str, hidden: str) -> Verdic
     return Verdict(
         rule_id, labels, Truth.TRUE, "unknown", lambda: f"{labels.get('rule')} cannot be judged in full: {why}"
     )
+
+
+def receiver_verdict(rule_id: str, labels: Labels, why: str) -> Verdict:
+    """Judge a receiver by why it cannot be told; empty: the last message reached it."""
+    name = labels.get("receiver")
+    if not why:
+        return Verdict(rule_id, labels, Truth.FALSE, "told", lambda: f"{name} can be told again")
+    return Verdict(rule_id, labels, Truth.TRUE, "not told", lambda: f"{name} cannot be told: {why}")
 
 
 def config_verdict(problem: str) -> Verdict:
@@ -82,13 +99,15 @@ def blindness(gaps: Sequence[Gap], overflow: str) -> str:
     return f"{reasons[0]}{more}"
 
 
-def still_meant(alert: Alert, sources: Collection[str], rules: Collection[str]) -> bool:
+def still_meant(alert: Alert, sources: Collection[str], rules: Collection[str], receivers: Collection[str]) -> bool:
     """Tell whether what a built-in alert speaks of is still there, after a change of rules or sources."""
     rule_id = alert.key.rule_id
     if rule_id.startswith(SOURCE_DOWN):
         return alert.labels.get("source") in sources
     if rule_id.startswith(RULE_BLIND):
         return rule_id.removeprefix(RULE_BLIND) in rules
+    if rule_id.startswith(RECEIVER_DOWN):
+        return rule_id.removeprefix(RECEIVER_DOWN) in receivers
     return True
 
 

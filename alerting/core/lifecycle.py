@@ -14,7 +14,11 @@ the first two by moving their start on: time that was unknown (`paused_at`), and
 longer than `max_gap`, or negative (the wall was set back while no process ran). The third starts afresh. So
 no duration is negative, a long outage of ours fires nothing, and unknown never moves an alert.
 
-**Episodes.** An episode is one stay in `firing`. Its name is a hash of the alert's key and `fired_at`.
+**Episodes.** An episode is one stay in `firing`. Its name is a hash of the alert's key and `fired_at`. Within it the
+alert moves between the levels of its rule: a transition from firing to firing, at once, whatever the clocks.
+
+**Memory.** An alert carries when it began and ceased to fire within the last day: what flapping is told by. Where the
+policy asks for it (`memory`) a resolved alert is kept for that, and a pending one that comes to nothing rests again.
 """
 
 from __future__ import annotations
@@ -28,7 +32,11 @@ from alerting.model import Alert, AlertKey, AlertState, Ended, Millis, OnMissing
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from alerting.model import Flapping
+
 NO_DATA = "no data"  # the value of an alert that fires because readings are missing (`on_missing: fire`)
+_DAY: Millis = 86_400_000  # older changes are forgotten
+_MOST = 32  # changes of one kind that are remembered
 
 
 class Policy(NamedTuple):
@@ -40,6 +48,7 @@ class Policy(NamedTuple):
     vanish_after: Millis = 300_000
     max_gap: Millis = 60_000  # a longer time without evaluation counts as unknown
     keep_resolved: Millis = 900_000  # how long a resolved alert is kept for display
+    memory: Millis = 0  # how long firings matter; 0: nobody asks
 
 
 class Step(NamedTuple):
@@ -61,9 +70,12 @@ class _Moment(NamedTuple):
     why: Callable[[], str]
 
 
-def policy_of(spec: RuleSpec, max_gap: Millis) -> Policy:
-    """Take from a rule what its alerts' life depends on."""
-    return _shared(Policy(spec.for_, spec.keep_firing_for, spec.on_missing, spec.vanish_after, max_gap))
+def policy_of(spec: RuleSpec, max_gap: Millis, flapping: Flapping | None = None) -> Policy:
+    """Take from a rule what its alerts' life depends on. `flapping`: what firings must be remembered for."""
+    policy = Policy(spec.for_, spec.keep_firing_for, spec.on_missing, spec.vanish_after, max_gap)
+    if flapping is not None:
+        policy = policy._replace(memory=max(flapping.within, flapping.calm))
+    return _shared(policy)
 
 
 @lru_cache(maxsize=1024)
@@ -80,7 +92,7 @@ def advance(alert: Alert | None, verdict: Verdict, now: Millis, policy: Policy, 
             return Step(None)
         lost_from, unseen = now, False
     else:
-        if truth is Truth.TRUE and is_steady(alert):
+        if truth is Truth.TRUE and is_steady(alert, verdict.level):
             return Step(alert)
         last = alert.since if previous is None else previous
         unseen = not 0 <= now - last <= policy.max_gap
@@ -113,10 +125,11 @@ def rebased(alert: Alert, by: Millis) -> Alert:
     )
 
 
-def is_steady(alert: Alert) -> bool:
-    """Tell whether a verdict of true would change nothing: it fires, and no clock runs."""
+def is_steady(alert: Alert, level: str = "") -> bool:
+    """Tell whether a verdict of true at this level would change nothing: it fires at it, and no clock runs."""
     return (
         alert.state is AlertState.FIRING
+        and alert.level == level
         and alert.quiet_since is None
         and alert.paused_at is None
         and alert.gone_since is None
@@ -175,35 +188,57 @@ def _begin(alert: Alert | None, moment: _Moment) -> Step:
     before = alert.state if alert is not None else AlertState.INACTIVE
     version = alert.version + 1 if alert is not None else 1
     value = _value(moment)
-    new = Alert(key, verdict.labels, AlertState.PENDING, now, value, moment.why(), version=version)
+    new = Alert(key, verdict.labels, AlertState.PENDING, now, value, moment.why(), version=version, level=verdict.level)
+    if alert is not None:
+        new = new._replace(firings=alert.firings, endings=alert.endings)
     if moment.policy.for_ <= 0:
         return _fire(new, moment, before)
-    return Step(new, Transition(key, new.labels, before, AlertState.PENDING, now, value, new.why))
+    after = AlertState.PENDING
+    return Step(new, Transition(key, new.labels, before, after, now, value, new.why, level=new.level))
 
 
 def _wait(alert: Alert, moment: _Moment) -> Step:
-    """Fire once the condition has held for `for`."""
+    """Fire once the condition has held for `for`, at the level that it has reached by then."""
     alert = _resumed(alert, moment)
     if moment.now - alert.since >= moment.policy.for_:
         return _fire(alert, moment, AlertState.PENDING)
-    return Step(alert)
+    return Step(_with(alert, level=moment.verdict.level))
 
 
 def _fire(alert: Alert, moment: _Moment, before: AlertState) -> Step:
-    now, value, why = moment.now, _value(moment), moment.why()
+    now, value, why, level = moment.now, _value(moment), moment.why(), moment.verdict.level
     episode = episode_of(alert.key, now)
-    # A life that begins in `firing` was never `pending` for anyone: that is one change, so one version.
-    version = alert.version + 1 if before is AlertState.PENDING else alert.version
-    fired = Alert(alert.key, alert.labels, AlertState.FIRING, now, value, why, now, None, episode, version=version)
-    return Step(fired, Transition(alert.key, alert.labels, before, AlertState.FIRING, now, value, why, episode))
+    fired = Alert(
+        alert.key,
+        alert.labels,
+        AlertState.FIRING,
+        since=now,
+        value=value,
+        why=why,
+        fired_at=now,
+        episode=episode,
+        # A life that begins in `firing` was never `pending` for anyone: that is one change, so one version.
+        version=alert.version + 1 if before is AlertState.PENDING else alert.version,
+        level=level,
+        firings=_remembered(alert.firings, now),
+        endings=alert.endings,
+    )
+    after = AlertState.FIRING
+    return Step(fired, Transition(alert.key, alert.labels, before, after, now, value, why, episode, level=level))
 
 
 def _hold(alert: Alert, moment: _Moment) -> Step:
-    """Go on firing: what had begun to look like an end is forgotten."""
+    """Go on firing: what had begun to look like an end is forgotten, and the level is that of now."""
+    now, level = moment.now, moment.verdict.level
     changes: dict[str, Any] = {"quiet_since": None, "paused_at": None, "gone_since": None}
-    if alert.value == NO_DATA and _value(moment) != NO_DATA:  # it fired for want of data; now it has a value
-        changes |= {"value": moment.verdict.value, "why": moment.why()}
-    return Step(_with(alert, **changes))
+    if level == alert.level:
+        if alert.value == NO_DATA and _value(moment) != NO_DATA:  # it fired for want of data; now it has a value
+            changes |= {"value": moment.verdict.value, "why": moment.why()}
+        return Step(_with(alert, **changes))
+    value, why = _value(moment), moment.why()
+    held = _with(alert, **changes, level=level, value=value, why=why)
+    firing = AlertState.FIRING
+    return Step(held, Transition(alert.key, alert.labels, firing, firing, now, value, why, alert.episode, level=level))
 
 
 def _quieten(alert: Alert, moment: _Moment) -> Step:
@@ -218,31 +253,46 @@ def _quieten(alert: Alert, moment: _Moment) -> Step:
 def _resolve(alert: Alert, moment: _Moment) -> Step:
     now, value, why = moment.now, moment.verdict.value, moment.why()
     fired_at = alert.since if alert.fired_at is None else alert.fired_at
+    resolved_at = max(now, fired_at)  # the wall may have been set back since
     resolved = alert._replace(
         state=AlertState.RESOLVED,
         since=now,
         value=value,
         why=why,
-        resolved_at=max(now, fired_at),  # the wall may have been set back since
+        resolved_at=resolved_at,
         quiet_since=None,
         paused_at=None,
         gone_since=None,
         version=alert.version + 1,
+        endings=_remembered(alert.endings, resolved_at),
     )
     before, after = AlertState.FIRING, AlertState.RESOLVED
     return Step(
         resolved,
-        Transition(alert.key, alert.labels, before, after, now, value, why, alert.episode, moment.ended),
+        Transition(alert.key, alert.labels, before, after, now, value, why, alert.episode, moment.ended, alert.level),
     )
 
 
 def _drop(alert: Alert, moment: _Moment) -> Step:
-    """Forget a pending alert."""
-    before, after, value = AlertState.PENDING, AlertState.INACTIVE, moment.verdict.value
-    return Step(
-        None,
-        Transition(alert.key, alert.labels, before, after, moment.now, value, moment.why(), ended=moment.ended),
+    """Forget a pending alert, or have it rest again as long as its earlier firings matter."""
+    before, after, now, why = AlertState.PENDING, AlertState.INACTIVE, moment.now, moment.why()
+    change = Transition(alert.key, alert.labels, before, after, now, moment.verdict.value, why, ended=moment.ended)
+    if not (alert.firings and alert.endings and 0 <= now - alert.endings[-1] < moment.policy.memory):
+        return Step(None, change)
+    fired_at, resolved_at = alert.firings[-1], alert.endings[-1]
+    rests = alert._replace(
+        state=AlertState.RESOLVED,
+        since=resolved_at,
+        value=moment.verdict.value,
+        why=why,
+        fired_at=fired_at,
+        resolved_at=resolved_at,
+        episode=episode_of(alert.key, fired_at),
+        paused_at=None,
+        gone_since=None,
+        version=alert.version + 1,
     )
+    return Step(rests, change)
 
 
 def _pause(alert: Alert, moment: _Moment) -> Step:
@@ -253,8 +303,9 @@ def _pause(alert: Alert, moment: _Moment) -> Step:
 
 
 def _show(alert: Alert, moment: _Moment) -> Step:
-    """Keep a resolved alert for display, then drop it."""
-    return Step(alert if 0 <= moment.now - alert.since < moment.policy.keep_resolved else None)
+    """Keep a resolved alert for display, and as long as its firings matter; then drop it."""
+    kept = max(moment.policy.keep_resolved, moment.policy.memory)
+    return Step(alert if 0 <= moment.now - alert.since < kept else None)
 
 
 # What is done, by state and by what the verdict comes to. DESIGN's table of an alert's life, as data.
@@ -286,6 +337,11 @@ def _resumed(alert: Alert, moment: _Moment) -> Alert:
 
 def _moved(at: Millis | None, by: Millis) -> Millis | None:
     return None if at is None else at + by
+
+
+def _remembered(times: tuple[Millis, ...], now: Millis) -> tuple[Millis, ...]:
+    """Add a moment to those that are remembered, and forget old ones."""
+    return (*(at for at in times[1 - _MOST :] if now - at < _DAY), now)
 
 
 def _value(moment: _Moment) -> float | str:

@@ -52,7 +52,7 @@ def batches_of(rules: Sequence[Rule]) -> tuple[Batch, ...]:
 
 def namespaces_of(rule: Rule) -> frozenset[str]:
     """Tell what a rule reads."""
-    return frozenset(need.namespace for need in rule.condition.needs)
+    return frozenset(need.namespace for need in rule.needs)
 
 
 class Schedule:

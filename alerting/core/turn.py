@@ -50,7 +50,7 @@ class Track:
         self.alerts: dict[Labels, Alert] = {}
         self.previous: Millis | None = None  # when it was evaluated last
         self.stored = False  # `previous` has a row in the store
-        self.watches = rule is not None and rule.condition.watches_buckets
+        self.watches = rule is not None and rule.watches_buckets
         self.gaps: Sequence[Gap] = ()  # what could not be judged at the last evaluation
         self.overflow = ""
         self.doubted = False  # whether, as far as the store knows, something could not be judged

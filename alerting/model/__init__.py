@@ -13,6 +13,8 @@ from alerting.model.messages import (
     LOUD,
     Ack,
     Answer,
+    Attempt,
+    ChangeEvent,
     Decision,
     Delivery,
     DeliveryState,
@@ -23,9 +25,10 @@ from alerting.model.messages import (
     Receipt,
     Silence,
     Step,
+    Told,
 )
 from alerting.model.metrics import Fault, FaultKind, Kind, Matcher, Metric, Need, Reading, Sample
-from alerting.model.routes import Inhibition, Receiver, Route, StandsFor
+from alerting.model.routes import Flapping, Inhibition, Receiver, Route, StandsFor, Storm, TimeSpan
 from alerting.model.rules import NOWHERE, Escalation, Level, OnMissing, Origin, Rule, RuleSpec
 from alerting.model.secret import Secret
 from alerting.model.settings import Section
@@ -41,6 +44,8 @@ __all__ = [
     "AlertKey",
     "AlertState",
     "Answer",
+    "Attempt",
+    "ChangeEvent",
     "Condition",
     "Decision",
     "Delivery",
@@ -49,6 +54,7 @@ __all__ = [
     "Escalation",
     "Fault",
     "FaultKind",
+    "Flapping",
     "Gap",
     "Inhibition",
     "Kind",
@@ -80,6 +86,9 @@ __all__ = [
     "Silence",
     "StandsFor",
     "Step",
+    "Storm",
+    "TimeSpan",
+    "Told",
     "Transition",
     "Truth",
     "Value",

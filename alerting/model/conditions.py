@@ -39,6 +39,7 @@ class Verdict(NamedTuple):
     truth: Truth
     value: Value
     why: Why
+    level: str = ""  # of a rule with levels: the one that it has reached, or keeps
 
 
 class Pattern(Protocol):

@@ -71,6 +71,16 @@ class Decision(NamedTuple):
     until: Millis | None = None  # held: when it is looked at again at the latest
 
 
+class Told(NamedTuple):
+    """What one receiver was told last of an alert whose end it has not heard of."""
+
+    group_key: str
+    at: Millis = 0
+    severity: str = ""
+    acked: bool = False
+    flapping: bool = False
+
+
 class Picture(NamedTuple):
     """The value of one series over time, for a small picture."""
 
@@ -98,6 +108,7 @@ class Notice(NamedTuple):
     acked: str = ""  # who has taken it on, and until when: `ann, until 14:05Z`; empty: nobody
     flapping: str = ""  # why it counts as flapping; empty: it does not
     picture: Picture | None = None
+    was: str = ""  # its severity before, where this message says that it has changed
 
 
 class Notification(NamedTuple):
@@ -118,6 +129,7 @@ class Notification(NamedTuple):
     group_labels: Mapping[str, str] = NO_TEXTS
     route: str = ""  # how the receiver was chosen
     announces: bool = True  # what fires in it counts as told to its receiver
+    instead_of: tuple[str, ...] = ()  # receivers that could not be told, in the order in which they were tried
 
     @property
     def all_resolved(self) -> bool:
@@ -128,6 +140,16 @@ class Notification(NamedTuple):
     def acknowledged(self) -> bool:
         """Tell whether somebody has taken on everything that fires."""
         return bool(self.firing) and all(notice.acked for notice in self.firing)
+
+
+class ChangeEvent(NamedTuple):
+    """A change to what is watched, such as a deployment: told for the record, nobody is paged."""
+
+    summary: str
+    source: str
+    at: Millis
+    links: tuple[str, ...] = ()
+    details: Mapping[str, str] = NO_TEXTS
 
 
 Receipt: TypeAlias = "Mapping[str, str]"  # what a receiver gave back: Slack's ts and channel, PagerDuty's key
@@ -152,12 +174,13 @@ class Answer(NamedTuple):
 
 
 class DeliveryState(StrEnum):
-    """Where an owed message stands. created = sent + parked + pending, always."""
+    """Where an owed message stands. created = sent + parked + folded + pending + claimed, always."""
 
     PENDING = "pending"  # owed, not being sent now
     CLAIMED = "claimed"  # being sent
     SENT = "sent"
     PARKED = "parked"  # given up, with the reason
+    FOLDED = "folded"  # overtaken while it waited: a later message tells what it had to say
 
 
 class Delivery(NamedTuple):
@@ -172,4 +195,19 @@ class Delivery(NamedTuple):
     receipt: Receipt | None = None
     claimed_by: str = ""
     claimed_until: Millis = 0
-    settled_at: Millis = 0  # when it was sent or parked; 0: it is still owed
+    settled_at: Millis = 0  # when it was sent, parked or folded; 0: it is still owed
+    tried_at: Millis = 0  # when the attempt ended that is being settled; a store keeps it with the attempt alone
+    owed_since: Millis = 0  # when the oldest of what it tells, and nobody else was told in its place, came to be owed
+    passed_on: bool = False  # to the receiver's fallback
+    previous: Receipt | None = None  # of the newest message that was sent under its key; only while it is claimed
+    told_by: str = ""  # folded: the id of the message that tells it
+
+
+class Attempt(NamedTuple):
+    """What became of an owed message at one moment: an attempt and its end, or an end without one. Append-only."""
+
+    at: Millis
+    number: int  # of attempts so far
+    outcome: Outcome | None  # None: none was made
+    state: DeliveryState  # after it
+    why: str = ""

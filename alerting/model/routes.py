@@ -40,6 +40,35 @@ class Inhibition(NamedTuple):
     origin: Origin = NOWHERE
 
 
+class TimeSpan(NamedTuple):
+    """One entry of a window: the moments that fit all that it says. What it leaves empty fits always.
+
+    All but `times` are pairs of first and last, both included.
+    """
+
+    times: tuple[tuple[int, int], ...] = ()  # minutes of the day: from, until; until before from: across midnight
+    weekdays: tuple[tuple[int, int], ...] = ()  # 0 is Sunday
+    days_of_month: tuple[tuple[int, int], ...] = ()  # -1 is the last one
+    months: tuple[tuple[int, int], ...] = ()
+    years: tuple[tuple[int, int], ...] = ()
+    zone: str = "UTC"  # of the IANA database, or `Local`: this machine's
+
+
+class Flapping(NamedTuple):
+    """When an alert that comes and goes counts as flapping, and when it does no more."""
+
+    firings: int  # that many or more …
+    within: Millis  # … in this time: it flaps
+    calm: Millis  # without a change for so long: it does not
+
+
+class Storm(NamedTuple):
+    """When new groups are summed up: more than so many for one receiver, in so short a time."""
+
+    messages: int = 20
+    within: Millis = 60_000
+
+
 class Receiver(NamedTuple):
     """What the telling must know of a receiver."""
 

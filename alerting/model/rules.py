@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from alerting.model.conditions import Condition
+    from alerting.model.metrics import Need
 
 
 class Origin(NamedTuple):
@@ -82,9 +83,21 @@ class Rule(NamedTuple):
     """A rule ready to run."""
 
     spec: RuleSpec
-    condition: Condition
+    condition: Condition  # of a rule with levels: all of them as one (core.levels)
     levels: tuple[Condition, ...] = ()  # of spec.levels, in their order
     clear: Condition | None = None
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """What all of its conditions must be given."""
+        if self.clear is None:
+            return self.condition.needs
+        return tuple(dict.fromkeys((*self.condition.needs, *self.clear.needs)))
+
+    @property
+    def watches_buckets(self) -> bool:
+        """Tell whether one of its conditions looks at closed buckets since the last evaluation."""
+        return self.condition.watches_buckets or (self.clear is not None and self.clear.watches_buckets)
 
     @property
     def id(self) -> str:

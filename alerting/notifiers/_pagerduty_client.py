@@ -31,7 +31,19 @@ _SILENT = logging.Logger("pdpyras", logging.CRITICAL + 1)  # noqa: LOG001  it mu
 
 def send(wire: Wire, base_url: str, routing_key: str, event: Mapping[str, Any]) -> None:
     """Send one event; `event` holds its action and dedup key. Raises what pdpyras makes of a refusal."""
-    session = pdpyras.EventsAPISession(routing_key)  # one per call: it is not safe for threads, and keys rotate
+    session = _over(wire, pdpyras.EventsAPISession(routing_key), base_url)
+    fields = deepcopy(dict(event))  # pdpyras writes the routing key into what it is given
+    session.send_event(fields.pop("event_action"), **fields)
+
+
+def send_change(wire: Wire, base_url: str, routing_key: str, event: Mapping[str, Any]) -> None:
+    """Send one change event. Raises what pdpyras makes of a refusal."""
+    session = _over(wire, pdpyras.ChangeEventsAPISession(routing_key), base_url)
+    session.send_change_event(routing_key=routing_key, **event)
+
+
+def _over(wire: Wire, session: Any, base_url: str) -> Any:
+    """Make a session speak over the wire; each call has its own: they are not safe for threads, and keys rotate."""
     session.url = base_url.rstrip("/")
     session.log = _SILENT
     session.trust_env = False
@@ -40,8 +52,7 @@ def send(wire: Wire, base_url: str, routing_key: str, event: Mapping[str, Any]) 
     session.retry = {429: 1, 500: 1, 502: 1, 503: 1, 504: 1}
     for scheme in ("https://", "http://"):
         session.mount(scheme, _Carrier(wire))
-    fields = deepcopy(dict(event))  # pdpyras writes the routing key into what it is given
-    session.send_event(fields.pop("event_action"), **fields)
+    return session
 
 
 class _Carrier(BaseAdapter):

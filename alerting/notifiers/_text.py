@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MARK = "…"  # stands where a text was cut
 _LINKS = (("runbook", "runbook_url"), ("dashboard", "dashboard"), ("dashboard", "dashboard_url"))  # words, annotation
+_IMAGE = "image_url"
 _LINK_MOST = 2000  # characters; browsers and chat clients cut longer ones
 _NOT_IN_LINKS = frozenset(' "<>\\^`{|}')  # RFC 3986 has none of them; in Slack's markup some would end the link
 _ZWJ = "\u200d"  # joins emoji to one picture; it is kept, unlike other invisible characters
@@ -116,10 +117,16 @@ def links(notice: Notice) -> dict[str, str]:
     return {words: url for words, url in found if url}
 
 
+def image(notice: Notice) -> str:
+    """Give the address of a picture of the matter, the annotation `image_url`, if it is https; else nothing."""
+    url = link(notice.annotations.get(_IMAGE, ""))
+    return url if url[:8].lower() == "https://" else ""
+
+
 def remarks(notice: Notice) -> list[tuple[str, str]]:
     """Give the annotations that are prose, the summary first."""
     first = ("summary", "description")
-    skipped = {annotation for _, annotation in _LINKS}
+    skipped = {_IMAGE, *(annotation for _, annotation in _LINKS)}
     names = [*(name for name in first if name in notice.annotations), *notice.annotations]
     return [(name, notice.annotations[name]) for name in dict.fromkeys(names) if name not in skipped]
 

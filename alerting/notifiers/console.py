@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from alerting.model import Answer, Outcome, Step
+from alerting.notifiers import _plain as plain
 from alerting.notifiers import _text as text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from alerting.model import Notice, Notification, Receipt, Section
+    from alerting.model import Notification, Receipt, Section
     from alerting.ports import Tools
 
 
@@ -49,32 +50,12 @@ def _block(notification: Notification) -> Iterator[str]:
     notices = text.changed_first(notification)
     changed = [notice for notice in notices if notice.step != Step.ONGOING]
     for notice in changed or notices:
-        yield from _notice(notification, notice)
+        receiver = text.line(notification.receiver)
+        yield f"{text.utc(notification.created)} {plain.heading(notice)} -> {receiver}"
+        yield from plain.facts(notice)
+    for note in notification.notes:
+        yield f"    note     {text.line(note)}"
     if changed and (ongoing := len(notices) - len(changed)):
         yield f"    beside   {ongoing} still firing"
     if notification.external_labels:
         yield f"    from     {text.labels(notification.external_labels)}"
-
-
-def _notice(notification: Notification, notice: Notice) -> Iterator[str]:
-    severity = f" ({text.line(notice.severity)})" if notice.severity else ""
-    yield (
-        f"{text.utc(notification.created)} {text.state(notice)} {text.line(notice.name)}{severity}"
-        f" -> {text.line(notification.receiver)}"
-    )
-    yield f"    why      {text.line(notice.why)}"
-    if notice.value:
-        yield f"    value    {text.line(notice.value)}"
-    since = f"    since    {text.utc(notice.fired_at)}"
-    if notice.resolved_at is not None:
-        since += f" until {text.utc(notice.resolved_at)}"
-        since += f" ({text.line(notice.ended)})" if notice.ended else ""
-    yield since
-    if notice.labels:
-        yield f"    labels   {text.labels(notice.labels)}"
-    for name, prose in text.remarks(notice):
-        first, *rest = text.lines(prose).rstrip("\n").split("\n")
-        yield f"    {text.line(name):8} {first}"
-        yield from (f"             {each}" for each in rest)
-    for words, url in text.links(notice).items():
-        yield f"    {words:8} {url}"

@@ -1,29 +1,48 @@
 """Slack, by an incoming webhook or by a bot token.
 
-A webhook can only post. With a bot token, what gets better changes the group's newest message instead of posting
-another; if that message is gone, it is posted anew. Whatever newly fires is posted, so that somebody is told. What
-an attempt learns for the next one travels in the receipt: `channel` and `ts` of the message, and `plain` when
-Slack would not take the blocks.
+A webhook can only post. With a bot token a message has a life of its own: it stands for one alert or one group, and
+changes as they do. What somebody should see is posted anew (nobody is notified of a change), and so is what stands in
+for a message that is gone; everything else changes the newest message.
+
+One attempt is one request, and its end is on disk before anything else is done. What is only beside it, the line in
+the message's thread, the picture, the note on a message that was replaced, is done step by step afterwards
+(`follow`), each with requests of its own, and is given up where Slack does not take it: it can neither lose, repeat
+nor hold back a message. What an attempt learns for the next one travels in the receipt:
+
+- `channel` and `ts` of the message that stands for the alert or group now;
+- `plain` when Slack would not take the blocks;
+- `link` to it and `earlier`, the link to the one that it replaced, once they are known; `was`, the `ts` of that one;
+- `then`: the steps that are left.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 from alerting.http import revealed
-from alerting.model import Answer, Outcome, Step
-from alerting.notifiers._slack_message import compose, compose_plain
+from alerting.model import LOUD, Answer, Outcome
+from alerting.notifiers import _changes as changes
+from alerting.notifiers import _templates as templates
+from alerting.notifiers import _text as text
+from alerting.notifiers._slack_message import Own, compose, compose_moved, compose_plain, compose_reply
 from alerting.notifiers._wire import Wire, document, later, speak, unsuccessful
+from alerting.ports import THEN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from alerting.model import Notification, Receipt, Secret, Section
-    from alerting.ports import HttpAnswer, Tools
+    from alerting.model import Notice, Notification, Receipt, Secret, Section, StandsFor
+    from alerting.notifiers._templates import Filled
+    from alerting.ports import HttpAnswer, Press, Tools
+
+    _Step = tuple[Outcome, Mapping[str, str]]  # how it ended, and what was learned
 
 _CODE = 60  # characters of a name of an error, at most
 _THREADS = 2  # one attempt at a time is usual; a second may run while a first that was given up winds down
+_EXTRAS = (("pictures", "PIL", "Pillow", "pictures"), ("app_token", "websockets", "websockets", "buttons"))
+_AGAIN = "!"  # behind a step that Slack wanted to be tried later: once
 
 # What Slack answers, by what it means for an attempt (docs.slack.dev, chat.postMessage and chat.update).
 _MAYBE_TAKEN = frozenset(("internal_error", "fatal_error"))
@@ -67,56 +86,190 @@ def build(section: Section, tools: Tools) -> Slack:
     return Slack(section, tools)
 
 
-class Slack:
-    """One channel. A message stands for a group of alerts."""
+def problems(section: Section) -> Sequence[tuple[tuple[str, ...], str]]:
+    """Say what is wrong with a section that its schema cannot see: where, and in words."""
+    found = list(templates.problems(section))
+    for key, module, package, extra in _EXTRAS:
+        if section.values.get(key) and find_spec(module) is None:
+            found.append(((key,), f"needs {package}, which is not installed: pip install 'alerting[{extra}]'"))
+    return found
 
-    stands_for: Literal["group"] = "group"
+
+class Slack:
+    """One channel."""
 
     def __init__(self, section: Section, tools: Tools) -> None:
         values = section.values
         self.name = section.name
+        self.stands_for: StandsFor = values.get("per", "group")
+        self.pictures: bool = values.get("pictures", False)
         self._webhook: Secret | str | None = values.get("webhook_url")
         self._token: Secret | str = values.get("token", "")
+        self._app_token: Secret | str | None = values.get("app_token")
         self._channel: Secret | str = values.get("channel", "")
         self._base_url: Secret | str = values.get("base_url", "https://slack.com/api/")
         self._timeout: int = values.get("timeout", 10_000)
+        self._templates = templates.Templates(values)
         self._http = tools.http
         self._clock = tools.clock
         self._blocking = tools.blocking(_THREADS)
 
     async def deliver(self, notification: Notification, previous: Receipt | None) -> Answer:
         """Make one attempt with one request."""
-        before = previous or {}
-        message = (compose_plain if "plain" in before else compose)(notification)
-        wire = Wire(self._http, self._clock, self._timeout)
+        filled = self._templates.fill(notification)
+        return filled.told(await self._deliver(filled.notification, _own(filled), previous or {}))
+
+    async def _deliver(self, notification: Notification, own: Own, before: Receipt) -> Answer:
+        wire = self._wire()
         if self._webhook is not None:
+            message = compose_plain(notification, own) if "plain" in before else compose(notification, own)
             answer = await speak(wire, self._blocking, partial(self._post_to_webhook, wire, message))
             return answer if isinstance(answer, Answer) else self._judged_webhook(answer, before)
-        worse = any(notice.step != Step.ONGOING for notice in notification.firing)
-        announced = before if "ts" in before and not worse else None
-        answer = await speak(wire, self._blocking, partial(self._call, wire, message, announced))
-        return answer if isinstance(answer, Answer) else self._judged_call(answer, before, announced)
+        loud = notification.loud and any(notice.step in LOUD for notice in notification.firing)
+        changes_it = "ts" in before and not loud
+        if "plain" in before:
+            message = compose_plain(notification, own)
+        else:
+            earlier = before.get("earlier" if changes_it else "link", "")
+            message = compose(notification, own, earlier=earlier, buttons=self._app_token is not None)
+        method, arguments = "chat.postMessage", {**message, **_QUIET, **_NO_PREVIEW}
+        if changes_it:
+            method, arguments = "chat.update", {**message, **_QUIET, "channel": before["channel"], "ts": before["ts"]}
+        answer = await self._call(wire, method, arguments)
+        if isinstance(answer, Answer):
+            return answer
+        judged = self._judged_call(answer, before)
+        if judged.outcome is not Outcome.SENT:
+            return judged
+        placed = judged.receipt or {}
+        receipt = _changed(placed, before) if changes_it else _posted(placed, before)
+        steps = self._beside(notification, receipt, posted=not changes_it)
+        return Answer(Outcome.SENT, "changed" if changes_it else "posted", None, _with(receipt, steps))
+
+    async def follow(self, notification: Notification, receipt: Receipt) -> Receipt:
+        """Take the next step beside a message that has arrived."""
+        step, *left = receipt.get(THEN, "").split()
+        make = {"link": self._link, "moved": self._move, "thread": self._reply, "picture": self._show}
+        outcome, learned = await make[step.removesuffix(_AGAIN)](notification, receipt)
+        if outcome is Outcome.RETRY and not step.endswith(_AGAIN):
+            left.insert(0, step + _AGAIN)
+        return _with({**receipt, **learned}, left)
+
+    async def listen(self, on_press: Callable[[Press], Awaitable[str]], say: Callable[[str], None]) -> None:
+        """Hear of presses of the buttons, where there are any."""
+        if self._app_token is None:
+            return
+        from alerting.notifiers._slack_socket import Socket  # noqa: PLC0415  loads slack-sdk and websockets
+
+        named = (self.name, self._app_token, self._token, self._base_url)
+        await Socket(*named, self._http, self._clock, self._blocking, self._timeout).run(on_press, say)
 
     async def close(self) -> None:
         """Nothing is held: connections belong to the shared HTTP client."""
 
+    # ------------------------------------------------------------------------------- beside the message
+
+    def _beside(self, notification: Notification, receipt: Receipt, *, posted: bool) -> list[str]:
+        """Say what is done beside a message: the first one of an alert or a group needs nothing but its picture."""
+        steps = []
+        if "was" in receipt:
+            steps += ["link", "moved", "thread"]
+        elif not posted and changes.changed(notification):
+            steps.append("thread")
+        if posted and self.pictures and _pictured(notification) is not None:
+            steps.append("picture")
+        return steps
+
+    async def _link(self, _: Notification, receipt: Receipt) -> _Step:
+        """Ask for the link to a message; the link to the one before it differs in its `ts` only."""
+        where = {"channel": receipt["channel"], "message_ts": receipt["ts"]}
+        said, outcome = await self._asked("chat.getPermalink", where, form=True)
+        link = text.link(str(said.get("permalink", "")))
+        ends = "p" + receipt["ts"].replace(".", "")
+        if not link.endswith(ends):
+            return outcome, {}
+        return outcome, {"link": link, "earlier": f"{link.removesuffix(ends)}p{receipt['was'].replace('.', '')}"}
+
+    async def _move(self, notification: Notification, receipt: Receipt) -> _Step:
+        """Leave a line in place of the message that was replaced, so that one alone says how things stand."""
+        if "link" not in receipt:
+            return Outcome.REFUSED, {}
+        message = compose_moved(notification, receipt["link"])
+        where = {"channel": receipt["channel"], "ts": receipt["was"]}
+        _, outcome = await self._asked("chat.update", {**message, **_QUIET, **where})
+        return outcome, {}
+
+    async def _reply(self, notification: Notification, receipt: Receipt) -> _Step:
+        """Write what changed into the thread; in that of a new message also where its beginning is."""
+        reply = compose_reply(notification, receipt.get("earlier", "") if "was" in receipt else "")
+        where = {"channel": receipt["channel"], "thread_ts": receipt["ts"]}
+        _, outcome = await self._asked("chat.postMessage", {**reply, **_QUIET, **_NO_PREVIEW, **where})
+        return outcome, {}
+
+    async def _show(self, notification: Notification, receipt: Receipt) -> _Step:
+        """Put the picture of the gravest alert into the thread; one that cannot be drawn or sent is left out."""
+        wires = [self._wire() for _ in range(3)]
+        shown = partial(self._draw_and_upload, wires, notification, receipt)
+        answer = await speak(wires[-1], self._blocking, shown)
+        return answer.outcome if isinstance(answer, Answer) else Outcome.SENT, {}
+
+    async def _asked(
+        self, method: str, arguments: Mapping[str, Any], *, form: bool = False
+    ) -> tuple[Mapping[str, Any], Outcome]:
+        """Make one request beside the message; what it learned, and whether it is done."""
+        answer = await self._call(self._wire(), method, arguments, form=form)
+        if isinstance(answer, Answer):
+            return {}, answer.outcome
+        said = document(answer)
+        if said.get("ok") is True:
+            return said, Outcome.SENT
+        error = _code(said.get("error"))
+        later_ = answer.status != 200 or error in ("ratelimited", "rate_limited", "service_unavailable")  # noqa: PLR2004
+        return {}, Outcome.RETRY if later_ else Outcome.REFUSED
+
     # ------------------------------------------------------------------------------- sending, in a worker thread
+
+    def _wire(self) -> Wire:
+        return Wire(self._http, self._clock, self._timeout)
+
+    async def _call(
+        self, wire: Wire, method: str, arguments: Mapping[str, Any], *, form: bool = False
+    ) -> HttpAnswer | Answer:
+        """Call one method of the Web API; a `channel` that is not given is the one of the settings."""
+
+        def call() -> None:
+            from alerting.notifiers import _slack_client as client  # noqa: PLC0415  loads slack-sdk
+
+            where = {} if "channel" in arguments else {"channel": revealed(self._channel).strip()}
+            make: Callable[..., None] = client.ask if form else client.call
+            make(wire, revealed(self._base_url), revealed(self._token), method, {**arguments, **where})
+
+        return await speak(wire, self._blocking, call)
 
     def _post_to_webhook(self, wire: Wire, message: Mapping[str, Any]) -> None:
         from alerting.notifiers import _slack_client as client  # noqa: PLC0415  loads slack-sdk
 
         client.post(wire, revealed(self._webhook or "").strip(), {**message, **_QUIET, **_NO_PREVIEW})
 
-    def _call(self, wire: Wire, message: Mapping[str, Any], announced: Receipt | None) -> None:
+    def _draw_and_upload(self, wires: list[Wire], notification: Notification, receipt: Receipt) -> None:
+        from alerting.notifiers import _chart as chart  # noqa: PLC0415  loads Pillow
         from alerting.notifiers import _slack_client as client  # noqa: PLC0415  loads slack-sdk
 
-        if announced is None:
-            method = "chat.postMessage"
-            arguments = {**message, **_QUIET, **_NO_PREVIEW, "channel": revealed(self._channel).strip()}
-        else:
-            method = "chat.update"
-            arguments = {**message, **_QUIET, "channel": announced["channel"], "ts": announced["ts"]}
-        client.call(wire, revealed(self._base_url), revealed(self._token), method, arguments)
+        notice = _pictured(notification)
+        if notice is None or notice.picture is None:
+            return
+        name = text.cut(text.line(notice.name), 100)
+        client.upload(
+            wires,
+            revealed(self._base_url),
+            revealed(self._token),
+            chart.draw(notice.picture),
+            filename="value.png",
+            title=name,
+            alt_txt=f"the value of {name} over time",
+            channel=receipt["channel"],
+            thread_ts=receipt["ts"],
+        )
 
     # ------------------------------------------------------------------------------- judging what came back
 
@@ -131,7 +284,7 @@ class Slack:
             return _plainer(error, before)
         return unsuccessful(answer, self._clock, error)
 
-    def _judged_call(self, answer: HttpAnswer, before: Receipt, announced: Receipt | None) -> Answer:
+    def _judged_call(self, answer: HttpAnswer, before: Receipt) -> Answer:
         """Judge an answer of the Web API: a 200 may refuse, and only `ok`, `channel` and `ts` together accept."""
         said = document(answer)
         error = _code(said.get("error"))
@@ -141,8 +294,7 @@ class Slack:
             return unsuccessful(answer, self._clock)
         channel, ts = said.get("channel"), said.get("ts")
         if said.get("ok") is True and isinstance(channel, str) and isinstance(ts, str) and channel and ts:
-            done = "changed" if announced else "posted"
-            return Answer(Outcome.SENT, done, None, {"channel": channel, "ts": ts})
+            return Answer(Outcome.SENT, "", None, {"channel": channel, "ts": ts})
         return Answer(Outcome.UNKNOWN, "answered 200, but not with ok, channel and ts: was it Slack?")
 
     def _refused(self, answer: HttpAnswer, error: str, before: Receipt) -> Answer:
@@ -159,6 +311,35 @@ class Slack:
         if error == "invalid_arguments":
             return Answer(Outcome.REFUSED, f"{error}: Slack does not know an argument")
         return later(answer, self._clock, error)
+
+
+def _own(filled: Filled) -> Own:
+    """Give what the receiver's own templates made."""
+    return Own(filled.notification.title if filled.titled else "", filled.text, filled.fields)
+
+
+def _posted(placed: Receipt, before: Receipt) -> Receipt:
+    """Say of a new message which one it replaces, if there is one in the same channel."""
+    if before.get("channel") != placed["channel"] or "ts" not in before:
+        return placed
+    earlier = {"earlier": before["link"]} if "link" in before else {}
+    return {**placed, "was": before["ts"], **earlier}
+
+
+def _changed(placed: Receipt, before: Receipt) -> Receipt:
+    """Keep what is known of a message that changed."""
+    return {**{name: before[name] for name in ("link", "earlier") if name in before}, **placed}
+
+
+def _with(receipt: Receipt, steps: list[str]) -> Receipt:
+    """Write down which steps are left; when none is, the message that was replaced is done with."""
+    known = {name: value for name, value in receipt.items() if name != THEN and (steps or name != "was")}
+    return {**known, THEN: " ".join(steps)} if steps else known
+
+
+def _pictured(notification: Notification) -> Notice | None:
+    """Give the gravest alert that has a picture."""
+    return next((notice for notice in changes.ordered(notification) if notice.picture is not None), None)
 
 
 def _plainer(error: str, before: Receipt) -> Answer:

@@ -1,26 +1,35 @@
 """Any address that takes Alertmanager's webhook payload, version 4 (prometheus.io/docs, webhook_config).
 
-Machines read it, so labels and annotations go out as they are. What Alertmanager does not have stands in
-annotations of ours: `why`, `value` and `ended`, where the rule has none of that name.
+Machines read it, so labels and annotations go out as they are. What Alertmanager does not have stands in annotations
+of ours (`why`, `value`, `ended`, `acknowledged`, `flapping`), where the rule has none of that name, and beside its
+keys (`notes`, `fields`), where there is anything to say.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import json
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from alerting.errors import SecretError
 from alerting.http import HttpFailed, revealed
-from alerting.model import Answer, Outcome
+from alerting.model import NO_TEXTS, Answer, Outcome, Secret
 from alerting.notifiers import _text as text
+from alerting.notifiers._templates import Templates, problems
 from alerting.notifiers._wire import later, lost, unsuccessful
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from alerting.model import Millis, Notice, Notification, Receipt, Secret, Section
+    from alerting.model import Millis, Notice, Notification, Receipt, Section, StandsFor
     from alerting.ports import HttpAnswer, Tools
 
+__all__ = ["build", "problems"]
+
+SIGNATURE = "x-alerting-signature"
 _UNSET = "0001-01-01T00:00:00Z"  # how Alertmanager writes a time that is not known
 _ANSWER_MOST = 256 * 1024  # bytes
 
@@ -31,15 +40,25 @@ def build(section: Section, tools: Tools) -> Webhook:
 
 
 class Webhook:
-    """One address. A message stands for a group of alerts."""
+    """One address. A message stands for a group of alerts, or for one alert where the settings say so."""
 
-    stands_for: Literal["group"] = "group"
+    at_once = 8  # machines take several at a time; a fixed bound, so that one that hangs holds few connections
 
     def __init__(self, section: Section, tools: Tools) -> None:
         values = section.values
         self.name = section.name
+        self.stands_for: StandsFor = values.get("per", "group")
         self._url: Secret | str = values["url"]
         self._headers: Mapping[str, Secret | str] = values.get("headers", {})
+        self._secret: Secret | str = values.get("secret", "")
+        self._token: Secret | str = values.get("token", "")
+        self._user: Secret | str = values.get("username", "")
+        self._password: Secret | str = values.get("password", "")
+        self._verify: bool | Secret | str = values.get("ca_file", True)
+        self._most: int = values.get("max_alerts", 0)
+        self._templates = Templates(values)
+        secrets = (self._url, self._secret, self._token, self._user, self._password, self._verify)
+        self._refers = any(isinstance(each, Secret) and each.references for each in (*secrets, *self._headers.values()))
         self._timeout: Millis = values.get("timeout", 10_000)
         self._http = tools.http
         self._clock = tools.clock
@@ -47,13 +66,24 @@ class Webhook:
 
     async def deliver(self, notification: Notification, previous: Receipt | None) -> Answer:  # noqa: ARG002  the port's
         """Make one attempt with one request; any 2xx accepts it."""
-        body = json.dumps(payload(notification)).encode()
+        filled = self._templates.fill(notification)
+        body = json.dumps(payload(filled.notification, self._most, filled.fields)).encode()
+        return filled.told(await self._posted(body))
+
+    async def close(self) -> None:
+        """Nothing is held: connections belong to the shared HTTP client."""
+
+    async def _posted(self, body: bytes) -> Answer:
         ends = self._clock.monotonic() + self._timeout
         try:
-            url, headers = await self._blocking(self._address, self._timeout)  # following a reference may block
+            prepared = partial(self._prepared, body)
+            if self._refers:
+                url, headers, verify = await self._blocking(prepared, self._timeout)  # following one may block
+            else:
+                url, headers, verify = prepared()
             left = max(1, ends - self._clock.monotonic())
             answer = await self._http.request(
-                "POST", url, headers=headers, body=body, deadline=left, limit=_ANSWER_MOST
+                "POST", url, headers=headers, body=body, deadline=left, limit=_ANSWER_MOST, verify=verify
             )
         except SecretError as error:
             return Answer(Outcome.RETRY, str(error))
@@ -63,12 +93,19 @@ class Webhook:
             return lost(error)
         return self._judged(answer)
 
-    async def close(self) -> None:
-        """Nothing is held: connections belong to the shared HTTP client."""
-
-    def _address(self) -> tuple[str, dict[str, str]]:
-        headers = {name: revealed(value).strip() for name, value in self._headers.items()}
-        return revealed(self._url).strip(), {"content-type": "application/json", **headers}
+    def _prepared(self, body: bytes) -> tuple[str, dict[str, str], bool | str]:
+        """Give address, headers and whom to trust. Headers of the settings go before those made here."""
+        made = {"content-type": "application/json"}
+        if token := revealed(self._token).strip():
+            made["authorization"] = f"Bearer {token}"
+        elif user := revealed(self._user):
+            pair = f"{user}:{revealed(self._password).strip()}".encode("utf-8", "surrogateescape")
+            made["authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+        if secret := revealed(self._secret).strip():
+            made[SIGNATURE] = signature(secret, self._clock.now() // 1000, body)
+        theirs = {name.lower(): revealed(value).strip() for name, value in self._headers.items()}
+        verify = self._verify if isinstance(self._verify, bool) else revealed(self._verify)
+        return revealed(self._url).strip(), {**made, **theirs}, verify
 
     def _judged(self, answer: HttpAnswer) -> Answer:
         if 200 <= answer.status < 300:  # noqa: PLR2004
@@ -79,30 +116,50 @@ class Webhook:
         return unsuccessful(answer, self._clock)
 
 
-def payload(notification: Notification) -> dict[str, Any]:
-    """Give the payload of version 4. Nothing is left out of it, so `truncatedAlerts` is 0."""
+def signature(secret: str, at: int, body: bytes) -> str:
+    """Sign time (seconds) and body: `t=TIME,v1=HEX`, HMAC-SHA256 of `TIME.BODY`."""
+    digest = hmac.new(secret.encode("utf-8", "surrogateescape"), f"{at}.".encode() + body, hashlib.sha256)
+    return f"t={at},v1={digest.hexdigest()}"
+
+
+def payload(notification: Notification, most: int = 0, fields: Mapping[str, str] = NO_TEXTS) -> dict[str, Any]:
+    """Give the payload of version 4. With `most` only so many alerts, what changed first; `truncatedAlerts` counts."""
     notices = (*notification.firing, *notification.resolved)
+    if most and len(notices) > most:
+        notices = tuple(text.changed_first(notification)[:most])
     alerts = [_alert(notice, notification.external_labels) for notice in notices]
     labels = _common(alert["labels"] for alert in alerts)
-    return {
+    made = {
         "version": "4",
         "groupKey": text.whole(notification.group_key),
-        "truncatedAlerts": 0,
+        "truncatedAlerts": len(notification.firing) + len(notification.resolved) - len(alerts),
         "status": "firing" if notification.firing else "resolved",
         "receiver": text.whole(notification.receiver),
-        "groupLabels": {name: value for name, value in labels.items() if name == "alertname"},
+        "groupLabels": _texts(notification.group_labels)
+        or {name: value for name, value in labels.items() if name == "alertname"},
         "commonLabels": labels,
         "commonAnnotations": _common(alert["annotations"] for alert in alerts),
         "externalURL": "",
         "alerts": alerts,
     }
+    if notification.notes:
+        made["notes"] = [text.whole(note) for note in notification.notes]
+    if fields:
+        made["fields"] = dict(fields)
+    return made
 
 
 def _alert(notice: Notice, external: Mapping[str, str]) -> dict[str, Any]:
     labels = {**external, **notice.labels, "alertname": notice.name}
     if notice.severity:
         labels["severity"] = notice.severity
-    annotations = {"why": notice.why, "value": notice.value, "ended": notice.ended}
+    annotations = {
+        "why": notice.why,
+        "value": notice.value,
+        "ended": notice.ended,
+        "acknowledged": notice.acked,
+        "flapping": notice.flapping,
+    }
     if notice.runbook_url:
         annotations["runbook_url"] = notice.runbook_url
     annotations |= notice.annotations

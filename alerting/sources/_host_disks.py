@@ -32,7 +32,7 @@ _REMOTE = "9p afs beegfs ceph cifs coda davfs gfs gfs2 glusterfs lustre ncpfs nf
 PSEUDO = frozenset(_PSEUDO.split())
 REMOTE = frozenset(_REMOTE.split())
 
-_LAST = 0.2  # s for a killed child to go
+_LAST = 2.0  # s for a killed child to go: at once, save on an overloaded machine or where the file system hangs
 _COUNTS = 6  # that a child prints
 _CHILD = (
     "import os,sys; v=os.statvfs(sys.argv[1]); print(v.f_frsize,v.f_blocks,v.f_bfree,v.f_bavail,v.f_files,v.f_ffree)"

@@ -42,6 +42,10 @@ class Scope(NamedTuple):
     environment: str = ""
 
 
+class UnknownCallError(FailedError):
+    """The server does not know a call: it is older than that."""
+
+
 class Client:
     """Calls the Web API for one project in one environment, or in all."""
 
@@ -99,7 +103,8 @@ class Client:
         if answer.status == 429:  # noqa: PLR2004  too many requests
             raise FailedError(self._limited(path, wait))
         if answer.status != 200:  # noqa: PLR2004  these calls have no other good status
-            raise FailedError(self._refused(answer, what, path))
+            unknown = answer.status == 404 and not _detail(answer.body)  # noqa: PLR2004
+            raise (UnknownCallError if unknown else FailedError)(self._refused(answer, what, path))
         with self.shape():
             return answer, decoded(answer.body)
 

@@ -7,8 +7,8 @@ than `minimum_count` events they are no value: spans are sampled, and the p95 of
 
 Errors, percentiles and the failure rate are queries of the same two kinds as those that settings define under
 `metrics:`: a function of a dataset, as a count by the minute or as a gauge over a window. The dataset is asked by
-`events-timeseries` where it counts: the table cannot say which minutes are complete, and the older `events-stats`
-is being retired.
+`events-timeseries` where it counts: the table cannot say which minutes are complete. Servers of one's own may be too
+old for that call; they are asked by `events-stats`, which is being retired and tells less.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from alerting.sources._queries import (
     QuerySource,
     clean,
     distinct,
+    labels,
     number,
 )
-from alerting.sources._sentry_client import PAGE, Client, date_of, items
+from alerting.sources._sentry_client import PAGE, Client, UnknownCallError, date_of, items
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 INGESTION: Millis = 90_000
 _FIELDS = 19  # of one table, beside `count()`
+_TOP = 20  # groups of a query that says no `top`
+_OLD: Millis = 3_600_000  # before a server that was too old for a call is asked by it again: it may be new by then
 _DROPS_BACK: Millis = 5 * 3_600_000  # Sentry tells minutes of at most 6 hours, and rounds to whole ones
 _COUNTING = ("count", "failure_count", "epm", "eps", "sum")  # functions that have a value over no events: 0
 _SLOW = {f"http_request_duration_p{p}": f"p{p}(span.duration)" for p in (50, 75, 90, 95, 99)}
@@ -85,6 +88,8 @@ class Sentry:
 
     def __init__(self, section: Section, tools: Tools) -> None:
         self._client = Client(section, tools)
+        self._clock = tools.clock
+        self._old_until: Millis = 0  # the server is taken to be too old for `events-timeseries` (monotonic)
         self._window: Millis = section.values["window"]
         self._minimum: int = section.values["minimum_count"]
 
@@ -118,13 +123,24 @@ class Sentry:
     # functions of a dataset
 
     async def _series(self, query: Query, ask: Ask) -> list[Sample]:
-        """Give one function by closed minute; https://docs.sentry.io/api/explore/ (events-timeseries)."""
+        """Give one function by closed minute."""
         first, end = ask.minutes(INGESTION)
         if first >= end:
             return []
-        params = [("dataset", query.said["dataset"]), ("yAxis", _function(query)), ("interval", "60")]
+        params = [("dataset", query.said["dataset"]), ("yAxis", _function(query))]
         params += [("start", _iso(first)), ("end", _iso(end)), *_search(_filter(query))]
-        answer, document = await self._client.call("events-timeseries", params, ask.until)
+        if self._clock.monotonic() >= self._old_until:
+            try:
+                return await self._timeseries(query.name, params, first, end, ask.until)
+            except UnknownCallError:
+                self._old_until = self._clock.monotonic() + _OLD
+        return await self._stats(query.name, params, first, end, ask.until)
+
+    async def _timeseries(
+        self, name: str, params: Sequence[tuple[str, str]], first: Millis, end: Millis, until: Millis
+    ) -> list[Sample]:
+        """https://docs.sentry.io/api/explore/ says what `events-timeseries` answers."""
+        answer, document = await self._client.call("events-timeseries", [*params, ("interval", "60")], until)
         with self._client.shape():
             if "meta" not in document:
                 text = "Sentry knows no such project, or the token may not see it; check `project` and the token"
@@ -132,15 +148,30 @@ class Sentry:
             (series,) = items(document["timeSeries"])
             if series["meta"]["interval"] != MINUTE:
                 raise ValueError(series["meta"]["interval"])
-            return _closed(query.name, items(series["values"]), first, min(end, _closed_by(answer, end)))
+            return _closed(name, items(series["values"]), first, min(end, _closed_by(answer, end)))
+
+    async def _stats(
+        self, name: str, params: Sequence[tuple[str, str]], first: Millis, end: Millis, until: Millis
+    ) -> list[Sample]:
+        """Ask an older server: `{"data": [[seconds, [{"count": n}]], …]}`, without a word on what is complete."""
+        answer, document = await self._client.call("events-stats", [*params, ("interval", "1m")], until)
+        with self._client.shape():
+            rows = items(document["data"])
+            if not rows or any(later[0] - earlier[0] != 60 for earlier, later in pairwise(rows)):  # noqa: PLR2004  s
+                raise ValueError(len(rows))  # nobody's project, or longer stretches than were asked for
+            values = [{"timestamp": 1000 * at, "value": count["count"], "incomplete": False} for at, (count,) in rows]
+            return _closed(name, values, first, min(end, _closed_by(answer, end)))
 
     async def _tables(self, queries: Sequence[Query], ask: Ask) -> list[Sample]:
         """Give functions over their windows; those of one dataset, filter and window stand in one table."""
         tables: dict[tuple[str, str, Millis], list[Query]] = {}
+        samples = []
         for query in queries:
+            if "group_by" in query.said:
+                samples += await self._grouped(query, ask)
+                continue
             key = query.said["dataset"], _filter(query), query.said.get("window", self._window)
             tables.setdefault(key, []).append(query)
-        samples = []
         for key, these in tables.items():
             for at in range(0, len(these), _FIELDS):
                 samples += await self._table(*key, these[at : at + _FIELDS], ask)
@@ -163,6 +194,24 @@ class Sentry:
                 if value is not None and count >= self._least(query):
                     samples.append(Sample(query.name, NO_LABELS, number(value), ask.at))
         return samples
+
+    async def _grouped(self, query: Query, ask: Ask) -> list[Sample]:
+        """Give a function by group: the `top` groups in which it is highest, each with enough events."""
+        first, end = ask.stretch(query.said.get("window", self._window), INGESTION)
+        function, groups = _function(query), [revealed(each) for each in query.said["group_by"]]
+        params = [("dataset", query.said["dataset"])]
+        params += [("field", field) for field in dict.fromkeys((*groups, function, "count()"))]
+        params += [("start", _iso(first)), ("end", _iso(end)), *_search(_filter(query))]
+        params += [("sort", f"-{function}"), ("per_page", str(query.said.get("top", _TOP)))]
+        _, document = await self._client.call("events", params, ask.until)
+        samples = []
+        with self._client.shape():
+            for row in items(document["data"]):
+                value = row[function]
+                if value is not None and number(row["count()"] or 0) >= self._least(query):
+                    by = labels((group, "" if row[group] is None else str(row[group])) for group in groups)
+                    samples.append(Sample(query.name, by, number(value), ask.at))
+            return list(distinct(samples))
 
     def _least(self, query: Query) -> int:
         """Give how many events a value needs: none where it counts them."""

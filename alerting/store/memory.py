@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from alerting.model import Delivery, DeliveryState, Outcome, Step
-from alerting.ports import Overview, Snapshot
-from alerting.store.records import FURTHEST, INTERRUPTED, SETTLED, is_empty
+from alerting.model import Attempt, Delivery, DeliveryState, Outcome, Step
+from alerting.ports import BEGINNING, Account, History, Marks, Overview, Snapshot
+from alerting.store.records import FURTHEST, GIVEN_UP, INTERRUPTED, SETTLED, is_empty, told_of, told_together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from alerting.model import Alert, AlertKey, Decision, Millis, Notice, Notification, Receipt, Transition
-    from alerting.ports import Change
+    from alerting.model import Alert, AlertKey, Decision, Millis, Notice, Notification, Receipt, Told, Transition
+    from alerting.ports import Change, Fold
 
 RUN = "memory"
 
@@ -28,14 +28,17 @@ class MemoryStore:
         self._installation = seed.installation if seed else installation
         self._alerts: dict[AlertKey, Alert] = {alert.key: alert for alert in seed.alerts} if seed else {}
         self._evaluated: dict[str, Millis] = dict(seed.evaluated) if seed else {}
-        self._announced: dict[tuple[AlertKey, str], str] = dict(seed.announced) if seed else {}
+        self._announced: dict[tuple[AlertKey, str], Told] = dict(seed.announced) if seed else {}
         self._notices: dict[AlertKey, Notice] = {notice.key: notice for notice in seed.notices} if seed else {}
         self._faults: dict[str, str] = dict(seed.faults) if seed else {}
         self._good_config = seed.good_config if seed else None
         self._transitions: list[Transition] = []
         self._decisions: list[Decision] = []
+        self._attempts: list[tuple[Attempt, str]] = []  # each with the id of its message
+        self._tries: dict[str, list[Attempt]] = {}  # the same by message
         self._deliveries: dict[str, Delivery] = {}
         self._owed: dict[str, dict[str, Delivery]] = {}  # receiver -> id -> what is not settled
+        self._ended: dict[str, Delivery] = {}  # receiver -> what was sent or parked last
         self._receipts: dict[tuple[str, str], Receipt | None] = {}  # (receiver, group key) -> of the newest sent
         self._written_at: Millis | None = None
         self._kept: dict[str, str] = {}
@@ -59,11 +62,13 @@ class MemoryStore:
             return
         for key in change.dropped:
             self._alerts.pop(key, None)
-            self._forget(key, [receiver for each, receiver in self._announced if each == key])
         self._alerts.update((alert.key, alert) for alert in change.alerts)
         self._transitions.extend(change.transitions)
         for notification in change.notifications:
             self._owe(notification)
+        for id_ in change.passed_on:
+            if id_ in self._deliveries:
+                self._put(self._deliveries[id_]._replace(passed_on=True))
         for rule_id in change.forgotten:
             self._evaluated.pop(rule_id, None)
         self._evaluated.update(change.evaluated or {})
@@ -79,11 +84,15 @@ class MemoryStore:
         self._decisions.extend(change.decisions)
         self._written_at = change.at
 
-    async def claim(self, receiver: str, now: Millis, lease: Millis, limit: int) -> Sequence[Delivery]:
+    async def claim(
+        self, receiver: str, now: Millis, lease: Millis, limit: int, fold: Fold | None = None
+    ) -> Sequence[Delivery]:
         """Claim what is due; see the port."""
         claimed: list[Delivery] = []
-        for head in self._heads(receiver):
+        for head in sorted(self._heads(receiver), key=lambda each: not each.notification.urgent):
             delivery = head
+            if len(claimed) == limit:
+                break
             if delivery.state is DeliveryState.CLAIMED and delivery.claimed_until <= now:
                 delivery = delivery._replace(
                     state=DeliveryState.PENDING,
@@ -94,20 +103,55 @@ class MemoryStore:
                 )
                 self._put(delivery)
             due = delivery.next_at <= now or delivery.next_at > now + FURTHEST
-            if delivery.state is DeliveryState.PENDING and due and len(claimed) < limit:
+            if delivery.state is DeliveryState.PENDING and due:
+                delivery = self._folded(delivery, fold, now)
                 delivery = delivery._replace(state=DeliveryState.CLAIMED, claimed_by=RUN, claimed_until=now + lease)
                 self._put(delivery)
-                claimed.append(delivery)
+                place = receiver, delivery.notification.group_key
+                claimed.append(delivery._replace(previous=self._receipts.get(place)))
         return claimed
 
-    async def settle(self, delivery: Delivery) -> None:
-        """Record how an attempt ended; what was sent or parked stays so."""
+    async def settle(self, *ended: Delivery) -> None:
+        """Record how attempts ended; what was sent, parked or folded stays so."""
+        for delivery in ended:
+            self._settle(delivery)
+
+    def _settle(self, delivery: Delivery) -> None:
         notification = delivery.notification
-        if notification.id not in self._owed.get(notification.receiver, {}):
+        known = self._owed.get(notification.receiver, {}).get(notification.id)
+        if known is None:
             return
-        self._put(delivery._replace(claimed_by="", claimed_until=0))
+        delivery = delivery._replace(owed_since=known.owed_since, passed_on=known.passed_on, previous=None)
+        self._note_attempt(delivery)
+        self._put(delivery._replace(claimed_by="", claimed_until=0, tried_at=0))
         if delivery.state is DeliveryState.SENT:
             self._receipts[notification.receiver, notification.group_key] = delivery.receipt
+
+    async def unheard(self, receiver: str, before: Millis) -> Sequence[Delivery]:
+        """Give what its fallback should be told of and was not."""
+        rows = [each for each in self._deliveries.values() if each.notification.receiver == receiver]
+        mine = [each for each in rows if not each.passed_on]
+        owed = [each for each in mine if each.state not in SETTLED]
+        late = {each.notification.group_key for each in owed if each.owed_since <= before}
+        return [
+            each
+            for each in mine
+            if (each.state is DeliveryState.PARKED and each.settled_at > before - GIVEN_UP)
+            or (each.state not in SETTLED and each.notification.group_key in late)
+        ]
+
+    async def standing(self, receivers: Sequence[str], before: Millis) -> Mapping[str, str]:
+        """Say which receivers are down and why, and which are well."""
+        found: dict[str, str] = {}
+        for receiver in receivers:
+            owed = self._owed.get(receiver, {}).values()
+            stuck = [each.why for each in owed if each.attempts and each.owed_since <= before]
+            ended = self._ended.get(receiver)
+            if stuck:
+                found[receiver] = stuck[0]
+            elif ended is not None:
+                found[receiver] = ended.why if ended.state is DeliveryState.PARKED else ""
+        return found
 
     async def next_due(self, receiver: str | None = None) -> Millis | None:
         """When something may be claimed next."""
@@ -130,7 +174,7 @@ class MemoryStore:
     async def overview(self, limit: int = 200) -> Overview:
         """Give what `status` shows."""
         rows = tuple(self._deliveries.values())
-        unsent = [each for each in rows if each.state is not DeliveryState.SENT]
+        unsent = [each for each in rows if each.state not in (DeliveryState.SENT, DeliveryState.FOLDED)]
         sent = [each for each in reversed(rows) if each.state is DeliveryState.SENT]
         counts = {state.value: sum(each.state is state for each in rows) for state in DeliveryState}
         return Overview(
@@ -159,18 +203,51 @@ class MemoryStore:
         """Give the newest decisions about one alert, newest first."""
         return [each for each in reversed(self._decisions) if each.key == key][:limit]
 
+    async def account(self, key: AlertKey, limit: int = 200) -> Account:
+        """Give what is held of one alert."""
+        named = [each for each in self._deliveries.values() if _names(each.notification, key)]
+        return Account(
+            tuple(each for each in self._transitions if each.key == key)[-limit:],
+            tuple(each for each in self._decisions if each.key == key)[-limit:],
+            tuple((each, tuple(self._tries.get(each.notification.id, ()))) for each in named[-limit:]),
+        )
+
+    async def history(self, since: Millis, after: Marks = BEGINNING, limit: int = 10_000) -> History:
+        """Give what happened since a time and was written after `after`."""
+        moves, decided, tried = self._transitions, self._decisions, self._attempts
+        return History(
+            tuple(each for each in moves[after.transition :] if each.at >= since)[-limit:],
+            tuple(each for each in decided[after.decision :] if each.at >= since)[-limit:],
+            tuple(
+                (attempt, self._deliveries[id_].notification)
+                for attempt, id_ in tried[after.attempt :]
+                if attempt.at >= since
+            )[-limit:],
+            Marks(len(moves), len(decided), len(tried)),
+        )
+
     async def close(self) -> None:
         """Nothing to let go of."""
 
+    def _note_attempt(self, delivery: Delivery) -> None:
+        at = delivery.tried_at or delivery.settled_at
+        outcome = delivery.outcome if delivery.tried_at else None
+        attempt = Attempt(at, delivery.attempts, outcome, delivery.state, delivery.why)
+        tries = self._tries.setdefault(delivery.notification.id, [])
+        if at and all((each.number, each.state) != (attempt.number, attempt.state) for each in tries[-1:]):
+            tries.append(attempt)
+            self._attempts.append((attempt, delivery.notification.id))
+
     def _owe(self, notification: Notification) -> None:
         if notification.id not in self._deliveries:
-            self._put(Delivery(notification))
+            self._put(Delivery(notification, owed_since=notification.created))
         for notice in notification.resolved:
             self._forget(notice.key, [notification.receiver])
         for notice in notification.firing:
             if not notification.announces or notice.step == Step.ONGOING:
                 continue
-            self._announced[notice.key, notification.receiver] = notification.group_key
+            told = told_of(notice, notification.group_key, notification.created)
+            self._announced[notice.key, notification.receiver] = told
             self._notices.pop(notice.key, None)
             self._notices[notice.key] = notice
 
@@ -186,8 +263,26 @@ class MemoryStore:
         owed = self._owed.setdefault(notification.receiver, {})
         if delivery.state in SETTLED:
             owed.pop(notification.id, None)
+            ended = self._ended.get(notification.receiver)
+            if delivery.state is not DeliveryState.FOLDED and (
+                ended is None or ended.settled_at <= delivery.settled_at
+            ):
+                self._ended[notification.receiver] = delivery
         else:
             owed[notification.id] = delivery
+
+    def _folded(self, head: Delivery, fold: Fold | None, now: Millis) -> Delivery:
+        """Fold what waits behind the head of a key; give the message that is to be sent now."""
+        notification = head.notification
+        owed = self._owed[notification.receiver].values()
+        waiting = [each for each in owed if each.notification.group_key == notification.group_key]
+        if fold is None or len(waiting) == 1:
+            return head
+        *gone, heir = told_together(waiting, fold, now)
+        for each in gone:
+            self._settle(each)
+        self._put(heir)
+        return heir
 
     def _heads(self, receiver: str) -> Iterator[Delivery]:
         """Give the oldest unsettled delivery of each group key, oldest first."""
@@ -196,3 +291,7 @@ class MemoryStore:
             if delivery.notification.group_key not in seen:
                 seen.add(delivery.notification.group_key)
                 yield delivery
+
+
+def _names(notification: Notification, key: AlertKey) -> bool:
+    return any(notice.key == key for notice in (*notification.firing, *notification.resolved))

@@ -20,17 +20,22 @@ from alerting.model import (
     Notice,
     Notification,
     Picture,
+    Told,
     Transition,
 )
 
 if TYPE_CHECKING:
-    from alerting.model import Millis
-    from alerting.ports import Change
+    from collections.abc import Sequence
+
+    from alerting.model import Delivery, Millis
+    from alerting.ports import Change, Fold
 
 INTERRUPTED = "alerting stopped while this was being sent: it may have arrived"
-SETTLED = (DeliveryState.SENT, DeliveryState.PARKED)
+SETTLED = (DeliveryState.SENT, DeliveryState.PARKED, DeliveryState.FOLDED)
+GIVEN_UP: Millis = 3_600_000  # a message that was parked longer ago is passed on to nobody: it is old news
 FURTHEST: Millis = 3_600_000  # no wait is longer: what is due later than this was set by a clock that stepped back
 
+DAMAGED = "(this record of the state is damaged)"  # stands where something cannot be read
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)  # what a damaged row can raise when read
 
 dump = json.JSONEncoder(separators=(",", ":")).encode  # ASCII, so that odd characters of names survive any file
@@ -49,6 +54,34 @@ def is_empty(change: Change) -> bool:
         or change.good_config is not None
         or change.texts
         or change.decisions
+        or change.passed_on
+    )
+
+
+def told_together(waiting: Sequence[Delivery], fold: Fold, at: Millis) -> Sequence[Delivery]:
+    """Fold what waits under one key, oldest first: gives those that are folded, and last the one that tells them.
+
+    That one goes on where the oldest stood: with its attempts and its receipt, and as long owed as what nobody else
+    was told in its place.
+    """
+    count, told = fold([each.notification for each in waiting])
+    first, gone, heir = waiting[0], waiting[: count - 1], waiting[count - 1]
+    since = [each.owed_since for each in waiting[:count] if not each.passed_on]
+    why = f"overtaken while it waited: told by message {told.id}"
+    return (
+        *(
+            each._replace(state=DeliveryState.FOLDED, why=why, told_by=told.id, settled_at=at, receipt=None)
+            for each in gone
+        ),
+        heir._replace(
+            notification=told,
+            attempts=first.attempts,
+            outcome=first.outcome,
+            why=first.why,
+            receipt=first.receipt,
+            owed_since=min(since, default=heir.owed_since),
+            passed_on=not since,
+        ),
     )
 
 
@@ -78,6 +111,7 @@ def alert_text(alert: Alert) -> str:
             "gone_since": alert.gone_since,
             **({"level": alert.level} if alert.level else {}),
             **({"firings": alert.firings} if alert.firings else {}),
+            **({"endings": alert.endings} if alert.endings else {}),
         }
     )
 
@@ -124,6 +158,7 @@ def notification_text(notification: Notification) -> str:
             "group_labels": dict(notification.group_labels),
             "route": notification.route,
             "announces": notification.announces,
+            "instead_of": notification.instead_of,
         }
     )
 
@@ -151,6 +186,7 @@ def _notice(notice: Notice) -> dict[str, Any]:
         "acked": notice.acked,
         "flapping": notice.flapping,
         "picture": notice.picture,
+        "was": notice.was,
     }
 
 
@@ -165,6 +201,7 @@ def read_alert(rule_id: str, fingerprint: str, text: str) -> Alert:
         labels=_labels(row.pop("labels")),
         state=AlertState(row.pop("state")),
         firings=tuple(row.pop("firings", ())),
+        endings=tuple(row.pop("endings", ())),
         **row,
     )
 
@@ -194,13 +231,18 @@ def read_notification(text: str) -> Notification:
     row = json.loads(text)
     firing = tuple(_read_notice(each) for each in row.pop("firing"))
     resolved = tuple(_read_notice(each) for each in row.pop("resolved"))
-    notes = tuple(row.pop("notes", ()))
-    return Notification(firing=firing, resolved=resolved, notes=notes, **row)
+    notes, instead_of = tuple(row.pop("notes", ())), tuple(row.pop("instead_of", ()))
+    return Notification(firing=firing, resolved=resolved, notes=notes, instead_of=instead_of, **row)
 
 
 def read_notice(text: str) -> Notice:
     """Read what was announced. Raises one of UNREADABLE when the row is damaged."""
     return _read_notice(json.loads(text))
+
+
+def told_of(notice: Notice, group_key: str, at: Millis) -> Told:
+    """Give what a receiver knows that was told this."""
+    return Told(group_key, at, notice.severity, bool(notice.acked), bool(notice.flapping))
 
 
 def _labels(pairs: list[list[str]]) -> Labels:

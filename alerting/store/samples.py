@@ -21,7 +21,7 @@ from alerting.store.schema import COMPANIONS, connect, is_passing
 from alerting.store.sqlite import file_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from alerting.model import Millis, Value
     from alerting.ports import Blocking
@@ -49,6 +49,22 @@ def build(
 ) -> FileSamples:
     """Build the sample file that goes with a `store` setting; nothing is opened yet. `blocking`: one thread."""
     return FileSamples(f"{file_of(url, root)}.samples", blocking, deadline)
+
+
+def peek(
+    url: str, root: str | os.PathLike[str], names: Collection[tuple[str, str]]
+) -> list[tuple[str, Kind, Sample, Millis]]:
+    """Read what is kept of some (namespace, name), beside whoever writes; nothing where that cannot be read."""
+    path = f"{file_of(url, root)}.samples"
+    try:
+        rows = connect(path, "ro", _BUSY)
+        try:
+            known = rows.execute("PRAGMA user_version").fetchone()[0] == _FORMAT
+            return _rows(rows, names)[0] if known else []
+        finally:
+            rows.close()
+    except (sqlite3.Error, OverflowError, *UNREADABLE):
+        return []
 
 
 class FileSamples:
@@ -123,16 +139,7 @@ class FileSamples:
         return connection
 
     def _read(self, rows: sqlite3.Connection) -> list[tuple[str, Kind, Sample, Millis]]:
-        series = {}
-        for id_, namespace, kind, name, text in rows.execute("SELECT id, namespace, kind, name, labels FROM series"):
-            labels = Labels((key, value) for key, value in json.loads(text))
-            series[id_] = (namespace, Kind(kind), name, labels)
-        found = []
-        for id_, at, received, value in rows.execute("SELECT series, at, received, value FROM sample ORDER BY rowid"):
-            if id_ not in series or not (isinstance(at, int) and isinstance(received, int)):
-                raise ValueError(id_)
-            namespace, kind, name, labels = series[id_]
-            found.append((namespace, kind, Sample(name, labels, _read_value(value), at), received))
+        found, series = _rows(rows)
         self._ids = {key: id_ for id_, key in series.items()}
         return found
 
@@ -179,6 +186,26 @@ class FileSamples:
         if connection is not None:
             with suppress(sqlite3.Error):
                 connection.close()
+
+
+def _rows(
+    rows: sqlite3.Connection, names: Collection[tuple[str, str]] | None = None
+) -> tuple[list[tuple[str, Kind, Sample, Millis]], dict[int, tuple[str, Kind, str, Labels]]]:
+    """Read all samples in the order in which they were received, or those of some names; and the series by number."""
+    series = {}
+    for id_, namespace, kind, name, text in rows.execute("SELECT id, namespace, kind, name, labels FROM series"):
+        if names is None or (namespace, name) in names:
+            labels = Labels((key, value) for key, value in json.loads(text))
+            series[id_] = (namespace, Kind(kind), name, labels)
+    found = []
+    for id_, at, received, value in rows.execute("SELECT series, at, received, value FROM sample ORDER BY rowid"):
+        if id_ not in series and names is not None:
+            continue
+        if id_ not in series or not (isinstance(at, int) and isinstance(received, int)):
+            raise ValueError(id_)
+        namespace, kind, name, labels = series[id_]
+        found.append((namespace, kind, Sample(name, labels, _read_value(value), at), received))
+    return found, series
 
 
 def _write_value(value: Value) -> float | str | None:

@@ -42,7 +42,8 @@ CREATE TABLE meta (             -- one row
     written_at   INTEGER,       -- of the last tick that changed something
     created      INTEGER NOT NULL DEFAULT 0,  -- messages that ever came to be owed
     gone_sent    INTEGER NOT NULL DEFAULT 0,  -- of those, settled ones whose rows were pruned since
-    gone_parked  INTEGER NOT NULL DEFAULT 0
+    gone_parked  INTEGER NOT NULL DEFAULT 0,
+    gone_folded  INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE kept (             -- texts by name: the last good configuration, silences, the last report of each job
     name  TEXT PRIMARY KEY,
@@ -85,7 +86,8 @@ CREATE TABLE delivery (         -- the outbox
     receiver      TEXT NOT NULL,
     group_key     TEXT NOT NULL,
     notification  TEXT NOT NULL,
-    state         TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'claimed', 'sent', 'parked')),
+    state         TEXT NOT NULL DEFAULT 'pending'
+                  CHECK (state IN ('pending', 'claimed', 'sent', 'parked', 'folded')),
     attempts      INTEGER NOT NULL DEFAULT 0,
     next_at       INTEGER NOT NULL DEFAULT 0,
     outcome       TEXT,
@@ -94,8 +96,23 @@ CREATE TABLE delivery (         -- the outbox
     claimed_by    TEXT NOT NULL DEFAULT '',
     claimed_until INTEGER NOT NULL DEFAULT 0,
     settled_at    INTEGER,      -- null: still owed
+    urgent        INTEGER NOT NULL DEFAULT 0,  -- goes before what is not
+    owed_since    INTEGER NOT NULL DEFAULT 0,  -- when the oldest of what it tells came to be owed
+    passed_on     INTEGER NOT NULL DEFAULT 0,  -- to the fallback of its receiver
+    told_by       TEXT NOT NULL DEFAULT '',    -- folded: the id of the message that tells it
     CHECK ((settled_at IS NULL) = (state IN ('pending', 'claimed')))
 );
+CREATE TABLE attempt (          -- what became of a message, attempt by attempt; goes with its delivery
+    seq      INTEGER PRIMARY KEY,
+    delivery INTEGER NOT NULL,
+    at       INTEGER NOT NULL,
+    number   INTEGER NOT NULL,
+    outcome  TEXT,              -- null: no attempt was made
+    state    TEXT NOT NULL,
+    why      TEXT NOT NULL,
+    UNIQUE (delivery, number, state)  -- settling twice adds nothing
+);
+CREATE TRIGGER delivery_gone AFTER DELETE ON delivery BEGIN DELETE FROM attempt WHERE delivery = OLD.seq; END;
 CREATE TABLE decision (         -- who was told, who was not, and why; append-only, pruned by age
     seq         INTEGER PRIMARY KEY,
     rule_id     TEXT NOT NULL,
@@ -104,10 +121,11 @@ CREATE TABLE decision (         -- who was told, who was not, and why; append-on
     record      TEXT NOT NULL
 );
 CREATE INDEX decision_alert ON decision (rule_id, fingerprint, seq);
-CREATE INDEX delivery_owed ON delivery (receiver, seq, next_at) WHERE settled_at IS NULL;
+CREATE INDEX delivery_owed ON delivery (receiver, urgent DESC, seq) WHERE settled_at IS NULL;
 CREATE INDEX delivery_before ON delivery (receiver, group_key, seq) WHERE settled_at IS NULL;
 CREATE INDEX delivery_sent ON delivery (receiver, group_key, seq) WHERE state = 'sent';
 CREATE INDEX delivery_state ON delivery (state, settled_at);
+CREATE INDEX delivery_ended ON delivery (receiver, settled_at, seq) WHERE state IN ('sent', 'parked');
 """
 AFRESH = "alerts that are open would then be announced again"
 

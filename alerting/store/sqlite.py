@@ -11,7 +11,8 @@ import os
 from typing import TYPE_CHECKING, TypeVar
 
 from alerting.errors import StateMoved, StateRefused, StoreError
-from alerting.store import statements
+from alerting.ports import BEGINNING
+from alerting.store import accounts, deliveries, statements
 from alerting.store.handle import Handle
 from alerting.store.records import is_empty
 from alerting.store.schema import BUSY
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from alerting.model import AlertKey, Decision, Delivery, Millis, Receipt
-    from alerting.ports import Blocking, Change, Overview, Snapshot
+    from alerting.ports import Account, Blocking, Change, Fold, History, Marks, Overview, Snapshot
 
 T = TypeVar("T")
 
@@ -80,25 +81,45 @@ class SqliteStore:
             return
         await self._call(lambda: self._commit(change))
 
-    async def claim(self, receiver: str, now: Millis, lease: Millis, limit: int) -> Sequence[Delivery]:
+    async def claim(
+        self, receiver: str, now: Millis, lease: Millis, limit: int, fold: Fold | None = None
+    ) -> Sequence[Delivery]:
         """Claim what is due; see the port."""
-        return await self._call(lambda: self._claim(receiver, now, lease, limit))
+        return await self._call(lambda: self._claim(receiver, now, lease, limit, fold))
 
-    async def settle(self, delivery: Delivery) -> None:
-        """Record how an attempt ended; what was sent or parked stays so."""
-        await self._call(lambda: self._handle.write(lambda rows: statements.settle(rows, delivery)))
+    async def settle(self, *ended: Delivery) -> None:
+        """Record how attempts ended; what was sent, parked or folded stays so."""
+
+        def write(rows: sqlite3.Connection) -> None:
+            for each in ended:
+                deliveries.settle(rows, each)
+
+        await self._call(lambda: self._handle.write(write))
+
+    async def unheard(self, receiver: str, before: Millis) -> Sequence[Delivery]:
+        """Give what its fallback should be told of and was not."""
+        return await self._call(lambda: self._handle.read(lambda rows: deliveries.unheard(rows, receiver, before)))
+
+    async def standing(self, receivers: Sequence[str], before: Millis) -> Mapping[str, str]:
+        """Say which receivers are down and why, and which are well."""
+
+        def read(rows: sqlite3.Connection) -> dict[str, str]:
+            found = {each: deliveries.standing(rows, each, before) for each in receivers}
+            return {name: why for name, why in found.items() if why is not None}
+
+        return await self._call(lambda: self._handle.read(read))
 
     async def next_due(self, receiver: str | None = None) -> Millis | None:
         """When something may be claimed next."""
-        return await self._call(lambda: self._handle.read(lambda rows: statements.next_due(rows, receiver)))
+        return await self._call(lambda: self._handle.read(lambda rows: deliveries.next_due(rows, receiver)))
 
     async def owing(self) -> Sequence[str]:
         """Give the receivers to which something is owed."""
-        return await self._call(lambda: self._handle.read(statements.owing))
+        return await self._call(lambda: self._handle.read(deliveries.owing))
 
     async def previous_receipt(self, receiver: str, group_key: str) -> Receipt | None:
         """Give the receipt of the newest sent message with this key."""
-        return await self._call(lambda: self._handle.read(lambda rows: statements.receipt(rows, receiver, group_key)))
+        return await self._call(lambda: self._handle.read(lambda rows: deliveries.receipt(rows, receiver, group_key)))
 
     async def overview(self, limit: int = 200) -> Overview:
         """Read what `status` shows."""
@@ -117,6 +138,14 @@ class SqliteStore:
     async def decisions(self, key: AlertKey, limit: int = 200) -> Sequence[Decision]:
         """Give the newest decisions about one alert, newest first."""
         return await self._call(lambda: self._handle.read(lambda rows: statements.decisions(rows, key, limit)))
+
+    async def account(self, key: AlertKey, limit: int = 200) -> Account:
+        """Give what is kept of one alert."""
+        return await self._call(lambda: self._handle.read(lambda rows: accounts.account(rows, key, limit)))
+
+    async def history(self, since: Millis, after: Marks = BEGINNING, limit: int = 10_000) -> History:
+        """Give what happened since a time and was written after `after`."""
+        return await self._call(lambda: self._handle.read(lambda rows: accounts.history(rows, since, after, limit)))
 
     async def close(self) -> None:
         """Close the file and release the lock."""
@@ -137,8 +166,8 @@ class SqliteStore:
 
     def _open(self) -> Snapshot:
         self._handle.open()
-        if self._handle.may_write and self._handle.read(lambda rows: statements.has_void(rows, self._run)):
-            self._handle.write(lambda rows: statements.void(rows, self._run))
+        if self._handle.may_write and self._handle.read(lambda rows: deliveries.has_void(rows, self._run)):
+            self._handle.write(lambda rows: deliveries.void(rows, self._run))
         snapshot = self._handle.read(lambda rows: statements.snapshot(rows, self._handle.path))
         self._handle.moved = False
         return snapshot
@@ -153,7 +182,8 @@ class SqliteStore:
             statements.write_alerts(rows, change)
             statements.write_rest(rows, change)
             for notification in change.notifications:
-                statements.owe(rows, notification)
+                deliveries.owe(rows, notification)
+            deliveries.note_passed_on(rows, change.passed_on)
             if prune:
                 statements.prune(rows, change.at - HISTORY)
 
@@ -161,15 +191,15 @@ class SqliteStore:
         if prune:
             self._pruned_at = change.at
 
-    def _claim(self, receiver: str, now: Millis, lease: Millis, limit: int) -> Sequence[Delivery]:
+    def _claim(self, receiver: str, now: Millis, lease: Millis, limit: int, fold: Fold | None) -> Sequence[Delivery]:
         """Look first: where nothing is due, nothing is written."""
-        found = self._handle.read(lambda rows: statements.claimable(rows, receiver, now, limit))
+        found = self._handle.read(lambda rows: deliveries.claimable(rows, receiver, now, limit))
         if not found:
             return ()
         return self._handle.write(
             lambda rows: [
                 claimed
                 for row in found
-                for claimed in statements.claim_row(rows, statements.read_delivery(row), self._run, now, lease)
+                for claimed in deliveries.claim_row(rows, row, self._run, now, lease, fold=fold)
             ]
         )

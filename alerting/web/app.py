@@ -1,9 +1,10 @@
 """What is served: the daemon's health and metrics, and the door for jobs that report. Nothing else changes anything.
 
 `/health` has the shape that the apps around it have: status, timestamp, uptime (s), version, database (status and
-latency in ms), memory (MiB), and besides `problems`, one object for each part that does not do its work. It answers
-200 when all is well and when a part only fails; 503 says that a part does not go round any more, so that whoever
-probes can start the process anew.
+latency in ms), memory (MiB), and besides `problems`, one object for each part that does not do its work, `secrets`,
+one for each document that could not be fetched anew, and `canary`, where one is sent. It answers 200 when all is well
+and when a part only fails; 503 says that a part does not go round any more, so that whoever probes can start the
+process anew.
 
 No password guards what can be read; names in `Host` that nobody gave us are refused, so that no web page can read
 it through a name of its own (DNS rebinding). An address of digits cannot be such a name.
@@ -12,6 +13,7 @@ it through a name of its own (DNS rebinding). An address of digits cannot be suc
 from __future__ import annotations
 
 import ipaddress
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,7 +30,7 @@ from alerting.web.exposition import CONTENT_TYPE, page
 from alerting.web.metrics import families
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine
+    from collections.abc import Callable, Collection, Coroutine, Mapping
     from typing import Protocol, TypeVar
 
     from starlette.requests import Request
@@ -50,7 +52,7 @@ _BODY = 65_536  # bytes of a report
 _MIB = 1024 * 1024
 _HEADERS = ((b"connection", b"close"), (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 _STUCK = Checkup(
-    (Ailment("event loop", "it does not come to answer: something blocks it", wedged=True),), State(0, "not asked")
+    (Ailment("event loop", "it does not come to answer: something blocks it", wedged=True),), State(0, "not asked"), {}
 )
 
 
@@ -71,9 +73,10 @@ class Views(NamedTuple):
     def _document(self, checkup: Checkup) -> dict[str, Any]:
         memory, machine = psutil.Process().memory_info(), psutil.virtual_memory()
         latency, why = checkup.state
+        canary = self.vitals.program.canary
         return {
-            "status": "degraded" if checkup.ailments else "ok",
-            "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "status": "degraded" if checkup.degraded else "ok",
+            "timestamp": _iso(datetime.now(UTC)),
             "uptime": (self.vitals.clock.monotonic() - self.vitals.started) / 1000,
             "version": alerting.__version__,
             "database": {"status": "error" if why else "ok", "latency": latency},
@@ -83,6 +86,11 @@ class Views(NamedTuple):
                 "rss": round(memory.rss / _MIB, 1),
             },
             "problems": [{"name": part, "why": why, "wedged": wedged} for part, why, wedged in checkup.ailments],
+            "secrets": [
+                {"document": name, "since": _iso(datetime.fromtimestamp(since / 1000, UTC)), "why": why}
+                for name, (why, since) in checkup.stale.items()
+            ],
+            "canary": None if canary is None else {"delay": canary.delay() / 1000, "arrivals": canary.arrivals},
         }
 
     async def metrics(self, _request: Request) -> Response:
@@ -90,12 +98,15 @@ class Views(NamedTuple):
 
         async def gather() -> str:
             checkup = await self.vitals.check()
-            counts = {} if checkup.state.why else (await self.vitals.program.store.overview(0)).counts
+            counts: Mapping[str, int] = {}
+            if not checkup.state.why:
+                with suppress(StoreError):  # it answered a moment ago
+                    counts = (await self.vitals.program.store.overview(0)).counts
             return page(families(self.vitals, checkup, counts))
 
         try:
             return Response(await self.ask(gather), media_type=CONTENT_TYPE)
-        except (TimeoutError, StoreError):
+        except TimeoutError:
             return _refusal(503, "the daemon does not come to answer")
 
     async def push(self, request: Request) -> Response:
@@ -168,6 +179,10 @@ async def _body(request: Request) -> bytes | None:
         if len(body) > _BODY:
             return None
     return body
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _refusal(status: int, why: str) -> Response:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 import alerting
+from alerting.core.builtin import CANARY
 from alerting.vitals import BOUNDS
 from alerting.web.exposition import Family, Point
 
@@ -27,6 +28,7 @@ def families(vitals: Vitals, checkup: Checkup, owed: Mapping[str, int]) -> Itera
         "alerting_build_info", "gauge", "1, with the version as a label.", [Point(1, {"version": alerting.__version__})]
     )
     yield from _health(vitals, checkup)
+    yield from _way(vitals, checkup)
     yield from _evaluation(vitals)
     yield from _delivery(vitals, owed)
     yield from _rest(vitals)
@@ -49,9 +51,34 @@ def _health(vitals: Vitals, checkup: Checkup) -> Iterable[Family]:
     )
 
 
+def _way(vitals: Vitals, checkup: Checkup) -> Iterable[Family]:
+    """Give what tells of the whole way, and of the secrets that it needs."""
+    canary = vitals.program.canary
+    yield Family(
+        "alerting_canary_delay_seconds",
+        "gauge",
+        "Time from when the last canary was due until its receiver had it; of one that is late, until now.",
+        [] if canary is None else [Point(canary.delay() / 1000)],
+    )
+    yield Family(
+        "alerting_canary_arrivals_total",
+        "counter",
+        "Canaries that arrived.",
+        [] if canary is None else [Point(canary.arrivals)],
+    )
+    now = vitals.clock.now()
+    waits = {name: max(0, now - stale.since) / 1000 for name, stale in checkup.stale.items()}
+    yield Family(
+        "alerting_secrets_stale_seconds",
+        "gauge",
+        "For how long secrets could not be fetched anew; 0: they can.",
+        [Point(waits.get(name, 0), {"document": name}) for name in vitals.program.rotation.documents],
+    )
+
+
 def _evaluation(vitals: Vitals) -> Iterable[Family]:
     tally, engine = vitals.tally, vitals.program.engine
-    states = Counter(alert.state.value for alert in engine.alerts())
+    states = Counter(alert.state.value for alert in engine.alerts() if alert.key.rule_id != CANARY)
     due = engine.next_due()
     lag = 0 if due is None else max(0, vitals.clock.monotonic() - due)
     yield Family("alerting_rules", "gauge", "Alerting rules in force.", [Point(engine.count())])
@@ -59,7 +86,7 @@ def _evaluation(vitals: Vitals) -> Iterable[Family]:
     yield Family(
         "alerting_alerts",
         "gauge",
-        "Alerts that are kept, by state; those about alerting itself included.",
+        "Alerts that are kept, by state; those about alerting itself included, the canary's left out.",
         [Point(states[state], {"state": state}) for state in ("pending", "firing", "resolved")],
     )
     yield Family("alerting_evaluations_total", "counter", "Evaluations of a rule.", [Point(tally.evaluated)])
@@ -152,7 +179,7 @@ def _rest(vitals: Vitals) -> Iterable[Family]:
         [Point(count, {"outcome": outcome}) for outcome, count in tally.reloads.items()],
     )
     yield Family(
-        "alerting_faults_total", "counter", "Faults of alerting itself while it evaluated.", [Point(tally.faults)]
+        "alerting_faults_total", "counter", "Faults of alerting itself that were caught.", [Point(tally.faults)]
     )
     yield Family(
         "alerting_heartbeats_total",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from alerting.errors import Problem
+    from alerting.model import TimeSpan
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SETTINGS = FIXTURES / "settings" / "as-printed.good.yaml"
@@ -31,7 +32,9 @@ def expected(path: Path) -> list[str]:
 
 def rule_problems(path: Path) -> list[str]:
     """Give the problems of one rule file under the settings as they are printed."""
-    settings = load_settings(SETTINGS, {}, FIXTURES)._replace(root=path.parent, rules=(path.name,))
+    windows: dict[str, tuple[TimeSpan, ...]] = dict.fromkeys(("nights", "weekends", "office-hours"), ())
+    settings = load_settings(SETTINGS, {}, FIXTURES)
+    settings = settings._replace(root=path.parent, rules=(path.name,), intervals=windows)
     return told(load_rules(settings, None, compile_pattern).problems)
 
 

@@ -17,9 +17,9 @@ from alerting.patterns import compile_pattern
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-@pytest.mark.parametrize("name", ["rules.md", "settings.md"])
+@pytest.mark.parametrize("name", ["routing.md", "rules.md", "settings.md"])
 def test_the_tables_are_those_of_the_schemas(name: str) -> None:
-    """Else: python -m alerting.config.reference docs/rules.md docs/settings.md."""
+    """Else: python -m alerting.config.reference docs/routing.md docs/rules.md docs/settings.md."""
     page = (DOCS / name).read_text(encoding="utf-8")
     assert filled(page) == page
 
@@ -36,8 +36,8 @@ def test_every_key_is_documented() -> None:
 
 def test_the_examples_in_the_text_fit_the_schemas() -> None:
     """Those of rules and those of settings."""
-    for name in ("rules", "settings"):
-        examples = re.findall(r"```yaml\n(.*?)```", (DOCS / f"{name}.md").read_text(encoding="utf-8"), re.DOTALL)
+    for page, name in (("rules", "rules"), ("settings", "settings"), ("routing", "settings")):
+        examples = re.findall(r"```yaml\n(.*?)```", (DOCS / f"{page}.md").read_text(encoding="utf-8"), re.DOTALL)
         assert examples
         for example in examples:
             file = parse(example.encode(), "x.yaml")

@@ -121,6 +121,8 @@ SQL = {"type": "sql", "dsn": "sqlite:////x", "metrics": {"a": "SELECT 1"}}
 NEWRELIC = {"type": "newrelic", "account": 1, "api_key": "${A}", "metrics": {"a": "SELECT count(*) FROM T"}}
 CPU = {"namespace": "AWS/EC2", "metric": "CPU"}
 CLOUDWATCH = {"type": "cloudwatch", "region": "eu-central-1", "metrics": {"a": CPU}}
+COUNT = {"dataset": "errors", "function": "count()"}
+SENTRY = {"type": "sentry", "organization": "o", "project": "p", "token": "${A}", "metrics": {"a": COUNT}}
 WRONG: list[tuple[Mapping[str, Any], Mapping[str, Any], str]] = [
     (PROMETHEUS, {"metrics": {"up": "x"}}, "'up' must be a name of letters, digits and _, and not `up`"),
     (PROMETHEUS, {"metrics": {"a-b": "x"}}, "'a-b' must be a name"),
@@ -145,6 +147,14 @@ WRONG: list[tuple[Mapping[str, Any], Mapping[str, Any], str]] = [
         {"metrics": {"a": {**CPU, "kind": "count", "period": "5m"}}},
         "'period' does not go with `kind: count`",
     ),
+    (
+        SENTRY,
+        {"metrics": {"a": {**COUNT, "kind": "count", "group_by": ["transaction"]}}},
+        "'group_by' does not go with",
+    ),
+    (SENTRY, {"metrics": {"a": {**COUNT, "top": 5}}}, "key 'group_by' is missing"),
+    (SENTRY, {"metrics": {"a": {**COUNT, "group_by": "transaction"}}}, "'group_by' must be a list"),
+    (SENTRY, {"metrics": {"a": {**COUNT, "group_by": ["x"], "top": 500}}}, "'top' must be"),
     (SQL, {"dsn": "mysql://user:hunter2@h/d"}, "'dsn' must begin with postgresql:// or sqlite:///"),
     (SQL, {"metrics": {"a": {"query": "SELECT 1", "columns": []}}}, "'columns' must not be empty"),
 ]

@@ -62,7 +62,33 @@ SETTINGS = {
         "hook": {"type": "webhook", "url": "https://h.example.org", "headers": {"a": "b"}},
         "out": {"type": "console"},
     },
-    "route": {"receiver": "out"},
+    "route": {
+        "receiver": "out",
+        "group_by": ["alertname"],
+        "group_wait": "30s",
+        "repeat_interval": "never",
+        "routes": [
+            {
+                "matchers": ["a=b"],
+                "match": {"c": 1},
+                "receiver": ["out", "chat"],
+                "continue": True,
+                "routes": [{"match_re": {"d": "e.*"}, "mute_time_intervals": ["w"]}],
+            }
+        ],
+    },
+    "inhibit_rules": [{"source_matchers": ["a=b"], "target_match": {"c": "d"}, "equal": ["e"]}],
+    "time_intervals": [
+        {
+            "name": "w",
+            "time_intervals": [
+                {"times": [{"start_time": "22:00", "end_time": "06:00"}], "weekdays": ["monday"], "years": [2026]}
+            ],
+        }
+    ],
+    "flapping": {"firings": 4, "within": "30m"},
+    "storm": {"messages": 5},
+    "silence_warning": "15m",
     "external_labels": {"environment": "production"},
     "web": {"listen": "127.0.0.1:9797", "hosts": ["alerting.internal"]},
     "heartbeat": {"url": "https://hc.example.org/x", "sentry_monitor": "alerting", "every": "1m"},

@@ -10,7 +10,8 @@ import pytest
 
 from alerting.config import references
 from alerting.config.durations import millis
-from alerting.config.settings import Settings, find_settings, is_literal, load_settings
+from alerting.config.references import is_literal
+from alerting.config.settings import Settings, find_settings, load_settings
 from alerting.errors import ConfigError, SecretError
 from alerting.model import Secret
 from alerting.secrets import env as env_secrets

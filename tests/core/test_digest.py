@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerting.core.lifecycle import episode_of
 from alerting.core.telling.digest import Announced, Bundle, Reason, digest, group_key_of
-from alerting.core.telling.routing import News, Owed, directed, receivers_of
-from alerting.model import Alert, AlertKey, AlertState, Labels, RuleSpec, Step, Transition
+from alerting.core.telling.routing import directions, receivers_of
+from alerting.model import Receiver, RuleSpec, Step, Told
+from tests.core.subjects import key, owed, subject
 
-STANDS: Any = {"chat": "group", "pager": "alert", "mail": "group"}
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
+    from alerting.core.telling.owing import Owed
 
-def key(series: str, rule_id: str = "r") -> AlertKey:
-    """Make an alert's key."""
-    return AlertKey(rule_id, Labels({"a": series}).fingerprint)
-
-
-def news(series: str, after: AlertState = AlertState.FIRING, at: int = 1, rule_id: str = "r", **more: Any) -> News:
-    """Make a change of one alert, whose episode began at `at`."""
-    episode = episode_of(key(series, rule_id), at)
-    alert = Alert(key(series, rule_id), Labels({"a": series}), after, at, 1.0, "so", fired_at=at, episode=episode)
-    before = AlertState.INACTIVE if after is AlertState.FIRING else AlertState.FIRING
-    transition = Transition(alert.key, alert.labels, before, after, at, 1.0, "so", episode)
-    return News(transition, alert, RuleSpec(rule_id, "R", "", **more))
-
-
-def owed(receiver: str, series: str, step: str = Step.FIRING, at: int = 1, rule_id: str = "r") -> Owed:
-    """Make one step that a receiver is to hear of."""
-    after = AlertState.FIRING if step == Step.FIRING else AlertState.RESOLVED
-    return Owed(news(series, after, at, rule_id), step, receiver, "")
+GROUP = Receiver("group")
+STANDS: Mapping[str, Receiver] = {"chat": GROUP, "pager": Receiver("alert"), "mail": GROUP}
 
 
 def made(told: Announced, *steps: Owed) -> list[Bundle]:
     """Digest, and have it take effect."""
     bundles = digest(steps, told, STANDS, "inst")
-    told.take(bundles)
+    told.take(bundles, 1)
     return bundles
 
 
@@ -47,36 +33,13 @@ def made(told: Announced, *steps: Owed) -> list[Bundle]:
 
 def test_a_firing_goes_to_notify_each_name_once_and_else_to_the_fallback() -> None:
     """And says how the receiver was chosen."""
-    both, _ = directed([news("1", notify=("chat", "pager", "chat"))], {}, ("console",))
+    both = directions(subject("1", notify=("chat", "pager", "chat")), None, ("console",))
     assert [(each.receiver, each.why) for each in both] == [
         ("chat", "the rule's notify"),
         ("pager", "the rule's notify"),
     ]
-    fallback, _ = directed([news("1")], {}, ("console",))
+    fallback = directions(subject("1"), None, ("console",))
     assert [(each.receiver, each.why) for each in fallback] == [("console", "the rule names nobody: told by default")]
-
-
-def test_a_resolve_goes_to_whoever_was_told_and_nobody_else() -> None:
-    """Whatever `notify` says by now."""
-    change = news("1", AlertState.RESOLVED, notify=("new",))
-    found, _ = directed([change], {key("1"): {"pager": "k", "gone": "k2"}}, ())
-    assert [(each.receiver, each.step) for each in found] == [("pager", Step.RESOLVED), ("gone", Step.RESOLVED)]
-
-
-def test_what_nobody_hears_of_is_said_with_its_reason() -> None:
-    """Suppressed is not dropped in silence."""
-    found, withheld = directed([news("1"), news("2", AlertState.RESOLVED)], {}, ())
-    assert found == []
-    assert [(each.step, each.why) for each in withheld] == [
-        (Step.FIRING, "the rule names no receiver"),
-        (Step.RESOLVED, "nobody was told that it fired"),
-    ]
-
-
-def test_pending_is_nobodys_business() -> None:
-    """Nor is a pending alert that came to nothing."""
-    changes = [news("1", AlertState.PENDING, notify=("chat",)), news("2", AlertState.INACTIVE, notify=("chat",))]
-    assert directed(changes, {}, ()) == ([], [])
 
 
 def test_receivers_of_many_rules_are_each_named_once() -> None:
@@ -89,7 +52,7 @@ def test_receivers_of_many_rules_are_each_named_once() -> None:
 
 
 def test_each_reason_for_a_message() -> None:
-    """The five things that a message may say."""
+    """The five things that a message may say of beginnings and ends."""
     told = Announced({})
     seen = [
         made(told, owed("chat", "1"), owed("chat", "2")),
@@ -134,7 +97,7 @@ def test_groups_of_different_rules_are_different_messages() -> None:
 
 def test_a_receiver_that_nobody_knows_any_more_keeps_the_group_it_was_told() -> None:
     """The key says who belongs together, not the settings of today."""
-    told = Announced({(key("1"), "gone"): "k", (key("2"), "gone"): "k"})
+    told = Announced({(key("1"), "gone"): Told("k"), (key("2"), "gone"): Told("k")})
     (bundle,) = digest([owed("gone", "1", Step.RESOLVED)], told, {}, "inst")
     assert (bundle.group_key, bundle.ongoing) == ("k", (key("2"),))
 
@@ -170,12 +133,12 @@ def test_every_owed_step_is_in_exactly_one_message_and_every_end_under_the_key_o
                 step = Step.RESOLVED
             steps += [owed(receiver, flip[0], step, began, flip[1]) for receiver in ("chat", "pager")]
         bundles = made(told, *steps)
-        out = [(bundle, each) for bundle in bundles for each in (*bundle.firing, *bundle.resolved)]
+        out = [(bundle, each) for bundle in bundles for each in (*bundle.changed, *bundle.resolved)]
         assert sorted(map(repr, (each for _, each in out))) == sorted(map(repr, steps))
         for bundle, each in out:
-            place = (bundle.receiver, each.news.alert.key, each.news.alert.episode)
+            place = (bundle.receiver, each.key, each.subject.alert.episode)
             assert keys.setdefault(place, bundle.group_key) == bundle.group_key
         for bundle in bundles:
-            members = {each.news.alert.key for each in bundle.firing} | set(bundle.ongoing)
+            members = {each.key for each in bundle.changed} | set(bundle.ongoing)
             assert members == set(told.members(bundle.receiver, bundle.group_key))
     assert {alert for alert, _ in ((k, v) for k, v in told.told.items())} == {key(*flip) for flip in firing}

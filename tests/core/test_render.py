@@ -8,9 +8,22 @@ import pytest
 
 from alerting.core import builtin
 from alerting.core.telling.digest import Announced, digest
-from alerting.core.telling.render import Context, notice, notification, resolved, value_text
-from alerting.core.telling.routing import News, Owed
-from alerting.model import Alert, AlertKey, AlertState, Ended, Gap, Labels, RuleSpec, Step, Transition, Truth
+from alerting.core.telling.render import Context, Ending, notice, notification, over, value_text
+from alerting.model import (
+    Alert,
+    AlertKey,
+    AlertState,
+    Ended,
+    Gap,
+    Labels,
+    Notification,
+    Receiver,
+    RuleSpec,
+    Step,
+    Told,
+    Truth,
+)
+from tests.core.subjects import key, owed
 
 LABELS = Labels({"mount": "/"})
 ALERT = Alert(
@@ -74,26 +87,18 @@ def test_f57_a_value_is_put_in_and_never_read() -> None:
     }
 
 
-def told(steps: list[tuple[str, str]], before: tuple[str, ...] = ()) -> Any:
+def told(steps: list[tuple[str, Step]], before: tuple[str, ...] = ()) -> Notification:
     """Write the message for these (series, step) to one group."""
-    alerts = {
-        series: Alert(AlertKey("r", series), Labels({"a": series}), AlertState.FIRING, 1, 1.0, f"v = {series}",
-                      fired_at=1, episode=series)
-        for series in (*before, *(series for series, _ in steps))
-    }  # fmt: skip
-    owed = []
-    for series, step in steps:
-        after = AlertState.FIRING if step == Step.FIRING else AlertState.RESOLVED
-        ended = None if step == Step.FIRING else Ended.RECOVERED
-        why = f"v = {series}" if step == Step.FIRING else f"v = {series} is fine"
-        change = Transition(alerts[series].key, Labels(), AlertState.PENDING, after, 9, 1.0, why, series, ended)
-        owed.append(Owed(News(change, alerts[series], RuleSpec("r", "R", "")), step, "chat", ""))
-    announced = Announced(
-        {(alerts[series].key, "chat"): "k" for series in {*before, *(s for s, step in steps if step == Step.RESOLVED)}}
-    )
-    (bundle,) = digest(owed, announced, {"chat": "group"}, "i")
-    notices = {each.key: notice(each, RuleSpec("r", "R", ""), "", Context()) for each in alerts.values()}
-    return notification(bundle, notices, 42, {"instance": "host-1"})
+    owing = [owed("chat", series, step, why=f"v = {series}") for series, step in steps]
+    alerts = {each.key: each.subject for each in (*owing, *(owed("chat", name, why=f"v = {name}") for name in before))}
+    known = {*before, *(series for series, step in steps if step is Step.RESOLVED)}
+    announced = Announced({(key(series), "chat"): Told("k") for series in known})
+    for series in known:
+        announced.place(key(series), "chat", "rule r")
+    (bundle,) = digest(owing, announced, {"chat": Receiver("group")}, "i")
+    notices = {each: found.notice for each, found in alerts.items()}
+    endings = {key(series): Ending(Ended.RECOVERED, f"v = {series} is fine", 9) for series, _ in steps}
+    return notification(bundle, notices, endings, 42, {"instance": "host-1"})
 
 
 TITLES = [
@@ -111,7 +116,7 @@ TITLES = [
 
 @pytest.mark.parametrize(("steps", "before", "title", "reason"), TITLES)
 def test_the_title_says_what_changed(
-    steps: list[tuple[str, str]], before: tuple[str, ...], title: str, reason: str
+    steps: list[tuple[str, Step]], before: tuple[str, ...], title: str, reason: str
 ) -> None:
     """One line that a phone can show."""
     message = told(steps, before)
@@ -126,10 +131,9 @@ def test_the_title_says_what_changed(
 @pytest.mark.parametrize("ended", list(Ended))
 def test_a_resolve_says_in_what_way_it_ended(ended: Ended) -> None:
     """Only one of the ways claims that things are well."""
-    change = Transition(ALERT.key, LABELS, AlertState.FIRING, AlertState.RESOLVED, 5000, 1.0, "why", "e1", ended)
-    over = resolved(notice(ALERT, spec(), "percent", Context()), News(change, ALERT, spec()))
-    assert (over.step, over.ended, over.why, over.resolved_at) == (Step.RESOLVED, ended.value, "why", 5000)
-    assert (over.name, over.value) == ("DiskSpaceLow", "91.2%")
+    found = over(notice(ALERT, spec(), "percent", Context()), Ending(ended, "why", 5000))
+    assert (found.step, found.ended, found.why, found.resolved_at) == (Step.RESOLVED, ended.value, "why", 5000)
+    assert (found.name, found.value) == ("DiskSpaceLow", "91.2%")
 
 
 def test_values_are_written_for_people() -> None:

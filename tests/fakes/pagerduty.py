@@ -20,6 +20,7 @@ ROUTING_KEY = "R0123456789abcdefghijklmnopqrstu"
 _MOST = 512 * 1024
 _TOP = {"routing_key", "event_action", "dedup_key", "payload", "client", "client_url", "links", "images"}
 _PAYLOAD = {"summary", "source", "severity", "timestamp", "component", "group", "class", "custom_details"}
+_CHANGE = {"summary", "source", "timestamp", "custom_details"}
 _SEVERITIES = ("critical", "error", "warning", "info")
 
 
@@ -65,7 +66,7 @@ def incidents_of(ledger: Path) -> Incidents:
 
 
 class PagerDuty(Fake):
-    """POST /v2/enqueue. `limit`: events a minute and routing key; 0: no limit."""
+    """POST /v2/enqueue and /v2/change/enqueue. `limit`: events a minute and routing key; 0: no limit."""
 
     name = "pagerduty"
 
@@ -73,18 +74,20 @@ class PagerDuty(Fake):
         self, port: int = 0, ledger: Path | None = None, *, routing_keys: tuple[str, ...] = (), limit: int = 0
     ) -> None:
         self.incidents = Incidents()
+        self.changes: list[dict[str, Any]] = []
         self.routing_keys = routing_keys  # empty: any of 32 characters
         self._limit = limit
         self._recent: defaultdict[str, list[float]] = defaultdict(list)
         super().__init__(port, ledger)
 
     def judge(self, request: Request) -> Reply:
-        if (request.method, request.path) != ("POST", "/v2/enqueue"):
+        paths = {"/v2/enqueue": faults, "/v2/change/enqueue": change_faults}
+        if request.method != "POST" or request.path not in paths:
             return Reply.of(404, {"status": "not found", "message": "No such path"}, why="no such path")
         if len(request.body) > _MOST:
             return _invalid(413, [f"the event is longer than {_MOST} bytes"])
         event = request.json()
-        wrong = faults(event)
+        wrong = paths[request.path](event)
         if not wrong and self.routing_keys and event["routing_key"] not in self.routing_keys:
             wrong = ["'routing_key' is invalid"]
         if wrong:
@@ -92,6 +95,9 @@ class PagerDuty(Fake):
         if self._too_many(event["routing_key"]):
             message = {"status": "throttle exceeded", "message": "Requests for this routing key are too many"}
             return Reply.of(429, message, why="throttled")
+        if request.path == "/v2/change/enqueue":
+            self.changes.append(event)
+            return Reply.of(202, {"status": "success", "message": "Change event processed"}, accepted=True)
         key = event.get("dedup_key") or f"minted-{len(self.requests)}"
         self.incidents.apply(event, key)
         done = {"status": "success", "message": "Event processed", "dedup_key": key}
@@ -133,20 +139,38 @@ def faults(event: Any) -> list[str]:
     if action == "trigger" or "payload" in event:
         wrong += _payload_faults(event.get("payload"))
     wrong += [f"'{name}' is not text" for name in ("client", "client_url") if not isinstance(event.get(name, ""), str)]
-    for link in event.get("links", ()):
-        if not isinstance(link, dict) or not str(link.get("href", "")).startswith(("http://", "https://")):
-            wrong.append("'links' must have an href")
-    return wrong
+    return wrong + _link_faults(event)
+
+
+def change_faults(event: Any) -> list[str]:
+    """What PagerDuty would not take in a change event."""
+    if not isinstance(event, dict):
+        return ["the event is not a JSON object"]
+    wrong = [f"unknown field {name!r}" for name in sorted(set(event) - {"routing_key", "payload", "links", "images"})]
+    if not isinstance(event.get("routing_key"), str) or len(event["routing_key"]) != 32:
+        wrong.append("'routing_key' must be 32 characters")
+    payload = event.get("payload")
+    if not isinstance(payload, dict):
+        return [*wrong, "'payload' is missing or blank"]
+    wrong += [f"unknown field 'payload.{name}'" for name in sorted(set(payload) - _CHANGE)]
+    wrong += _summary_faults(payload, ("summary",))
+    if not isinstance(payload.get("custom_details", {}), dict):
+        wrong.append("'payload.custom_details' is invalid")
+    return wrong + _link_faults(event)
+
+
+def _link_faults(event: dict[str, Any]) -> list[str]:
+    links = [link.get("href") if isinstance(link, dict) else None for link in event.get("links", ())]
+    images = [image.get("src") if isinstance(image, dict) else None for image in event.get("images", ())]
+    wrong = ["'links' must have an href" for each in links if not str(each).startswith(("http://", "https://"))]
+    return wrong + ["'images' must have an https src" for each in images if not str(each).startswith("https://")]
 
 
 def _payload_faults(payload: Any) -> list[str]:
     if not isinstance(payload, dict):
         return ["'payload' is missing or blank"]
     wrong = [f"unknown field 'payload.{name}'" for name in sorted(set(payload) - _PAYLOAD)]
-    for name, most in (("summary", 1024), ("source", 1024)):
-        text = payload.get(name)
-        if not isinstance(text, str) or not _units(text.strip()) >= 1 or _units(text) > most:
-            wrong.append(f"'payload.{name}' must be 1 to {most} characters")
+    wrong += _summary_faults(payload, ("summary", "source"))
     if payload.get("severity") not in _SEVERITIES:
         wrong.append("'payload.severity' is invalid")
     optional = ("timestamp", "component", "group", "class")
@@ -154,6 +178,12 @@ def _payload_faults(payload: Any) -> list[str]:
     if not isinstance(payload.get("custom_details", {}), dict | str):
         wrong.append("'payload.custom_details' is invalid")
     return wrong
+
+
+def _summary_faults(payload: dict[str, Any], names: tuple[str, ...]) -> list[str]:
+    texts = {name: payload.get(name) for name in names}
+    good = {name for name, text in texts.items() if isinstance(text, str) and text.strip() and _units(text) <= 1024}
+    return [f"'payload.{name}' must be 1 to 1024 characters" for name in names if name not in good]
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ DATASETS = ("errors", "logs", "profile_functions", "spans", "tracemetrics", "upt
 SCOPE = ("project", "environment", "start", "end", "statsPeriod")
 PARAMETERS = {
     "events-timeseries": ("dataset", "yAxis", "interval", "query", *SCOPE),
+    "events-stats": ("dataset", "yAxis", "interval", "query", *SCOPE),
     "events": ("dataset", "field", "query", "sort", "per_page", "cursor", *SCOPE),
     "issues": ("query", "sort", "limit", "cursor", *SCOPE),
     "sessions": ("field", "interval", "includeSeries", "includeTotals", "groupBy", "query", *SCOPE),
@@ -83,6 +84,8 @@ class Sentry(Fake):
         self.limit, self.window = 40, 10  # calls in so many seconds, per endpoint
         self.limited = 0  # calls that came while limited
         self.sees_project = True
+        self.old = False  # a server of one's own from before `events-timeseries`
+        self.groups: list[dict[str, Any]] = []  # rows of a table that is grouped, in the order of its sort
         self._counts: dict[str, tuple[int, int]] = {}
 
     def now(self) -> int:
@@ -102,6 +105,8 @@ class Sentry(Fake):
         if len(words) != 7 or words[:4] != ["", "api", "0", "organizations"] or words[6] or words[5] not in PARAMETERS:
             return Reply(404, "<!doctype html><title>Page Not Found | Sentry</title>", {"content-type": "text/html"})
         what = words[5]
+        if what == ("events-timeseries" if self.old else "events-stats"):
+            return Reply(404, "Route not found, did you forget a trailing slash?", {"content-type": "text/plain"})
         if request.headers.get("authorization") != f"Bearer {self.token}":
             return self._say(401, {"detail": "Invalid token"})
         if words[4] != self.organization:
@@ -152,7 +157,11 @@ class Sentry(Fake):
         if what.startswith("events") and values.get("dataset") not in DATASETS:
             return "dataset: this field is required, one of " + ", ".join(DATASETS)
         known = self._known()
-        asked = {value for name, value in query if name == ("yAxis" if what == "events-timeseries" else "field")}
+        asked = {value for name, value in query if name == ("yAxis" if what.startswith("events-") else "field")}
+        if what == "events" and "sort" in names:  # a grouped table: fields that are no functions are its groups
+            known |= {each: None for each in asked if "(" not in each}
+        if what == "events" and values.get("sort", "-count()").removeprefix("-") not in {*asked, "count()"}:
+            return "sort: must be one of the fields"
         if what.startswith("events") and (odd := asked - known.keys()):
             return f"Invalid query. {sorted(odd)} is no function of this dataset"
         if what == "issues" and not re.fullmatch(rf"firstSeen:-\d+m|{REGRESSED}", values.get("query", "")):
@@ -176,6 +185,8 @@ class Sentry(Fake):
             return "start and end are both required"
         if "start" in names and not _time(values["start"]) < _time(values["end"]):
             return "start must be before end"
+        if what == "events-stats" and values.get("interval") != "1m":
+            return "interval: this stand-in tells minutes"
         if what == "events-timeseries" and not values.get("interval", "60").isdigit():
             return "interval: a valid integer is required"
         if what == "sessions" and values.get("interval") not in ("1h", "1d"):
@@ -206,6 +217,15 @@ class Sentry(Fake):
         }
         return {"meta": {"dataset": values["dataset"], "start": start, "end": end}, "timeSeries": [series]}, {}
 
+    def _events_stats(self, query: list[tuple[str, str]]) -> tuple[Any, dict[str, str]]:
+        """As the table of old has it: seconds, no word on what is complete, and the value is called `count`."""
+        values = dict(query)
+        axis = values.get("yAxis", "count()")
+        start, end = _time(values["start"]) // MINUTE * MINUTE, _time(values["end"])
+        starts = range(start, end, MINUTE) if self.sees_project else ()
+        counts = [(at, self._errors_in(at) if axis == "count()" else self.functions[axis] or 0) for at in starts]
+        return {"data": [[at // 1000, [{"count": count}]] for at, count in counts]}, {}
+
     def _errors_in(self, minute: int) -> int:
         if minute + MINUTE > self.now() - DELAY:
             return 0  # still coming in
@@ -215,6 +235,9 @@ class Sentry(Fake):
         known = self._known()
         fields = [value for name, value in query if name == "field"]
         row = {field: known.get(field) for field in fields}
+        if "sort" in dict(query):
+            rows = [{field: row.get(field) for field in fields} for row in self.groups]
+            return {"data": rows[: int(dict(query)["per_page"])], "meta": {}}, _link("")
         meta = {"fields": dict.fromkeys(fields, "number"), "units": dict.fromkeys(fields), "dataset": "spans"}
         return {"data": [row] if self.transactions else [], "meta": meta}, _link("")
 

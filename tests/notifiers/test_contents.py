@@ -6,20 +6,25 @@ import html
 import json
 import random
 import re
+from email import message_from_bytes
+from email.policy import default
 from typing import Any
 
 import pytest
 
 from alerting.model import AlertKey, Notification, Outcome
+from alerting.notifiers import _pagerduty_event as pagerduty
 from alerting.notifiers import _slack_message as slack_message
 from alerting.notifiers import _text as text
-from alerting.notifiers import pagerduty, webhook
+from alerting.notifiers import webhook
+from alerting.notifiers._email_message import Correspondents, addresses, compose, page
+from alerting.notifiers._templates import Filled
 from tests.fakes import pagerduty as fake_pagerduty
 from tests.fakes import slack as fake_slack
 from tests.fakes.ledger import Request
 from tests.fakes.sink import faults as sink_faults
 from tests.full import rounds
-from tests.notifiers.desk import WAYS, attempt, notice, telling
+from tests.notifiers.desk import AT, WAYS, attempt, notice, telling
 
 # ------------------------------------------------------------------------------------------- F26: any length
 
@@ -68,9 +73,14 @@ def generated(seed: int) -> Notification:
             severity=rng.choice(("critical", "", "warning", anything(rng, 60))),
             value=anything(rng, 60),
             why=anything(rng, longest),
-            annotations={rng.choice(("summary", "x")): anything(rng, longest)},
+            annotations={
+                rng.choice(("summary", "x")): anything(rng, longest),
+                "image_url": rng.choice(("https://i.example.org/a.png", anything(rng, 60))),
+            },
+            acked=rng.choice(("", "", f"ann, until 14:05Z {anything(rng, 60)}")),
+            flapping=rng.choice(("", "", anything(rng, 60))),
             runbook_url="https://runbooks.example.org/" + "a&b" * rng.choice((0, 10, 300)),
-            step="resolved" if over else rng.choice(("firing", "ongoing")),
+            step="resolved" if over else rng.choice(("firing", "ongoing", "worse", "escalated", "acknowledged")),
             resolved_at=1_764_000_000_000 if over else None,
             ended=rng.choice(("recovered", "no longer reported", anything(rng, 60))) if over else "",
         )
@@ -78,7 +88,16 @@ def generated(seed: int) -> Notification:
     notices = [one(number) for number in range(count)]
     title = f"{notices[0].name}: {notices[0].why}"
     group_key = f"alerting-{seed}" + "k" * rng.choice((0, 0, 200, 246, 5000))
-    return telling(*notices, title=title, group_key=group_key, external_labels={"instance": anything(rng, 400)})
+    return telling(
+        *notices,
+        title=title,
+        group_key=group_key,
+        external_labels={"instance": anything(rng, 400)},
+        loud=rng.random() < 0.7,
+        notes=tuple(anything(rng, longest) for _ in range(rng.choice((0, 0, 1, 5)))),
+        route=anything(rng, 60),
+        group_labels={anything(rng, 60): anything(rng, 60)},
+    )
 
 
 def check_slack(notification: Notification, seed: int) -> None:
@@ -102,13 +121,16 @@ def check_slack(notification: Notification, seed: int) -> None:
 
 
 def check_pagerduty(notification: Notification, seed: int) -> None:
-    """PagerDuty takes it, and key, rule and link are there."""
+    """PagerDuty takes it, and key, rule and link are there; so it is with further details and severities of ours."""
     key = pagerduty.dedup_key(notification.group_key)
-    event = {"event_action": "resolve", "dedup_key": key, "routing_key": fake_pagerduty.ROUTING_KEY}
-    if notification.firing:
-        event |= {"event_action": "trigger", **pagerduty.trigger(notification, "web-1", "error", "")}
+    event: dict[str, Any] = {"dedup_key": key, "routing_key": fake_pagerduty.ROUTING_KEY}
+    event["event_action"] = pagerduty.action(notification)
+    if event["event_action"] == "trigger":
+        fields = {"runbook": "x" * 600_000, "team": notification.firing[0].why} if seed % 3 == 0 else {}
+        event |= pagerduty.trigger(notification, "web-1", "error", "", severities={"": "info"}, fields=fields)
         assert event["payload"]["summary"].startswith(f"Rule{seed} ")
         assert event["links"][0]["href"].startswith("https://runbooks.example.org/")
+        assert event["payload"]["custom_details"]["alert"] == notification.firing[0].key.fingerprint
     body = json.dumps(event).encode()
     json.dumps(event, ensure_ascii=False).encode()
     assert len(body) <= 512 * 1024
@@ -116,11 +138,30 @@ def check_pagerduty(notification: Notification, seed: int) -> None:
 
 
 def check_webhook(notification: Notification) -> None:
-    """The payload is of version 4 and holds every alert."""
-    payload = webhook.payload(notification)
-    body = json.dumps(payload, ensure_ascii=False).encode()
-    assert sink_faults(Request("POST", "/", {"content-type": "application/json"}, body)) == []
-    assert len(payload["alerts"]) == len(notification.firing) + len(notification.resolved)
+    """The payload is of version 4 and holds every alert, or says how many it leaves out."""
+    count = len(notification.firing) + len(notification.resolved)
+    for most in (0, 3):
+        payload = webhook.payload(notification, most, {"team": "ops"})
+        body = json.dumps(payload, ensure_ascii=False).encode()
+        assert sink_faults(Request("POST", "/", {"content-type": "application/json"}, body)) == []
+        assert len(payload["alerts"]) + payload["truncatedAlerts"] == count
+        assert payload["status"] == ("firing" if notification.firing else "resolved")
+
+
+def check_email(notification: Notification, seed: int) -> None:
+    """The letter is plain ASCII on the wire, in lines that SMTP takes, with nothing between its headers."""
+    between = Correspondents(addresses("alerting@example.org")[0], addresses("ops@example.org"))
+    letter = compose(Filled(notification), between, AT, "")
+    wire = letter.as_bytes()
+    assert max(map(len, wire.split(b"\r\n"))) <= 998
+    assert b"\n" not in wire.replace(b"\r\n", b"")
+    read = message_from_bytes(wire, policy=default)
+    assert sorted(read.keys()) == sorted(letter.keys())
+    assert f"Rule{seed} " in str(read["Subject"])
+    for kind in ("plain", "html"):
+        content = read.get_body((kind,)).get_content()  # type: ignore[union-attr]
+        assert f"Rule{seed} " in content
+        assert "https://runbooks.example.org/" in content or len(text.links(notification.firing[0])) == 0
 
 
 def check_contents(seeds: range) -> None:
@@ -131,6 +172,7 @@ def check_contents(seeds: range) -> None:
             check_slack(notification, seed)
             check_pagerduty(notification, seed)
             check_webhook(notification)
+            check_email(notification, seed)
         except AssertionError as error:
             raise AssertionError(f"seed {seed}: {error}") from error
 
@@ -156,13 +198,15 @@ def test_f26_generated_contents_arrive(way: str) -> None:
 
 
 def test_f26_an_event_that_is_too_large_keeps_who_what_and_where() -> None:
-    """Details go first; summary, source, key and links stay."""
-    labels = {f"label{number}": "x" * 19_000 for number in range(40)}
-    event = pagerduty.trigger(telling(notice(labels=labels)), "web-1", "error", "")
-    assert len(json.dumps(event)) < 512 * 1024
-    assert event["payload"]["summary"] == 'DiskSpaceLow: disk_usage{mount="/"} = 91.2% > 85%'
-    assert event["links"] == [{"href": "https://runbooks.example.org/disk", "text": "runbook"}]
-    assert set(event["payload"]["custom_details"]) == {"alert", "note"}
+    """Long details are cut first, then all of them go; summary, source, key and links stay."""
+    for number, length, left in ((40, 19_000, "labels"), (2000, 400, "note")):
+        labels = {f"label{each}": "x" * length for each in range(number)}
+        event = pagerduty.trigger(telling(notice(labels=labels)), "web-1", "error", "")
+        assert len(json.dumps(event)) < 512 * 1024
+        assert event["payload"]["summary"] == 'DiskSpaceLow: disk_usage{mount="/"} = 91.2% > 85%'
+        assert event["links"] == [{"href": "https://runbooks.example.org/disk", "text": "runbook"}]
+        assert event["payload"]["custom_details"]["alert"] == notice().key.fingerprint
+        assert left in event["payload"]["custom_details"]
 
 
 def test_f26_keys_that_are_too_long_stay_different() -> None:
@@ -245,6 +289,7 @@ def poisoned(field: str, evil: str) -> Notification:
     return telling(notice(**fields), **whole)
 
 
+_TAGS = {"html", "body", "div", "h2", "p", "b", "br", "table", "tr", "td", "a"}  # of our letters in HTML
 _DATE = re.compile(r"<!date\^\d+\^\{date_short_pretty\} \{time_secs\}\|[0-9:Z -]+>")
 
 
@@ -266,6 +311,11 @@ def test_f59_outside_text_is_shown_as_text(field: str) -> None:
             event = pagerduty.trigger(notification, "web-1", "error", "")
             assert all(text.link(link["href"]) == link["href"] for link in event["links"])
             assert not set(json.dumps(event, ensure_ascii=False)) & set("\u202e\u202c\u200f\u2067\u2069\u200b")
+        shown = page(Filled(notification))
+        links = {html.unescape(each) for each in re.findall(r'href="([^"]*)"', shown)}
+        assert links <= {url for n in every for url in text.links(n).values()}, evil
+        assert set(re.findall(r"<[/!?]?(\w*)", shown)) <= _TAGS, evil
+        assert not set(shown) & set("\u202e\u202c\u200f\u2067\u2069\u200b")
 
 
 def test_f59_only_our_own_markup_is_mrkdwn() -> None:

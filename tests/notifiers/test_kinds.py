@@ -15,7 +15,7 @@ import pytest
 import alerting
 from alerting import registry
 from alerting.model import Outcome, Secret, Section
-from alerting.notifiers.pagerduty import SEVERITIES
+from alerting.notifiers._pagerduty_event import SEVERITIES
 from tests.fakes.ledger import Fake, Reply, Request
 from tests.notifiers.desk import new_tools, telling
 

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
+import time
+from typing import Any
+
+import pytest
+
 from alerting.model import Outcome, Secret
-from alerting.notifiers.webhook import payload
+from alerting.notifiers.webhook import payload, signature
 from tests.fakes.sink import Sink
 from tests.notifiers.desk import AT, attempt, notice, over, telling
 
@@ -79,3 +86,59 @@ def test_headers_that_http_cannot_carry_are_no_crash() -> None:
         with Sink() as sink:
             answer = attempt("webhook", sink, headers={"Authorization": Secret.literal(value)})
         assert (answer.outcome, len(sink.accepted)) == (Outcome.RETRY, 0), answer
+
+
+def test_a_signature_can_be_checked_by_whoever_shares_the_secret() -> None:
+    """As docs/receivers.md shows it: time and raw body, HMAC-SHA256, compared in constant time."""
+    with Sink() as sink:
+        answer = attempt("webhook", sink, secret=Secret.literal("s3cret\n"))
+    assert answer.outcome == Outcome.SENT
+    [request] = sink.requests
+    parts = dict(part.split("=", 1) for part in request.headers["x-alerting-signature"].split(","))
+    expected = hmac.new(b"s3cret", parts["t"].encode() + b"." + request.body, "sha256").hexdigest()
+    assert hmac.compare_digest(expected, parts["v1"])
+    assert abs(int(parts["t"]) - time.time()) < 60
+    assert not hmac.compare_digest(expected, signature("another", int(parts["t"]), request.body).partition("v1=")[2])
+
+
+CREDENTIALS = [
+    ({"token": Secret.literal("abc\n")}, "Bearer abc"),
+    ({"username": "u", "password": Secret.literal("p:w")}, "Basic " + base64.b64encode(b"u:p:w").decode()),
+    ({"token": "abc", "headers": {"AUTHORIZATION": "Own way"}}, "Own way"),
+    ({}, None),
+]
+
+
+@pytest.mark.parametrize(("values", "expected"), CREDENTIALS)
+def test_credentials_go_with_each_request(values: dict[str, Any], expected: str | None) -> None:
+    """A header of the settings goes before what is made of them."""
+    with Sink() as sink:
+        attempt("webhook", sink, **values)
+    assert sink.requests[0].headers.get("authorization") == expected
+
+
+def test_the_most_alerts_are_a_setting_and_the_others_are_counted() -> None:
+    """What changed goes before what merely goes on."""
+    many = [notice(step="ongoing", labels={"mount": f"/{each}"}) for each in range(5)]
+    with Sink() as sink:
+        attempt("webhook", sink, telling(*many, notice(labels={"mount": "/new"})), max_alerts=2)
+    [document] = sink.accepted
+    assert (len(document["alerts"]), document["truncatedAlerts"]) == (2, 4)
+    assert document["alerts"][0]["labels"]["mount"] == "/new"
+
+
+def test_what_a_group_is_and_what_people_should_know_go_along() -> None:
+    """The labels of the route's `group_by`, notes, the fields of the settings; absent where there are none."""
+    told = telling(notice(acked="ann, until 14:05Z"), notes=("hides 3 others",), group_labels={"team": "db"})
+    with Sink() as sink:
+        attempt("webhook", sink, told, fields={"channel": "{{ group_labels.team }}-ops"})
+        attempt("webhook", sink)
+    full, bare = sink.accepted
+    assert (full["groupLabels"], full["notes"], full["fields"]) == (
+        {"team": "db"},
+        ["hides 3 others"],
+        {"channel": "db-ops"},
+    )
+    assert full["alerts"][0]["annotations"]["acknowledged"] == "ann, until 14:05Z"
+    assert {"notes", "fields"}.isdisjoint(bare)
+    assert "acknowledged" not in bare["alerts"][0]["annotations"]

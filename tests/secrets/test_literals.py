@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from alerting.config.cache import Cache
+from alerting.config.exposed import is_token
 from alerting.config.references import resolved
-from alerting.config.settings import is_token, load_settings
+from alerting.config.settings import load_settings
 from alerting.model import Secret
 from alerting.redact import Redactor
 

@@ -12,12 +12,12 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 import alerting
-from alerting.model import FaultKind, Kind, Need, Secret
+from alerting.model import FaultKind, Kind, Need, Reading, Secret
 from alerting.sources.sentry import offered
 from tests.fakes.ledger import Step
 from tests.fakes.sentry import MINUTE, Sentry, monitor
-from tests.sources.reading import values
-from tests.sources.test_sentry import ask, buckets, failed, good, newest
+from tests.sources.reading import run, source, values
+from tests.sources.test_sentry import ask, buckets, failed, good, newest, settings
 
 SCHEMA = json.loads((Path(alerting.__file__).parents[1] / "schemas" / "sources.schema.json").read_text())
 PART = SCHEMA["$defs"]["sentry"]
@@ -154,8 +154,8 @@ def test_a_function_that_sentry_does_not_know_is_a_fault_in_its_words() -> None:
 def test_a_server_that_is_too_old_for_a_call_is_told_apart_from_a_wrong_organization() -> None:
     """A page for people is no answer of the API."""
     with Sentry() as sentry:
-        sentry.script(Step(status=404, body="<!doctype html><title>Page Not Found</title>"))
-        failed(ask(sentry, need("error_count")), FaultKind.NOT_FOUND, "does not know the call `events-timeseries`")
+        sentry.script(Step(status=404, body="<!doctype html><title>Page Not Found</title>", times=2))
+        failed(ask(sentry, need("error_count")), FaultKind.NOT_FOUND, "does not know the call `events-stats`")
         wrong = ask(sentry, need("error_count"), organization="other")
         failed(wrong, FaultKind.NOT_FOUND, "no such organization")
 
@@ -354,3 +354,111 @@ def test_a_missing_scope_is_named(name: str, scope: str) -> None:
     with Sentry() as sentry:
         sentry.scopes = set()
         failed(ask(sentry, need(name)), FaultKind.FORBIDDEN, scope)
+
+
+# ------------------------------------------------------------------------------------------- servers of one's own
+
+
+def ask_twice(sentry: Sentry) -> list[Reading]:
+    """Read twice with one source."""
+
+    async def both() -> list[Reading]:
+        async with source("sentry", **settings(sentry)) as sentrys:
+            return [await sentrys.fetch(need("error_count"), None) for _ in range(2)]
+
+    return run(both())
+
+
+def test_an_older_server_is_asked_by_the_call_that_it_knows() -> None:
+    """The same minutes by `events-stats`, and the newer call is not tried again each time."""
+    with Sentry() as sentry:
+        sentry.old, sentry.errors = True, 7
+        first, second = ask_twice(sentry)
+        calls = [urlsplit(request.path).path.split("/")[5] for request in sentry.requests]
+    assert [value for _, value in buckets(good(first))] == [7.0]
+    assert [value for _, value in buckets(good(second))] == [7.0]
+    assert calls == ["events-timeseries", "events-stats", "events-stats"]
+
+
+def test_an_older_server_tells_a_minute_by_its_own_clock_f47() -> None:
+    """It does not say what is complete: a minute that ended less than 90 s ago by its clock is left out."""
+    with Sentry() as sentry:
+        sentry.old, sentry.now_offset = True, -30 * MINUTE
+        reading = good(ask(sentry, need("error_count")))
+    assert buckets(reading) == []
+
+
+ODD_STATS = {
+    "no data": {},
+    "a table": {"data": [{"count()": 3}]},
+    "a hole": {"data": [[0, [{"count": 1}]], [60, [{"count": 1}]], [240, [{"count": 1}]]]},
+    "a text": {"data": [[0, [{"count": "7"}]]]},
+    "null": {"data": [[0, [{"count": None}]]]},
+    "two values": {"data": [[0, [{"count": 1}, {"count": 2}]]]},
+    "not a number": {"data": [["x", [{"count": 1}]]]},
+    "longer stretches": {"data": [[0, [{"count": 1}]], [300, [{"count": 1}]]]},
+}
+
+
+@pytest.mark.parametrize("name", ODD_STATS)
+def test_an_odd_answer_of_an_older_server_is_a_fault_f45(name: str) -> None:
+    """Never a low count."""
+    newest_minute = (time.time_ns() // 1_000_000 - 90_000) // MINUTE * 60
+    document = json.loads(json.dumps(ODD_STATS[name]))
+    rows = document.get("data", [])
+    for row in rows:
+        if isinstance(row, list) and isinstance(row[0], int):
+            row[0] += newest_minute - 300
+    with Sentry() as sentry:
+        sentry.old = True
+        sentry.script(Step(status=404, body="Route not found"), Step(status=200, body=json.dumps(document)))
+        failed(ask(sentry, (Need("sentry", "error_count", bucket=5 * MINUTE),)), FaultKind.MALFORMED, "does not look")
+
+
+# ------------------------------------------------------------------------------------------- groups
+
+
+def test_a_query_by_group_gives_a_series_for_each_of_the_highest() -> None:
+    """Fields become labels; too few events are no value; a field without a value is no label."""
+    with Sentry() as sentry:
+        sentry.functions["p95(span.duration)"] = None
+        sentry.groups = [
+            {"transaction": "/buy", "user.geo": None, "p95(span.duration)": 900.0, "count()": 50},
+            {"transaction": "/pay", "user.geo": "de", "p95(span.duration)": 800.0, "count()": 40},
+            {"transaction": "/rare", "user.geo": "de", "p95(span.duration)": 700.0, "count()": 3},
+            {"transaction": "/null", "user.geo": "de", "p95(span.duration)": None, "count()": 50},
+            {"transaction": "/more", "user.geo": "de", "p95(span.duration)": 10.0, "count()": 50},
+        ]
+        said = own(dataset="spans", function="p95(span.duration)", group_by=["transaction", "user.geo"], top=4)
+        reading = good(ask(sentry, need("mine"), metrics=said))
+        (query,) = queries(sentry)
+    assert query["sort"] == "-p95(span.duration)"
+    assert query["per_page"] == "4"
+    assert {str(each.labels): each.value for each in reading.samples if each.name == "mine"} == {
+        '{transaction="/buy"}': 900.0,
+        '{transaction="/pay",user_geo="de"}': 800.0,
+    }
+
+
+def test_no_group_is_known_to_be_none() -> None:
+    """Nothing happened: no series, and nothing unknown."""
+    with Sentry() as sentry:
+        reading = good(ask(sentry, need("mine"), metrics=own(group_by=["transaction"], function="count()")))
+    assert "mine" not in values(reading)
+    assert [each.name for each in reading.kinds] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        [{"transaction": "/a", "count()": 1}, {"transaction": "/a", "count()": 2}],
+        [{"transaction": "/a" * 1000, "count()": 1}],
+        [{"transaction": "/a", "count()": "many"}],
+    ],
+)
+def test_groups_that_cannot_be_told_apart_are_a_fault_f45(groups: list[dict[str, Any]]) -> None:
+    """Twice the same, too long, or no number."""
+    with Sentry() as sentry:
+        sentry.groups = groups
+        answer = ask(sentry, need("mine"), metrics=own(group_by=["transaction"], function="count()"))
+        failed(answer, FaultKind.MALFORMED, "does not look like Sentry's")

@@ -92,5 +92,5 @@ OK = Answer(Outcome.SENT, "ok", receipt={"ts": "1.2"})
 
 
 def balance(counts) -> int:
-    """What the accounts are off by: created = sent + parked + pending + claimed."""
-    return counts["created"] - sum(counts[state] for state in ("sent", "parked", "pending", "claimed"))
+    """What the accounts are off by: created = sent + parked + folded + pending + claimed."""
+    return counts["created"] - sum(counts[state] for state in ("sent", "parked", "folded", "pending", "claimed"))

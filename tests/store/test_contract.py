@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from alerting.core.telling.folding import folded
 from alerting.model import AlertState, DeliveryState, Ended, Labels, Outcome
 from alerting.pool import Pool
 from alerting.ports import Change
@@ -45,6 +47,11 @@ def over(request, tmp_path):
     return run
 
 
+def keys_of(snapshot):
+    """The keys under which what was announced."""
+    return {place: told.group_key for place, told in snapshot.announced.items()}
+
+
 def test_what_is_committed_is_read_back_equal(over) -> None:
     """Alerts, evaluations, faults, the configuration and what was announced come back as they went in."""
     odd = alert("odd", value="degr\ud800aded\x00", why="état ≠ 'ok'", labels=Labels({"näme": "a\nb"}))
@@ -69,7 +76,7 @@ def test_what_is_committed_is_read_back_equal(over) -> None:
         assert snapshot.evaluated == {"r1": AT, "r2": AT - 1}
         assert snapshot.faults["health"] == "timed out"
         assert snapshot.good_config == "rules: []"
-        assert snapshot.announced == {(key(), "slack"): "k", (key(), "pager"): "p"}
+        assert keys_of(snapshot) == {(key(), "slack"): "k", (key(), "pager"): "p"}
         assert list(snapshot.notices) == [notice()]
         overview = await store.overview()
         assert [each.ended for each in overview.transitions] == [Ended.NO_DATA, None]
@@ -123,16 +130,16 @@ def test_a_notification_is_owed_once_however_often_it_is_committed(over) -> None
 
 
 def test_who_was_told_is_remembered_until_they_are_told_of_the_end(over) -> None:
-    """A resolve goes to whoever got the page: the announcement lasts until a resolve is owed or the alert dropped."""
+    """A resolve goes to whoever got the page: the announcement lasts until a resolve is owed, alert or no alert."""
 
     async def scenario(store):
         await store.commit(Change(AT, notifications=[owed("n1"), owed("n2", "pager", "p"), owed("n3", name="cpu")]))
         await store.commit(Change(AT, notifications=[owed("n4", step="resolved")]))
-        assert (await store.open()).announced == {(key(), "pager"): "p", (key("cpu"), "slack"): "k"}
         await store.commit(Change(AT, dropped=[key("cpu")]))
         snapshot = await store.open()
-        assert snapshot.announced == {(key(), "pager"): "p"}
-        assert list(snapshot.notices) == [notice()]
+        assert keys_of(snapshot) == {(key(), "pager"): "p", (key("cpu"), "slack"): "k"}
+        assert {each.key for each in snapshot.notices} == {key(), key("cpu")}
+        assert {told.at for told in snapshot.announced.values()} == {owed("n1").created}
 
     over(scenario)
 
@@ -151,6 +158,118 @@ def test_claims_are_oldest_first_and_one_to_a_group_key(over) -> None:
         await store.settle(sent(first[0]))
         assert [each.notification.id for each in await store.claim("slack", AT, 1_000, 10)] == ["a2"]
         assert [each.notification.id for each in await store.claim("pager", AT, 1_000, 10)] == ["p1"]
+
+    over(scenario)
+
+
+def test_urgent_messages_are_claimed_first(over) -> None:
+    """But never before an older one of their own key."""
+
+    async def scenario(store):
+        waiting = [
+            owed("a1", group_key="a"),
+            owed("b1", group_key="b"),
+            owed("b2", group_key="b"),
+            owed("c1", group_key="c"),
+        ]
+        urgent = {"b2", "c1"}
+        made = [each._replace(urgent=each.id in urgent) for each in waiting]
+        await store.commit(Change(AT, notifications=made))
+        (first,) = await store.claim("slack", AT, 1_000, 1)
+        assert first.notification.id == "c1"
+        assert [each.notification.id for each in await store.claim("slack", AT, 1_000, 9)] == ["a1", "b1"]
+        await store.settle(sent(first))
+
+    over(scenario)
+
+
+def test_what_was_overtaken_is_folded_when_it_is_claimed(over) -> None:
+    """The newest goes out in the words of all, where the oldest stood; the others are folded and say by which."""
+
+    def fold(waiting):
+        return len(waiting), waiting[-1]._replace(title=" and ".join(each.title for each in waiting), urgent=True)
+
+    async def scenario(store):
+        await store.commit(Change(AT, notifications=[owed("a1", group_key="a")._replace(created=AT - 9)]))
+        (claimed,) = await store.claim("slack", AT, 1_000, 1, fold)
+        assert claimed.notification.title == "disk firing"  # nothing waits behind it
+        await store.settle(failed(claimed, AT + 5, "500")._replace(receipt={"plain": "yes"}))
+        await store.commit(Change(AT, notifications=[owed("a2", group_key="a"), owed("a3", group_key="a"), owed("b1")]))
+        assert [each.notification.id for each in await store.claim("slack", AT, 1_000, 9, fold)] == ["b1"]
+        (heir,) = await store.claim("slack", AT + 5, 1_000, 9, fold)
+        assert (heir.notification.id, heir.attempts, heir.why, heir.receipt) == ("a3", 1, "500", {"plain": "yes"})
+        assert heir.notification.title == "disk firing and disk firing and disk firing"
+        assert (heir.owed_since, heir.passed_on) == (AT - 9, False)
+        counts = (await store.overview()).counts
+        assert (counts["folded"], counts["claimed"], counts["pending"]) == (2, 2, 0)
+        (shown,) = [each for each in (await store.overview()).deliveries if each.notification.id == "a3"]
+        assert shown.notification == heir.notification
+        await store.settle(sent(heir))
+        account = await store.account(key())
+        assert {each.notification.id: each.told_by for each, _ in account.messages if each.told_by} == {
+            "a1": "a3",
+            "a2": "a3",
+        }
+        assert await store.claim("slack", AT + 9, 1_000, 9, fold) in ([], ())
+
+    over(scenario)
+
+
+def test_a_claim_that_was_not_used_is_given_back_as_it_was(over) -> None:
+    """No attempt is counted, and it is due at once."""
+
+    async def scenario(store):
+        await store.commit(Change(AT, notifications=[owed("n1")]))
+        (claimed,) = await store.claim("slack", AT, 1_000, 1)
+        await store.settle(claimed._replace(state=DeliveryState.PENDING))
+        (again,) = await store.claim("slack", AT, 1_000, 1)
+        assert (again.attempts, again.outcome) == (0, None)
+
+    over(scenario)
+
+
+def test_what_a_fallback_should_be_told_of_is_found_once(over) -> None:
+    """What is late with all that waits under its key, and what was parked lately; not what was passed on."""
+
+    async def scenario(store):
+        async def found(before):
+            return [each.notification.id for each in await store.unheard("slack", before)]
+
+        old = [owed("a1", group_key="a"), owed("b1", group_key="b"), owed("p1", "pager", "b")]
+        await store.commit(Change(AT, notifications=old))
+        await store.commit(Change(AT, notifications=[owed("a2", group_key="a")._replace(created=AT + 100)]))
+        await store.commit(Change(AT, notifications=[owed("c1", group_key="c")._replace(created=AT + 100)]))
+        assert await found(AT - 1) == []
+        assert await found(AT + 50) == ["a1", "b1", "a2"]
+        await store.commit(Change(AT, passed_on=["a1", "a2"]))
+        assert await found(AT + 50) == ["b1"]
+        for each in await store.claim("slack", AT, 1_000, 9):
+            if each.notification.group_key != "a":
+                await store.settle(parked(each, at=AT + 60))
+        assert await found(AT + 50) == ["b1", "c1"]
+        assert await found(AT + 5_000_000) == []  # parked so long ago that it is old news; and a1, a2 were passed on
+        await store.open()
+        assert await found(AT + 50) == ["b1", "c1"]
+
+    over(scenario)
+
+
+def test_a_receiver_is_down_by_what_became_of_its_messages(over) -> None:
+    """Tried in vain for long, or given up last: down, with the reason; sent last: well; nothing tried: unknown."""
+
+    async def scenario(store):
+        names = ("slack", "pager", "nobody")
+        await store.commit(Change(AT, notifications=[owed("s1"), owed("s2", group_key="x"), owed("p1", "pager", "p")]))
+        assert await store.standing(names, AT) == {}
+        first, second = await store.claim("slack", AT, 1_000, 9)
+        await store.settle(sent(first, AT + 1))
+        assert await store.standing(names, AT) == {"slack": ""}
+        await store.settle(failed(second, AT + 5, "503"))
+        assert await store.standing(names, AT - 1) == {"slack": ""}
+        assert await store.standing(names, AT) == {"slack": "503"}
+        (page,) = await store.claim("pager", AT, 1_000, 9)
+        await store.settle(parked(page, "no such key", AT + 2))
+        assert await store.standing(names, AT - 1) == {"slack": "", "pager": "no such key"}
 
     over(scenario)
 
@@ -252,7 +371,7 @@ def test_the_overview_shows_what_is_not_sent_first_and_then_the_newest(over) -> 
         overview = await store.overview(limit=5)
         assert [each.notification.id for each in overview.deliveries] == ["n3", "n4", "n5", "n2", "n1"]
         assert len(overview.transitions) == 5
-        assert overview.counts == {"created": 6, "pending": 0, "claimed": 3, "sent": 3, "parked": 0}
+        assert overview.counts == {"created": 6, "pending": 0, "claimed": 3, "sent": 3, "parked": 0, "folded": 0}
 
     over(scenario)
 
@@ -273,8 +392,9 @@ def test_texts_are_kept_by_name_and_forgotten(over) -> None:
     over(scenario)
 
 
+STANDS_FOR = {"a": "group", "b": "alert"}
 STEP = st.one_of(
-    st.tuples(st.just("owe"), st.sampled_from("ab"), st.sampled_from("xyz")),
+    st.tuples(st.just("owe"), st.sampled_from("ab"), st.tuples(st.sampled_from("xyz"), st.booleans())),
     st.tuples(st.just("claim"), st.sampled_from("ab"), st.integers(1, 3)),
     st.tuples(st.just("settle"), st.sampled_from(("sent", "parked", "failed")), st.integers(0, 5)),
     st.tuples(st.just("wait"), st.just(""), st.integers(0, 3_000)),
@@ -292,9 +412,11 @@ def test_the_memory_and_the_file_answer_alike(steps, tmp_path_factory) -> None:
         for verb, word, number in steps:
             if verb == "owe":
                 count += 1
-                await store.commit(Change(now, notifications=[owed(f"n{count}", word, number)]))
+                group_key, urgent = number
+                made = owed(f"n{count}", word, group_key)._replace(urgent=urgent, created=now)
+                await store.commit(Change(now, notifications=[made]))
             elif verb == "claim":
-                claimed = await store.claim(word, now, 1_000, number)
+                claimed = await store.claim(word, now, 1_000, number, partial(folded, stands_for=STANDS_FOR[word]))
                 held.extend(claimed)
                 seen.append([(each.notification.id, each.attempts, each.outcome, each.why) for each in claimed])
             elif verb == "settle" and held:
@@ -311,6 +433,9 @@ def test_the_memory_and_the_file_answer_alike(steps, tmp_path_factory) -> None:
             overview = await store.overview()
             assert balance(overview.counts) == 0
             seen.append((due, dict(overview.counts), await store.owing()))
+            unheard = await store.unheard("a", now - 1_000)
+            seen.append([(each.notification.id, each.state, each.owed_since) for each in unheard])
+            seen.append(await store.standing("ab", now - 1_000))
         await store.close()
         return seen
 

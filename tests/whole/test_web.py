@@ -21,6 +21,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 import alerting
+from tests.fakes.doppler import Doppler
 from tests.fakes.ledger import Step
 from tests.whole.scene import Daemon, Scene, eventually
 
@@ -88,7 +89,8 @@ def test_health_has_the_shape_that_the_apps_have(scene: Scene) -> None:
     assert answer.status == 200
     assert answer.headers["content-type"] == "application/json"
     found = answer.json()
-    assert found.keys() == {"status", "timestamp", "uptime", "version", "database", "memory", "problems"}
+    own = {"problems", "secrets", "canary"}
+    assert found.keys() == {"status", "timestamp", "uptime", "version", "database", "memory", *own}
     assert found["status"] == "ok"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", found["timestamp"])
     assert 0 < found["uptime"] < 60
@@ -96,7 +98,67 @@ def test_health_has_the_shape_that_the_apps_have(scene: Scene) -> None:
     assert found["database"]["status"] == "ok"
     assert 0 <= found["database"]["latency"] < 1_000
     assert 10 < found["memory"]["rss"] < found["memory"]["used"] < found["memory"]["total"]
-    assert found["problems"] == []
+    assert [found[name] for name in ("problems", "secrets", "canary")] == [[], [], None]
+
+
+def test_secrets_that_cannot_be_had_are_shown_with_since_when_and_never_by_value(scene: Scene) -> None:
+    """The store is down at the start, then answers, then is down again: degraded by what it knows, and still 200."""
+    with Doppler() as store:
+        scene.environment |= store.environment
+        text = (scene.folder / "alerting.yaml").read_text()
+        scene.settings(
+            "secrets_refresh: 100ms\n" + text.replace("${SLACK_WEBHOOK_URL}", "${doppler:SLACK_WEBHOOK_URL}")
+        )
+        store.secrets["SLACK_WEBHOOK_URL"] = scene.slack.hook
+        store.script(Step(503, times=0))
+        with scene.daemon() as daemon:
+            url = address(daemon)
+
+            def shown() -> tuple[int, Any]:
+                answer = ask(url)
+                return answer.status, answer.json()
+
+            status, document = shown()
+            assert (status, document["status"], document["problems"]) == (200, "degraded", [])
+            (told,) = document["secrets"]
+            assert told["document"] == "doppler"
+            assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", told["since"])
+            assert "Doppler answered 503" in told["why"]
+            assert 0 < value(ask(url, "/metrics").body, "alerting_secrets_stale_seconds", document="doppler") < 60
+            store.clear()
+            eventually(lambda: shown()[1]["status"] == "ok", "fresh")
+            assert value(ask(url, "/metrics").body, "alerting_secrets_stale_seconds", document="doppler") == 0
+            scene.app.break_database()
+            eventually(lambda: scene.slack.accepted, "a message by the secret")
+            store.script(Step(503, times=0))
+            eventually(lambda: shown()[1]["status"] == "degraded", "stale")
+            assert "last values stay in force" in shown()[1]["secrets"][0]["why"]
+            pages = json.dumps(shown()[1]) + ask(url, "/metrics").body
+            assert scene.slack.hook.rpartition("/")[2] not in pages
+            assert value(ask(url, "/metrics").body, "alerting_healthy") == 1, "everything still works"
+
+
+def test_a_canary_is_sent_the_whole_way_and_seen_by_nobody(scene: Scene) -> None:
+    """Its delay is on both pages; `status`, log and receivers have none of it, and `check` takes what is left."""
+    text = (scene.folder / "alerting.yaml").read_text()
+    scene.settings("canary: {every: 1s}\n" + text)
+    with scene.daemon() as daemon:
+        url = address(daemon)
+        eventually(lambda: ask(url).json()["canary"]["arrivals"] >= 3, "three canaries")
+        assert 0 <= ask(url).json()["canary"]["delay"] < 2
+        page = ask(url, "/metrics").body
+        assert 0 <= value(page, "alerting_canary_delay_seconds") < 2
+        assert value(page, "alerting_canary_arrivals_total") >= 3
+        assert value(page, "alerting_problem", part="canary") == 0
+        assert value(page, "alerting_rules") == 1
+        assert sum(value(page, "alerting_alerts", state=state) for state in ("firing", "pending", "resolved")) == 0
+        assert "anary" not in scene.run("status", code=0).stdout
+        assert "anary" not in daemon.log
+    assert scene.slack.accepted == []
+    scene.settings(text)
+    scene.run("check", "--quiet", code=0)
+    counts = json.loads(scene.run("status", "--output", "json").stdout)["counts"]
+    assert counts["created"] == counts["sent"]
 
 
 def families(page: str) -> dict[str, Any]:

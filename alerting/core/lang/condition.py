@@ -158,11 +158,11 @@ class CompiledCondition:
 class Shaped(CompiledCondition):
     """One selector against one number: its series are found once, and its bound is at hand."""
 
-    __slots__ = ("_bound", "_found", "_holds", "_open", "op")
+    __slots__ = ("_found", "_holds", "_open", "bound", "op")
 
     def __init__(self, text: str, origin: Origin, needs: tuple[Need, ...], unit: str, shape: _Shape) -> None:
         super().__init__(text, origin, needs, unit, None)
-        self.op, self._bound = shape.op, shape.bound
+        self.op, self.bound = shape.op, shape.bound
         self._holds = _HOLDS[shape.op]
         self._open = is_open(shape.selector)
         self._found: Selection | None = None
@@ -183,7 +183,7 @@ class Threshold(Shaped):
         selection = self._found
         if selection is None or selection.owner is not samples:
             selection = self._look(samples)
-        holds, bound = self._holds, self._bound
+        holds, bound = self._holds, self.bound
         true: list[tuple[Labels, Value]] | None = None
         seen = False
         try:
@@ -220,13 +220,13 @@ class Threshold(Shaped):
         series = selection.record.series.get(labels)
         if series is None or not selection.takes(name, labels) or not series.at <= found.now < series.expires:
             return None
-        return None if isinstance(series.last, str) or self._holds(series.last, self._bound) else series.last
+        return None if isinstance(series.last, str) or self._holds(series.last, self.bound) else series.last
 
     def _words(self, labels: Labels, value: Value, between: str) -> str:
         need = self.needs[0]
         written = need.namespace and f"{need.namespace}." in self.text
         name = f"{need.namespace}.{need.name}" if written else need.name
-        return compared(name, labels, value, self.op, self._bound, self.unit, between=between)
+        return compared(name, labels, value, self.op, self.bound, self.unit, between=between)
 
 
 class WindowThreshold(Shaped):
@@ -246,7 +246,7 @@ class WindowThreshold(Shaped):
             selection = self._look(samples)
         if now < selection.space.bad_until or not selection.series or not self.needs[0].name:
             return super().evaluate(samples, now, since)
-        holds, bound, compute = self._holds, self._bound, self._compute
+        holds, bound, compute = self._holds, self.bound, self._compute
         span = Span(now - self._window, now, now)
         true: list[tuple[Labels, Value]] = []
         try:

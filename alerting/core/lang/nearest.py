@@ -16,8 +16,9 @@ from alerting.errors import EvaluationError
 
 if TYPE_CHECKING:
     from alerting.core.lang.tree import Node
+    from alerting.core.lang.values import Vector
     from alerting.core.samples import Samples
-    from alerting.model import Condition, Millis, Value
+    from alerting.model import Condition, Labels, Millis, Value
 
 _UPWARD = {">": 1, ">=": 1, "<": -1, "<=": -1}  # which values come nearer to holding
 
@@ -31,21 +32,29 @@ class Nearest(NamedTuple):
 
 def nearest(condition: Condition, samples: Samples, now: Millis, since: Millis | None) -> Nearest | None:
     """Give the series that is nearest to holding; None when nothing is seen, or nothing can be compared."""
-    if not isinstance(condition, CompiledCondition):
+    node, seen = _seen(condition, samples, now, since)
+    if node is None or not seen:
         return None
+    way = _way(node)
+    labels, value, *_ = max(seen, key=lambda entry: _rank(entry[1], way))
+    return Nearest(value, condition.evaluate(samples, now, since).judge(labels)[1]())
+
+
+def value_of(condition: Condition, samples: Samples, now: Millis, since: Millis | None, labels: Labels) -> Value | None:
+    """Give the value of one series, whether the condition holds for it or not; None: it is not seen."""
+    return next((entry[1] for entry in _seen(condition, samples, now, since)[1] if entry[0] == labels), None)
+
+
+def _seen(condition: Condition, samples: Samples, now: Millis, since: Millis | None) -> tuple[Node | None, Vector]:
+    """Give all that the condition compares, and its tree."""
+    if not isinstance(condition, CompiledCondition):
+        return None, []
     try:
         node = inside(condition.tree())
         run = condition.compiler().compile(node)
-        if run.vector is None:
-            return None
-        seen = run.vector(Moment(samples, now, since, wide=True), now)
-        if not seen:
-            return None
-        way = _way(node)
-        labels, value, *_ = max(seen, key=lambda entry: _rank(entry[1], way))
-        return Nearest(value, condition.evaluate(samples, now, since).judge(labels)[1]())
+        return node, run.vector(Moment(samples, now, since, wide=True), now) if run.vector is not None else []
     except EvaluationError:
-        return None
+        return None, []
 
 
 def _way(node: Node) -> int:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from alerting.core.lang.facts import Facts
     from alerting.core.lang.tree import Node
 
+NEVER = "this is never true"  # of two sides that no series can have in common
 SETS = frozenset({"and", "or", "unless"})
 _SAME = frozenset({"==", "!="})
 _PATTERNS = frozenset({"=~", "!~"})
@@ -172,7 +173,7 @@ def _pairs(checker: Checker, node: Binary, of_left: Facts, of_right: Facts) -> N
         hint = "to take them together whatever their labels write `and on()`"
         if node.op != "and":
             hint = f"say by which labels they belong together: {node.op} on(…)"
-        message = f"this is never true: {checker.shown(has)} always has the label {label}, {checker.shown(lacks)} never"
+        message = f"{NEVER}: {checker.shown(has)} always has the label {label}, {checker.shown(lacks)} never"
         checker.mistake(message, node.op_span, hint)
         return
     if node.op != "and" or node.matching is not None or of_left.namespaces & of_right.namespaces:

@@ -9,14 +9,18 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from alerting.model import Ack, AlertKey, Matcher, Silence
+from alerting.core.telling.grouping import Group
+from alerting.core.telling.render import Ending
+from alerting.model import Ack, AlertKey, Ended, Matcher, Silence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SILENCE = "silence/"  # and the id
 ACK = "ack/"  # and rule id, `#`, fingerprint
-GROUP = "group/"  # and the group's own key: what the timers of a group must remember
+GROUP = "group/"  # and receiver, `#`, the group: what the timers of a group must remember
+OVER = "over/"  # and rule id, `#`, fingerprint: how an alert ended of whose end somebody was not told
+PREFIXES = (SILENCE, ACK, GROUP, OVER)
 
 
 def silence_name(silence_id: str) -> str:
@@ -54,6 +58,37 @@ def read_ack(text: str) -> Ack:
     return Ack(key=AlertKey(*(str(part) for part in fields.pop("key"))), **fields)
 
 
+def group_name(group: Group) -> str:
+    """Name the text of a group's timers."""
+    return f"{GROUP}{group.receiver}#{group.name}"
+
+
+def group_text(group: Group) -> str:
+    """Write a group's timers."""
+    return _dump(group._asdict())
+
+
+def read_group(text: str) -> Group:
+    """Read what `group_text` wrote. Raises ValueError."""
+    return Group(**_load(text, Group._fields))
+
+
+def over_name(key: AlertKey) -> str:
+    """Name the text of an end that was not told to all."""
+    return f"{OVER}{key.rule_id}#{key.fingerprint}"
+
+
+def over_text(key: AlertKey, ending: Ending) -> str:
+    """Write how an alert ended."""
+    return _dump({**ending._asdict(), "key": list(key)})
+
+
+def read_over(text: str) -> tuple[AlertKey, Ending]:
+    """Read what `over_text` wrote. Raises ValueError."""
+    fields = _load(text, ("key", *Ending._fields))
+    return AlertKey(*fields.pop("key")), Ending(**{**fields, "ended": Ended(fields["ended"])})
+
+
 def _dump(fields: Mapping[str, Any]) -> str:
     return json.dumps(fields, ensure_ascii=True, separators=(",", ":"))
 
@@ -61,6 +96,9 @@ def _dump(fields: Mapping[str, Any]) -> str:
 def _load(text: str, names: tuple[str, ...]) -> dict[str, Any]:
     try:
         fields = json.loads(text)
-        return {name: fields[name] for name in names if name in fields}
+        found = {name: fields[name] for name in names if name in fields}
     except (ValueError, TypeError) as error:
         raise ValueError(f"not readable: {type(error).__name__}") from None
+    if missing := {"key", "id", "ends", "episode"}.intersection(names) - found.keys():
+        raise ValueError(f"{' and '.join(sorted(missing))} is missing")
+    return found

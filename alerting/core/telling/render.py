@@ -11,18 +11,38 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from alerting.core.backoff import words
 from alerting.core.lang.units import format_value
 from alerting.core.telling.digest import Bundle, Reason
 from alerting.errors import ConditionError, TemplateError
-from alerting.model import Ended, Notice, Notification, Step
+from alerting.model import LOUD, Ended, Notice, Notification, Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from alerting.core.telling.routing import News
-    from alerting.model import Alert, AlertKey, Millis, RuleSpec, Value
+    from alerting.core.telling.owing import Owed
+    from alerting.core.telling.routing import Subject
+    from alerting.model import Alert, AlertKey, Millis, Rule, RuleSpec, Value
 
 _TITLE_ALERTS = 3  # so many reasons fit a title
+_ORDER = (  # in which a title says what happened
+    Step.WORSE,
+    Step.RETURNED,
+    Step.ESCALATED,
+    Step.FLAPPING,
+    Step.FIRING,
+    Step.REMINDER,
+    Step.BETTER,
+    Step.ACKNOWLEDGED,
+)
+
+
+class Ending(NamedTuple):
+    """How an alert ended."""
+
+    ended: Ended
+    why: str
+    at: Millis
 
 
 class Context(NamedTuple):
@@ -39,13 +59,15 @@ def notice(alert: Alert, spec: RuleSpec, unit: str, context: Context) -> Notice:
     series = alert.labels.as_dict()
     fill = _filler(alert, context)
     labels = {**series, **{name: fill(text) for name, text in spec.labels.items()}}
+    if alert.level:
+        labels["severity"] = alert.level
     return Notice(
         key=alert.key,
         episode=alert.episode,
         step=Step.FIRING,
         name=spec.name,
         labels={name: value for name, value in labels.items() if value},
-        severity=spec.severity or labels.get("severity", ""),
+        severity=alert.level or spec.severity or labels.get("severity", ""),
         value=value_text(alert.value, unit),
         why=alert.why,
         fired_at=alert.since if alert.fired_at is None else alert.fired_at,
@@ -54,34 +76,72 @@ def notice(alert: Alert, spec: RuleSpec, unit: str, context: Context) -> Notice:
     )
 
 
-def resolved(announced: Notice, news: News) -> Notice:
-    """Say that what was announced is over, and in what way."""
-    transition = news.transition
-    return announced._replace(
-        step=Step.RESOLVED,
-        why=transition.why,
-        resolved_at=news.alert.resolved_at or transition.at,
-        ended=transition.ended or Ended.RECOVERED,
+def today(subject: Subject, rule: Rule, samples: Any, now: Millis, *, picture: bool) -> Notice:
+    """Say what fires with the value of now, where its condition still holds, and with its picture where wanted."""
+    notice, alert = subject.notice, subject.alert
+    names = [level.name for level in rule.spec.levels]
+    condition = rule.levels[names.index(alert.level)] if alert.level in names and rule.levels else rule.condition
+    found = condition.evaluate(samples, now, now)
+    value = next((value for labels, value in found.true if labels == alert.labels), None)
+    if value is not None:
+        notice = notice._replace(value=value_text(value, condition.unit), why=found.why(alert.labels, value))
+    return notice
+
+
+def matching(owed: Owed, announced: Notice | None) -> Notice:
+    """Give what is said of one step: in the words of the announcement, with what is new since."""
+    subject = owed.subject
+    alert, fresh = subject.alert, subject.notice
+    base = announced or fresh
+    return base._replace(
+        step=owed.step,
+        episode=alert.episode,
+        severity=subject.severity,
+        was=base.severity if owed.step in (Step.WORSE, Step.BETTER) else "",
+        labels={**base.labels, "severity": alert.level} if alert.level else base.labels,
+        value=fresh.value,
+        why=fresh.why,
+        acked=fresh.acked,
+        flapping=fresh.flapping,
+        picture=fresh.picture,
     )
 
 
-def notification(
-    bundle: Bundle, notices: Mapping[AlertKey, Notice], now: Millis, external_labels: Mapping[str, str]
+def over(announced: Notice, ending: Ending) -> Notice:
+    """Say that what was announced is over, and in what way."""
+    return announced._replace(
+        step=Step.RESOLVED, why=ending.why, resolved_at=ending.at, ended=ending.ended, picture=None, flapping=""
+    )
+
+
+def notification(  # noqa: PLR0917  the parts of a message
+    bundle: Bundle,
+    notices: Mapping[AlertKey, Notice],
+    endings: Mapping[AlertKey, Ending],
+    now: Millis,
+    external_labels: Mapping[str, str],
+    notes: Sequence[str] = (),
 ) -> Notification:
-    """Write one message. `notices` holds what was or is announced of every alert in the bundle."""
-    firing = [notices[owed.news.alert.key] for owed in bundle.firing]
-    over = [resolved(notices[owed.news.alert.key], owed.news) for owed in bundle.resolved]
-    ongoing = [notices[key]._replace(step=Step.ONGOING) for key in bundle.ongoing if key in notices]
+    """Write one message. `notices` holds what was announced of every alert that was; `endings` how others ended."""
+    changed = [matching(owed, notices.get(owed.key)) for owed in bundle.changed]
+    ended = [over(notices.get(owed.key, owed.subject.notice), endings[owed.key]) for owed in bundle.resolved]
+    ongoing = [notices[key]._replace(step=Step.ONGOING, picture=None) for key in bundle.ongoing if key in notices]
+    direction = (*bundle.changed, *bundle.resolved)[0].direction
     return Notification(
         id=bundle.id,
         receiver=bundle.receiver,
         group_key=bundle.group_key,
         reason=f"{bundle.reason} ({bundle.counts()})",
         created=now,
-        title=_title(bundle.reason, firing, over, ongoing),
-        firing=(*firing, *ongoing),
-        resolved=tuple(over),
+        title=_title(bundle, changed, ended, ongoing, now),
+        firing=(*changed, *ongoing),
+        resolved=tuple(ended),
         external_labels=dict(external_labels),
+        loud=any(notice.step in LOUD for notice in changed),
+        urgent=bundle.urgent,
+        notes=tuple(notes),
+        group_labels={} if bundle.storm else dict(direction.group_labels),
+        route=direction.why,
     )
 
 
@@ -90,19 +150,46 @@ def value_text(value: Value, unit: str) -> str:
     return value if isinstance(value, str) else format_value(value, unit)
 
 
-def _title(reason: Reason, firing: Sequence[Notice], over: Sequence[Notice], ongoing: Sequence[Notice]) -> str:
+def _title(
+    bundle: Bundle, changed: Sequence[Notice], ended: Sequence[Notice], ongoing: Sequence[Notice], now: Millis
+) -> str:
     """Say in one line what changed: `DiskSpaceLow: disk_usage{mount="/"} = 91.2% > 85%`."""
     parts = []
-    if firing:
-        parts.append(_listed(firing) if len(firing) <= _TITLE_ALERTS else f"{len(firing)} firing")
-    if over:
-        ways = dict.fromkeys(each.ended for each in over)
-        text = _listed(over) if len(over) <= _TITLE_ALERTS and not firing else f"{len(over)}"
+    for step in _ORDER:
+        some = [notice for notice in changed if notice.step == step]
+        if some:
+            parts.append(_said(step, some, now))
+    if ended:
+        ways = dict.fromkeys(each.ended for each in ended)
+        text = _listed(ended) if len(ended) <= _TITLE_ALERTS and not changed else f"{len(ended)}"
         parts.append(f"{' and '.join(ways)} ({text})")
     if ongoing:
         parts.append(f"{len(ongoing)} still firing")
-    name = (*firing, *over, *ongoing)[0].name
-    return f"{name}{' resolved' if reason is Reason.ALL_RESOLVED else ''}: {', '.join(parts)}"
+    names = list(dict.fromkeys(each.name for each in (*changed, *ended, *ongoing)))
+    name = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} other rules"
+    if len(names) > 1 and bundle.storm:
+        name = f"{len(changed) + len(ended) + len(ongoing)} alerts of {len(names)} rules"
+    return f"{name}{' resolved' if bundle.reason is Reason.ALL_RESOLVED else ''}: {', '.join(parts)}"
+
+
+def _said(step: Step, notices: Sequence[Notice], now: Millis) -> str:
+    """Say what one step means, of some alerts."""
+    text = _listed(notices) if len(notices) <= _TITLE_ALERTS else f"{len(notices)} alerts"
+    first = notices[0]
+    lasts = words(now - min(each.fired_at for each in notices))
+    if step is Step.FIRING:
+        return text if len(notices) <= _TITLE_ALERTS else f"{len(notices)} firing"
+    if step in (Step.WORSE, Step.BETTER):
+        return f"{step}, {first.severity or 'of no severity'} now ({text})"
+    if step is Step.REMINDER:
+        return f"still firing after {lasts} ({text})"
+    if step is Step.ESCALATED:
+        return f"not acknowledged for {lasts} ({text})"
+    if step is Step.ACKNOWLEDGED:
+        return f"acknowledged by {first.acked} ({text})"
+    if step is Step.RETURNED:
+        return f"no longer acknowledged ({text})"
+    return f"flapping ({first.flapping or text})"
 
 
 def _listed(notices: Sequence[Notice]) -> str:

@@ -1,23 +1,25 @@
-"""Who is to hear of what: the first stage of telling.
+"""Who is to hear of an alert: the rule's own `notify`, or the route tree.
 
-Theory. Between a change of an alert and a message stand stages. Each takes what is owed and gives back fewer,
-and with each that it removes a reason; none adds, none sends. `directed` makes what the others work on: one
-`Owed` for each receiver of each change that people are told of.
-
-A firing goes to each name in the rule's `notify`, or to the fallback where the rule names nobody. **A resolve
-goes to whoever was told of the firing**, and to nobody else, whatever was edited since.
+`notify` names receivers and bypasses the tree; a level may name more of them, and an escalation yet more after a
+time. Where a rule names nobody, the tree's nodes that fit the alert's labels do. Whatever was chosen once, **a resolve
+goes to whoever was told of the firing**: that is not asked here, the desk remembers it.
 """
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from alerting.model import AlertState, Step
+from alerting.model import Route
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from alerting.model import Alert, AlertKey, RuleSpec, Transition
+    from alerting.core.telling.tree import Tree
+    from alerting.model import Alert, Millis, Notice, RuleSpec, Transition
+
+DIRECT = Route((), group_by=("alertname",), group_wait=0, group_interval=0, repeat_interval=None, name="notify")
+EACH = "..."  # in `group_by`: every alert by itself
 
 
 class News(NamedTuple):
@@ -28,42 +30,51 @@ class News(NamedTuple):
     spec: RuleSpec
 
 
-class Owed(NamedTuple):
-    """One step of one alert that one receiver is to hear of."""
+class Direction(NamedTuple):
+    """One receiver of an alert: why it is one, and with which others the alert shares its messages."""
 
-    news: News
-    step: str  # of model.Step
-    receiver: str
-    why: str  # how the receiver was chosen
-
-
-class Withheld(NamedTuple):
-    """One step of one alert that a receiver (empty: nobody at all) does not hear of, and why."""
-
-    key: AlertKey
-    step: str
     receiver: str
     why: str
+    route: Route
+    group: str  # the same for alerts that share messages to this receiver
+    group_labels: Mapping[str, str]
+    after: Millis = 0  # an escalation: so long after the firing, unless somebody has taken it on
 
 
-def directed(
-    changes: Iterable[News], told: Mapping[AlertKey, Mapping[str, str]], fallback: Sequence[str]
-) -> tuple[list[Owed], list[Withheld]]:
-    """Direct each change to its receivers. `told` says who heard of the present episode of an alert."""
-    owed: list[Owed] = []
-    withheld: list[Withheld] = []
-    for news in changes:
-        transition = news.transition
-        if transition.after is AlertState.FIRING:
-            step, receivers, why = Step.FIRING, news.spec.notify or tuple(fallback), _chosen(news.spec, fallback)
-        elif transition.after is AlertState.RESOLVED:
-            step, receivers, why = Step.RESOLVED, tuple(told.get(transition.key, ())), "was told that it fired"
-        else:
-            continue  # pending, or a pending one that came to nothing: nobody is told
-        owed.extend(Owed(news, step, receiver, why) for receiver in dict.fromkeys(receivers))
-        if not receivers:
-            withheld.append(Withheld(transition.key, step, "", _nobody(step)))
-    return owed, withheld
+class Subject(NamedTuple):
+    """An alert that fires, as the telling sees it."""
+
+    alert: Alert
+    spec: RuleSpec
+    notice: Notice  # what is or would be said of it
+    labels: Mapping[str, str]  # what routes, inhibitions and silences match
+    directions: tuple[Direction, ...] = ()
+
+    @property
+    def severity(self) -> str:
+        """The level that it has reached, or the rule's severity."""
+        return self.alert.level or self.notice.severity
+
+
+def matched(notice: Notice, severity: str, external: Mapping[str, str]) -> dict[str, str]:
+    """Give the labels that routes, inhibitions and silences match; the external ones give way to the alert's own."""
+    named = {"alertname": notice.name, "severity": severity}
+    return {**external, **notice.labels, **{name: value for name, value in named.items() if value}}
+
+
+def directions(subject: Subject, tree: Tree | None, fallback: Sequence[str]) -> tuple[Direction, ...]:
+    """Direct an alert. Where nobody is named and no route fits, nobody is told: an empty answer."""
+    spec = subject.spec
+    found = list(_named(subject)) or list(_routed(subject, tree)) or list(_default(subject, fallback))
+    found += (
+        _direct(spec, name, f"escalated {each.after // 1000} s after the firing", each.after)
+        for each in spec.escalate
+        for name in each.notify
+    )
+    each_once: dict[tuple[str, str, Millis], Direction] = {}
+    for direction in found:
+        each_once.setdefault((direction.receiver, direction.group, direction.after), direction)
+    return tuple(each_once.values())
 
 
 def receivers_of(specs: Iterable[RuleSpec], fallback: Sequence[str]) -> tuple[str, ...]:
@@ -71,11 +82,29 @@ def receivers_of(specs: Iterable[RuleSpec], fallback: Sequence[str]) -> tuple[st
     return tuple(dict.fromkeys(name for spec in specs for name in (spec.notify or tuple(fallback))))
 
 
-def _chosen(spec: RuleSpec, fallback: Sequence[str]) -> str:
-    if spec.notify:
-        return "the rule's notify"
-    return "the rule names nobody: told by default" if fallback else ""
+def _named(subject: Subject) -> Iterable[Direction]:
+    """Follow `notify`: the rule's, and that of each level up to the one that the alert has reached."""
+    spec = subject.spec
+    yield from (_direct(spec, name, "the rule's notify") for name in spec.notify)
+    for level in spec.levels:
+        yield from (_direct(spec, name, f"notify of level {level.name}") for name in level.notify)
+        if level.name == subject.alert.level:
+            return
 
 
-def _nobody(step: str) -> str:
-    return "the rule names no receiver" if step == Step.FIRING else "nobody was told that it fired"
+def _routed(subject: Subject, tree: Tree | None) -> Iterable[Direction]:
+    for way in tree.ways(subject.labels) if tree is not None else ():
+        route = way.route
+        each = EACH in route.group_by
+        names = sorted(subject.labels) if each else route.group_by
+        shared = {name: subject.labels[name] for name in names if name in subject.labels}
+        group = json.dumps([route.name, shared, *(subject.alert.key if each else ())])
+        yield Direction(way.receiver, route.name, route, group, shared)
+
+
+def _default(subject: Subject, fallback: Sequence[str]) -> Iterable[Direction]:
+    return (_direct(subject.spec, name, "the rule names nobody: told by default") for name in fallback)
+
+
+def _direct(spec: RuleSpec, receiver: str, why: str, after: Millis = 0) -> Direction:
+    return Direction(receiver, why, DIRECT, f"rule {spec.id}", {"alertname": spec.name}, after)

@@ -1,0 +1,278 @@
+"""The telling: what fires, what each receiver was told of it, what holds the rest back, and what is said now.
+
+Theory. The desk compares how alerts stand with what each receiver was told (`owing`), passes what is owed through the
+stages that may hold it (`muting`), waits for the timers of groups (`grouping`), sums up storms (`storm`), and puts what
+is due into messages (`digest`, `render`). A `round` works all that out and changes nothing; `apply` lets it take
+effect, once the store has it. What is held is looked at again whenever something changed that could release it, and
+at the latest when its time comes (`next_at`). So nothing that fires is forgotten, however often the process ends.
+
+What must survive the process is little: what was told (the store's announcements), silences, acknowledgements, how a
+held end came about, and the timers of groups: kept texts, written in the same transaction as the messages.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from alerting.core.builtin import RECEIVER_DOWN
+from alerting.core.telling import keeping, storm
+from alerting.core.telling.digest import Announced
+from alerting.core.telling.fallback import Knowledge, passed_on
+from alerting.core.telling.matchers import Matchers
+from alerting.core.telling.owing import next_look
+from alerting.core.telling.plan import Plan
+from alerting.core.telling.render import Ending
+from alerting.core.telling.round import Round, Telling, subject_of
+from alerting.core.telling.state import Over, State
+from alerting.core.telling.warning import warns_at
+from alerting.model import NOWHERE, Alert, AlertState, Ended, Labels, RuleSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from alerting.core.telling.muting import Held
+    from alerting.core.telling.round import Words
+    from alerting.core.telling.routing import Direction, News
+    from alerting.model import Ack, AlertKey, Millis, Notice, Notification, Patterns, Silence, Told
+
+NOTHING = Telling()
+_STOOD_IN = 10_000  # so many episodes that were told in another's place are remembered: they are not passed on again
+
+
+class Desk:
+    """See the module's text."""
+
+    def __init__(self) -> None:
+        self._state = State()
+        self._plan = Plan()
+        self._patterns: Patterns | None = None
+        self._stood_in: dict[tuple[AlertKey, str, str], None] = {}  # episodes told in another's place, lately
+        self._disturbed = True  # something changed besides alerts: a round is due
+
+    # ------------------------------------------------------------------------------------ load and adopt
+
+    def load(
+        self,
+        installation: str,
+        announced: Mapping[tuple[AlertKey, str], Told],
+        notices: Iterable[Notice],
+        texts: Mapping[str, str],
+    ) -> None:
+        """Take in what the store held. A text that cannot be read is left out: that rather tells once too often."""
+        state = self._state = State()
+        state.installation = installation
+        state.announced = Announced(announced)
+        state.notices = {notice.key: notice for notice in notices}
+        for name, text in texts.items():
+            with suppress(ValueError, TypeError, KeyError):
+                self._load(name, text)
+
+    def _load(self, name: str, text: str) -> None:
+        state = self._state
+        if name.startswith(keeping.SILENCE):
+            silence = keeping.read_silence(text)
+            state.silences[silence.id] = silence
+        elif name.startswith(keeping.ACK):
+            ack = keeping.read_ack(text)
+            state.acks[ack.key] = ack
+        elif name.startswith(keeping.GROUP):
+            group = keeping.read_group(text)
+            state.groups[group.receiver, group.name] = group
+        elif name.startswith(keeping.OVER):
+            key, ending = keeping.read_over(text)
+            if key in state.notices:
+                state.over[key] = Over(self._ended(key, ending), ending)
+
+    def _ended(self, key: AlertKey, ending: Ending) -> Any:
+        """Make up the subject of an alert that ended before the process began; its rule may be gone."""
+        notice = self._state.notices[key]
+        alert = Alert(
+            key, Labels(), AlertState.RESOLVED, ending.at, "", ending.why, notice.fired_at, ending.at, notice.episode
+        )
+        return subject_of(alert, RuleSpec(key.rule_id, notice.name, "", NOWHERE), notice, self._plan)
+
+    def follow(self, plan: Plan, patterns: Patterns) -> None:
+        """Work by this plan from now on; `adopt` comes next."""
+        self._plan, self._patterns = plan, patterns
+        self._compile_silences()
+
+    def adopt(self, firing: Iterable[tuple[Alert, RuleSpec]], ending: Collection[AlertKey], words: Words) -> None:
+        """Take every alert that fires, with its rule. `ending`: those that fire until the next turn ends them."""
+        state, plan = self._state, self._plan
+        state.subjects = {}
+        for alert, spec in firing:
+            notice = state.notices.get(alert.key) or words.notice(alert, spec)
+            subject = subject_of(alert, spec, notice, plan)
+            state.subjects[alert.key] = subject
+            for direction in subject.directions:
+                state.announced.place(alert.key, direction.receiver, direction.group)
+        for key in state.announced.told.keys() - state.subjects.keys() - state.over.keys() - set(ending):
+            lost = Ending(Ended.NO_DATA, "how it ended is not known", state.notices[key].fired_at)
+            state.over[key] = Over(self._ended(key, lost), lost)
+        state.looks = dict.fromkeys(state.subjects, 0)
+        self._disturbed = True
+
+    def _compile_silences(self) -> None:
+        state, patterns = self._state, self._patterns
+        if patterns is not None:
+            state.fitting = {each.id: Matchers(each.matchers, patterns) for each in state.silences.values()}
+
+    def take(self, texts: Mapping[str, str | None]) -> None:
+        """Take silences and acknowledgements that the store has taken. Raises ValueError for what is neither."""
+        state = self._state
+        for name, text in texts.items():
+            if name.startswith(keeping.SILENCE):
+                state.silences.pop(name.removeprefix(keeping.SILENCE), None)
+            elif name.startswith(keeping.ACK):
+                for key in [key for key in state.acks if keeping.ack_name(key) == name]:
+                    del state.acks[key]
+            if text is not None:
+                self._load(name, text)
+        self._compile_silences()
+        state.looks = dict.fromkeys(state.subjects, 0)
+        self._disturbed = True
+
+    def rebase(self, by: Millis) -> None:
+        """Move what counts durations by a step of the wall clock. Silences and acknowledgements end by the wall."""
+        state = self._state
+        state.announced.rebase(by)
+        for place, group in state.groups.items():
+            state.groups[place] = group._replace(
+                waiting_since=None if group.waiting_since is None else group.waiting_since + by,
+                spoken_at=None if group.spoken_at is None else group.spoken_at + by,
+            )
+        state.looks = dict.fromkeys(state.subjects, 0)
+        self._disturbed = True
+
+    # ------------------------------------------------------------------------------------ asking
+
+    @property
+    def told(self) -> Mapping[AlertKey, Mapping[str, Told]]:
+        """What was told to whom, of alerts whose end was not told."""
+        return self._state.announced.told
+
+    def notice_of(self, key: AlertKey) -> Notice | None:
+        """Give what was announced of an alert."""
+        return self._state.notices.get(key)
+
+    def silences(self) -> Sequence[Silence]:
+        """Give all silences that are kept, over or not."""
+        return tuple(self._state.silences.values())
+
+    def acks(self) -> Sequence[Ack]:
+        """Give the acknowledgements in force."""
+        return tuple(self._state.acks.values())
+
+    def waiting(self) -> Mapping[tuple[AlertKey, str], Held]:
+        """Give what is held back, and why, by alert and receiver."""
+        return {place: held for place, (_, held) in self._state.held.items()}
+
+    def receivers_of(self, spec: RuleSpec) -> tuple[str, ...]:
+        """Give whom a rule would tell, as far as its own labels say."""
+        plan = self._plan
+        if spec.notify or plan.tree is None:
+            return spec.notify or plan.fallback
+        severity = spec.severity or spec.labels.get("severity", "")
+        labels = {**plan.external_labels, **spec.labels, "alertname": spec.name}
+        ways = plan.tree.ways({**labels, "severity": severity} if severity else labels)
+        return tuple(dict.fromkeys(way.receiver for way in ways)) or plan.fallback
+
+    def next_at(self, now: Millis) -> Millis | None:
+        """Say when something may be due that no evaluation brings about; None: never."""
+        if self._disturbed:
+            return now
+        state = self._state
+        times = [held.until for _, held in state.held.values() if held.until is not None]
+        times += state.looks.values()
+        if state.silences:
+            times += [at for each in state.silences.values() for at in (each.starts, each.ends) if at > now]
+            times += [at for at in warns_at(state, self._plan) if at > now]
+        return min(times, default=None)
+
+    # ------------------------------------------------------------------------------------ telling
+
+    def tell(self, now: Millis, news: Sequence[News], words: Words) -> Telling:
+        """Work out who hears of what now, and in which words."""
+        if not news:
+            at = self.next_at(now)
+            if at is None or at > now:
+                return NOTHING
+        return Round(self._state, self._plan, now, words).told(news)
+
+    def apply(self, telling: Telling) -> None:
+        """Let a telling take effect that the store has taken."""
+        effects, state = telling.effects, self._state
+        if effects is None:
+            return
+        _update(state.subjects, effects.subjects)
+        _update(state.over, effects.over)
+        _update(state.held, effects.held)
+        state.groups.update(effects.groups)
+        for key in effects.acks:
+            state.acks.pop(key, None)
+        state.warned.update(effects.warned)
+        state.announced.take(effects.bundles, effects.now)
+        state.notices.update(effects.notices)
+        for bundle in effects.bundles:
+            for each in bundle.resolved:
+                if each.key not in state.announced.told:
+                    state.notices.pop(each.key, None)
+        storm.took(effects.bundles, state, self._plan, effects.now)
+        for key in effects.looked:
+            self._look_later(key, effects.now)
+        self._disturbed = False
+
+    # ------------------------------------------------------------------------------------ what cannot be told
+
+    def passed_on(self, waiting: Sequence[Notification], why: str, now: Millis) -> Sequence[Notification]:
+        """Write what a receiver could not be told (of one group key, in order) for its fallback."""
+        knowledge = Knowledge(self._state.installation, now, self._fires, self._knows)
+        return passed_on(waiting, why, self._plan.receivers, knowledge)
+
+    def note(self, notifications: Iterable[Notification]) -> None:
+        """Take what was passed on and is on disk: who was told in another's place is told the end too."""
+        for notification in notifications:
+            self._state.announced.note(notification)
+            for notice in notification.firing:
+                self._state.notices.setdefault(notice.key, notice)
+                self._stood_in[notice.key, notice.episode, notification.receiver] = None
+        for place in list(self._stood_in)[:-_STOOD_IN]:
+            del self._stood_in[place]
+
+    def _fires(self, notice: Notice) -> bool:
+        subject = self._state.subjects.get(notice.key)
+        return subject is not None and subject.alert.episode == notice.episode
+
+    def _knows(self, notice: Notice, receiver: str) -> bool:
+        about = notice.key.rule_id == f"{RECEIVER_DOWN}{receiver}"  # nobody is told of its own failure
+        told = receiver in self._state.announced.of(notice.key)
+        return about or told or (notice.key, notice.episode, receiver) in self._stood_in
+
+    # ------------------------------------------------------------------------------------ later
+
+    def _look_later(self, key: AlertKey, now: Millis) -> None:
+        """Note when time alone may make something owed of an alert."""
+        state = self._state
+        subject = state.subjects.get(key)
+        at = None
+        if subject is not None:
+            at = next_look(subject, state.announced.of(key), state.acks.get(key), now, self._spoken)
+        if at is None or at <= now:  # what is due and was not told is held: that has its own time
+            state.looks.pop(key, None)
+        else:
+            state.looks[key] = at
+
+    def _spoken(self, direction: Direction) -> Millis | None:
+        if not self._plan.stands_for_group(direction.receiver):
+            return None
+        group = self._state.groups.get((direction.receiver, direction.group))
+        return None if group is None else group.spoken_at
+
+
+def _update(kept: dict[Any, Any], changes: Mapping[Any, Any]) -> None:
+    for key, value in changes.items():
+        if value is None:
+            kept.pop(key, None)
+        else:
+            kept[key] = value

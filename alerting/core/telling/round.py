@@ -1,0 +1,407 @@
+"""One round of telling, from what changed to messages. Reads the state and changes nothing of it.
+
+The path of one alert: `_see` (it fires), `_look` (what is owed to whom: `owing`; does a stage hold it: `muting`),
+`_grouped` (is its group due: `grouping`), then `digest` (into which message, under which key), `storm` (too many), and
+`_message` (in which words: `render`). Everything on the way that is not a message is a Decision that says why.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from alerting.core.telling import keeping, muting, render
+from alerting.core.telling.digest import digest
+from alerting.core.telling.flapping import calm_at, judge
+from alerting.core.telling.grouping import Group, due_at, has_timers, joined, spoke
+from alerting.core.telling.muting import Held, Quiet
+from alerting.core.telling.owing import Owed, holds, owed
+from alerting.core.telling.render import Ending
+from alerting.core.telling.routing import DIRECT, Direction, Subject, directions, matched
+from alerting.core.telling.state import Over
+from alerting.core.telling.storm import calmed
+from alerting.core.telling.warning import ending_silences
+from alerting.model import AlertState, Decision, Ended, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Protocol
+
+    from alerting.core.telling.digest import Bundle
+    from alerting.core.telling.plan import Plan
+    from alerting.core.telling.routing import News
+    from alerting.core.telling.state import State
+    from alerting.model import Ack, Alert, AlertKey, Millis, Notice, Notification, RuleSpec
+
+    class Words(Protocol):
+        """Gives the words for an alert."""
+
+        def notice(self, alert: Alert, spec: RuleSpec) -> Notice:
+            """Say what fires."""
+            ...
+
+        def today(self, subject: Subject, *, picture: bool) -> Notice:
+            """Say it with the value of now where that is known, and with its picture where one is wanted."""
+            ...
+
+
+_RELEASES = {  # what is said of a message that was held, by the stage that held it
+    "silence": "told now: the silence is over",
+    "window": "told now: the window is over",
+    "depends": "told now: what it depends on fires no more",
+    "inhibit": "told now: what hid it fires no more",
+    "acknowledge": "told now: the acknowledgement is over",
+}
+_STALE = frozenset((Step.REMINDER, Step.ESCALATED, Step.RETURNED))  # told long after the value was read
+_NAMED = 5  # so many names stand in a note
+
+
+class Telling(NamedTuple):
+    """What people are to hear of one turn, and what that changes; nothing of it has taken effect."""
+
+    notifications: Sequence[Notification] = ()
+    decisions: Sequence[Decision] = ()
+    texts: Mapping[str, str | None] = {}
+    effects: Effects | None = None
+
+
+class Effects(NamedTuple):
+    """What a telling changes in the state once the store has it. None as a value: forgotten."""
+
+    now: Millis
+    bundles: Sequence[Bundle]
+    subjects: Mapping[AlertKey, Subject | None]
+    over: Mapping[AlertKey, Over | None]
+    held: Mapping[tuple[AlertKey, str], tuple[Step, Held] | None]
+    looked: Sequence[AlertKey]
+    groups: Mapping[tuple[str, str], Group]
+    acks: Sequence[AlertKey]  # those that are over
+    notices: Mapping[AlertKey, Notice]
+    warned: Sequence[tuple[str, Millis]]
+
+
+class Round:
+    """See the module's text."""
+
+    def __init__(self, state: State, plan: Plan, now: Millis, words: Words) -> None:
+        self._state = state
+        self._plan = plan
+        self._now = now
+        self._words = words
+        self._decisions: list[Decision] = []
+        self._texts: dict[str, str | None] = {}
+        self._subjects: dict[AlertKey, Subject | None] = {}
+        self._over: dict[AlertKey, Over | None] = {}
+        self._held: dict[tuple[AlertKey, str], tuple[Step, Held] | None] = {}
+        self._groups: dict[tuple[str, str], Group] = {}
+        self._acks_over: list[AlertKey] = []
+
+    def told(self, news: Sequence[News]) -> Telling:
+        """Work it out."""
+        state = self._state
+        for change in news:
+            self._see(change)
+        self._end_acks()
+        quiet = self._quiet()
+        looked = self._to_look_at()
+        candidates: dict[tuple[str, str], list[Owed]] = {}
+        for key in looked:
+            for each in self._look(key):
+                found = muting.held(each, quiet)
+                if found is not None:
+                    self._hold(each, found)
+                else:
+                    candidates.setdefault((each.receiver, each.direction.group), []).append(each)
+        due = [each for place, waiting in candidates.items() for each in self._grouped(place, waiting)]
+        bundles = digest(due, state.announced, self._plan.receivers, state.installation)
+        bundles, waits = calmed(bundles, state, self._plan, self._now)
+        for each, until in waits:
+            self._hold(each, Held("storm", "waits for the next summary of a storm", "", until))
+        notices: dict[AlertKey, Notice] = {}
+        messages = [self._message(bundle, notices) for bundle in bundles]
+        warnings, warned = ending_silences(state, self._plan, self._now, self._everything_held())
+        self._settle()
+        return Telling(
+            [*messages, *warnings],
+            self._decisions,
+            self._texts,
+            Effects(
+                self._now,
+                bundles,
+                self._subjects,
+                self._over,
+                self._held,
+                looked,
+                self._groups,
+                self._acks_over,
+                notices,
+                warned,
+            ),
+        )
+
+    # ------------------------------------------------------------------------------------ what happened
+
+    def _see(self, news: News) -> None:
+        """Take note of one change of one alert."""
+        alert, key = news.alert, news.alert.key
+        announced = self._state.notices.get(key)
+        if news.transition.after is AlertState.FIRING:
+            fresh = self._words.notice(alert, news.spec)
+            notice = fresh if announced is None else announced._replace(value=fresh.value, why=fresh.why)
+            self._subjects[key] = self._subject(alert, news.spec, notice)
+            if key in self._state.over:
+                self._over[key] = None
+                self._texts[keeping.over_name(key)] = None
+                for receiver in self._state.announced.of(key):
+                    self._decide(key, alert.episode, Step.RESOLVED, receiver, "dropped", "group", "it fires again")
+        elif news.transition.after is AlertState.RESOLVED:
+            self._subjects[key] = None
+            self._end(news, announced)
+
+    def _end(self, news: News, announced: Notice | None) -> None:
+        """Owe the end to whoever was told of the beginning; to nobody else."""
+        alert, key, transition = news.alert, news.alert.key, news.transition
+        for (held, receiver), (step, why) in self._held_of(key):
+            self._held[held, receiver] = None
+            reason = f"it was over before it was told: {why.why}"
+            self._decide(key, alert.episode, step, receiver, "dropped", why.stage, reason, why.by)
+        if key not in self._state.announced.told:
+            self._decide(key, alert.episode, Step.RESOLVED, "", "dropped", "route", "nobody was told that it fired")
+            return
+        before = self._state.subjects.get(key)
+        notice = announced or self._words.notice(alert, news.spec)
+        subject = self._subject(alert, news.spec, notice) if before is None else before._replace(alert=alert)
+        ending = Ending(transition.ended or Ended.RECOVERED, transition.why, alert.resolved_at or transition.at)
+        self._over[key] = Over(subject, ending)
+
+    def _subject(self, alert: Alert, spec: RuleSpec, notice: Notice) -> Subject:
+        return subject_of(alert, spec, notice, self._plan)
+
+    def _end_acks(self) -> None:
+        """Find the acknowledgements that are over."""
+        for key, ack in self._state.acks.items():
+            subject = self._subject_now(key)
+            if subject is None or not holds(ack, subject.alert, subject.spec, subject.severity, self._now):
+                self._acks_over.append(key)
+                self._texts[keeping.ack_name(key)] = None
+
+    # ------------------------------------------------------------------------------------ what is owed
+
+    def _to_look_at(self) -> list[AlertKey]:
+        """Give the alerts that may owe something: what changed, what is held, and what time has brought up."""
+        state = self._state
+        found = dict.fromkeys(self._subjects)
+        found.update(dict.fromkeys(key for key, _ in state.held))
+        found.update(dict.fromkeys(key for key, at in state.looks.items() if at <= self._now))
+        found.update(dict.fromkeys(self._acks_over))
+        found.update(dict.fromkeys((*state.over, *self._over)))
+        return list(found)
+
+    def _look(self, key: AlertKey) -> Iterator[Owed]:
+        """Find what is owed of one alert."""
+        over = self._over[key] if key in self._over else self._state.over.get(key)
+        told = self._state.announced.of(key)
+        if over is not None:
+            for receiver in told:
+                yield Owed(over.subject, Step.RESOLVED, receiver, _direction(over.subject, receiver))
+            return
+        subject = self._subject_now(key)
+        if subject is None:
+            return
+        ack = self._ack(key)
+        flapping = judge(subject.alert, self._now, self._plan.flapping)
+        notice = subject.notice._replace(acked=_acked(ack), flapping=flapping)
+        subject = subject._replace(notice=notice)
+        if not subject.directions and key in self._subjects:
+            self._decide(key, subject.alert.episode, Step.FIRING, "", "dropped", "route", "nobody is named")
+        yield from owed(subject, told, ack, flapping, self._now, self._spoken)
+
+    def _subject_now(self, key: AlertKey) -> Subject | None:
+        return self._subjects[key] if key in self._subjects else self._state.subjects.get(key)
+
+    def _ack(self, key: AlertKey) -> Ack | None:
+        return None if key in self._acks_over else self._state.acks.get(key)
+
+    def _spoken(self, direction: Direction) -> Millis | None:
+        """Say when the group of a direction was spoken of last, where its messages stand for groups."""
+        if not self._plan.stands_for_group(direction.receiver):
+            return None
+        group = self._state.groups.get((direction.receiver, direction.group))
+        return None if group is None else group.spoken_at
+
+    def _quiet(self) -> Quiet:
+        """See how everything stands that may hold something back."""
+        state, plan, now = self._state, self._plan, self._now
+        subjects = {**state.subjects, **self._subjects}
+        firing = {each.spec.name: key for key, each in subjects.items() if each is not None}
+        inhibited = None
+        if plan.inhibitor is not None:
+            inhibited = plan.inhibitor.look((key, each.labels) for key, each in subjects.items() if each is not None)
+        in_force = [each for each in state.silences.values() if each.starts <= now < each.ends]
+        return Quiet(
+            now,
+            firing,
+            inhibited,
+            plan.calendar,
+            [(each, state.fitting[each.id]) for each in in_force],
+            {key: ack for key, ack in state.acks.items() if key not in self._acks_over},
+            self._flapping,
+        )
+
+    def _flapping(self, key: AlertKey) -> tuple[str, Millis | None]:
+        over = self._over.get(key) or self._state.over.get(key)
+        subject = over.subject if over is not None else self._subject_now(key)
+        if subject is None or self._plan.flapping is None:
+            return "", None
+        why = judge(subject.alert, self._now, self._plan.flapping)
+        return why, calm_at(subject.alert, self._plan.flapping) if why else None
+
+    # ------------------------------------------------------------------------------------ what is due
+
+    def _grouped(self, place: tuple[str, str], waiting: list[Owed]) -> list[Owed]:
+        """Let what waits for a group go when its time has come."""
+        route = waiting[0].direction.route
+        group = self._state.groups.get(place) or Group(*place)
+        at = due_at(group, route, waiting, self._now, patient=self._plan.patient)
+        if at > self._now:
+            self._remember(joined(group, self._now), kept=has_timers(route))
+            for each in waiting:
+                self._hold(each, Held("group", "waits for its group", group.name, at))
+            return []
+        if has_timers(route):
+            self._remember(spoke(group, self._now), kept=True)
+        return waiting
+
+    def _remember(self, group: Group, *, kept: bool) -> None:
+        self._groups[group.receiver, group.name] = group
+        if kept:
+            self._texts[keeping.group_name(group)] = keeping.group_text(group)
+
+    def _hold(self, each: Owed, why: Held) -> None:
+        """Hold something back; say so when it is new, or held for another reason than before."""
+        place = each.key, each.receiver
+        before = self._state.held.get(place)
+        self._held[place] = (each.step, why)
+        if before is None or (before[0], before[1].stage, before[1].by) != (each.step, why.stage, why.by):
+            episode = each.subject.alert.episode
+            self._decide(each.key, episode, each.name, each.receiver, "held", why.stage, why.why, why.by, why.until)
+
+    def _message(self, bundle: Bundle, notices: dict[AlertKey, Notice]) -> Notification:
+        """Write one message, and take note of what it says."""
+        receiver = self._plan.receivers.get(bundle.receiver)
+        picture = receiver is not None and receiver.pictures
+        changed = [
+            each._replace(subject=each.subject._replace(notice=self._words.today(each.subject, picture=picture)))
+            if each.step in _STALE or picture
+            else each
+            for each in bundle.changed
+        ]
+        bundle = bundle._replace(changed=changed)
+        notes = list(self._notes(bundle))
+        for each in (*bundle.changed, *bundle.resolved):
+            self._held[each.key, bundle.receiver] = None
+            episode, why = each.subject.alert.episode, each.direction.why
+            self._decide(each.key, episode, each.name, bundle.receiver, "told", "message", why, bundle.id)
+        endings = {each.key: self._ending(each.key) for each in bundle.resolved}
+        known = {**self._known(bundle), **notices}
+        message = render.notification(bundle, known, endings, self._now, self._plan.external_labels, notes)
+        notices.update((notice.key, notice) for notice in message.firing if notice.step != Step.ONGOING)
+        return message
+
+    def _known(self, bundle: Bundle) -> dict[AlertKey, Notice]:
+        keys = (*(each.key for each in (*bundle.changed, *bundle.resolved)), *bundle.ongoing)
+        return {key: self._state.notices[key] for key in keys if key in self._state.notices}
+
+    def _ending(self, key: AlertKey) -> Ending:
+        over = self._over.get(key) or self._state.over[key]
+        return over.ending
+
+    def _notes(self, bundle: Bundle) -> Iterator[str]:
+        """Say what else people should know: why it comes late, what it hides, that the rule has another name."""
+        released = [
+            self._state.held[each.key, bundle.receiver][1]
+            for each in bundle.changed
+            if (each.key, bundle.receiver) in self._state.held
+        ]
+        yield from dict.fromkeys(
+            f"{_RELEASES[held.stage]} ({held.why})" for held in released if held.stage in _RELEASES
+        )
+        names = {each.subject.spec.name for each in bundle.changed if each.step is Step.FIRING}
+        hidden: dict[str, None] = {}
+        for (key, receiver), (_, held) in self._everything_held().items():
+            subject = self._subject_now(key)
+            if receiver == bundle.receiver and held.stage == "depends" and held.by in names and subject is not None:
+                hidden[subject.spec.name] = None
+        if hidden:
+            more = f" and {len(hidden) - _NAMED} more" if len(hidden) > _NAMED else ""
+            yield f"not told meanwhile, as it depends on this: {', '.join(list(hidden)[:_NAMED])}{more}"
+        for each in bundle.resolved:
+            name, announced = each.subject.spec.name, self._state.notices.get(each.key)
+            if announced is not None and name not in (announced.name, each.key.rule_id):
+                yield f"the rule is called {name} by now"
+
+    # ------------------------------------------------------------------------------------ bookkeeping
+
+    def _held_of(self, key: AlertKey) -> list[tuple[tuple[AlertKey, str], tuple[Step, Held]]]:
+        names = {each.receiver for each in subject.directions} if (subject := self._state.subjects.get(key)) else set()
+        places = ((key, name) for name in (*names, *self._state.announced.of(key)))
+        return [(place, self._state.held[place]) for place in dict.fromkeys(places) if place in self._state.held]
+
+    def _everything_held(self) -> Mapping[tuple[AlertKey, str], tuple[Step, Held]]:
+        both: dict[tuple[AlertKey, str], tuple[Step, Held] | None] = {**self._state.held, **self._held}
+        return {place: held for place, held in both.items() if held is not None}
+
+    def _settle(self) -> None:
+        """Forget what is not held any more; keep how an alert ended until all know."""
+        looked = {key for key, _ in self._state.held}
+        for place in self._state.held:
+            if place[0] in looked:
+                self._held.setdefault(place, None)
+        for key, over in {**self._state.over, **self._over}.items():
+            if over is None:
+                continue
+            waits = any(self._held.get((key, receiver)) for receiver in self._state.announced.of(key))
+            if waits and key not in self._state.over:
+                self._texts[keeping.over_name(key)] = keeping.over_text(key, over.ending)
+            elif not waits:
+                if key in self._state.over:
+                    self._texts[keeping.over_name(key)] = None
+                self._over[key] = None
+
+    def _decide(  # noqa: PLR0917  a decision's own fields
+        self,
+        key: AlertKey,
+        episode: str,
+        step: str,
+        receiver: str,
+        outcome: Any,
+        stage: str,
+        why: str,
+        by: str = "",
+        until: Millis | None = None,
+    ) -> None:
+        self._decisions.append(Decision(self._now, key, episode, str(step), receiver, outcome, stage, why, by, until))
+
+
+def subject_of(alert: Alert, spec: RuleSpec, notice: Notice, plan: Plan) -> Subject:
+    """Direct an alert that fires."""
+    severity = alert.level or notice.severity
+    subject = Subject(alert, spec, notice, matched(notice, severity, plan.external_labels))
+    return subject._replace(directions=directions(subject, plan.tree, plan.fallback))
+
+
+def _direction(subject: Subject, receiver: str) -> Direction:
+    """Give the direction by which a receiver was told; where it leads elsewhere by now, the plainest one."""
+    found = next((each for each in subject.directions if each.receiver == receiver), None)
+    why = "was told that it fired"
+    if found is not None:
+        return found._replace(why=why)
+    spec = subject.spec
+    return Direction(receiver, why, DIRECT, f"rule {spec.id}", {"alertname": subject.notice.name})
+
+
+def _acked(ack: Ack | None) -> str:
+    if ack is None:
+        return ""
+    until = datetime.fromtimestamp(ack.until / 1000, UTC)
+    return f"{ack.by}, until {until:%H:%MZ}"

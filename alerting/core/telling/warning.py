@@ -1,0 +1,74 @@
+"""A silence that is about to end while it hides something: said once, to whom the hidden would have been told."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from alerting.core.backoff import words
+from alerting.model import Notification, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from alerting.core.telling.muting import Held
+    from alerting.core.telling.plan import Plan
+    from alerting.core.telling.state import State
+    from alerting.model import AlertKey, Millis, Notice, Silence
+
+
+def ending_silences(
+    state: State, plan: Plan, now: Millis, held: Mapping[tuple[AlertKey, str], tuple[Step, Held]]
+) -> tuple[list[Notification], list[tuple[str, Millis]]]:
+    """Give the warnings that are due, and which silences (id, end) they are of. Pagers are left alone."""
+    messages: list[Notification] = []
+    warned: list[tuple[str, Millis]] = []
+    for silence in state.silences.values():
+        lasts = silence.ends - silence.starts > plan.silence_warning  # a short one is over before a warning helps
+        if not lasts or not silence.ends - plan.silence_warning <= now < silence.ends:
+            continue
+        if (silence.id, silence.ends) in state.warned:
+            continue
+        hidden: dict[str, list[AlertKey]] = {}
+        for (key, receiver), (_, why) in held.items():
+            if why.stage == "silence" and why.by == silence.id and plan.stands_for_group(receiver):
+                hidden.setdefault(receiver, []).append(key)
+        messages += [_warning(silence, receiver, keys, state, plan, now) for receiver, keys in hidden.items()]
+        if hidden:
+            warned.append((silence.id, silence.ends))
+    return messages, warned
+
+
+def warns_at(state: State, plan: Plan) -> list[Millis]:
+    """Give the times of warnings to come."""
+    return [
+        silence.ends - plan.silence_warning
+        for silence in state.silences.values()
+        if (silence.id, silence.ends) not in state.warned
+    ]
+
+
+def _warning(  # noqa: PLR0917  the parts of a message
+    silence: Silence, receiver: str, keys: Sequence[AlertKey], state: State, plan: Plan, now: Millis
+) -> Notification:
+    text = f"{silence.id} {silence.ends} {receiver} {state.installation}"
+    identity = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    firing: list[Notice] = []
+    for key in keys:
+        subject = state.subjects.get(key)
+        if subject is not None:
+            firing.append(subject.notice._replace(step=Step.ONGOING))
+    many = f"{len(keys)} alerts" if len(keys) > 1 else "1 alert"
+    return Notification(
+        id=identity,
+        receiver=receiver,
+        group_key=f"alerting-{identity}",
+        reason=f"a silence ends ({many} hidden)",
+        created=now,
+        title=f"the silence of {silence.author} ends in {words(silence.ends - now)}: {many} still firing then told",
+        firing=tuple(firing),
+        external_labels=dict(plan.external_labels),
+        notes=tuple(note for note in (silence.comment, f"silence {silence.id}") if note),
+        route="would be told of what the silence hides",
+        announces=False,
+    )

@@ -1,0 +1,94 @@
+"""One receiver's queue as this process sees it: what the outbox remembers of it between two steps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any
+
+    from alerting.core.pace import Pace
+    from alerting.model import Delivery, Millis
+
+QUICK: Millis = 50  # a receiver that answers within is claimed for in advance
+
+
+class Terms(NamedTuple):
+    """How a receiver may be sent to, and who is told what it cannot be told."""
+
+    at_once: int = 1  # messages in flight, never two of one group key
+    pace: Pace | None = None  # None: as fast as it goes
+    late_after: Millis | None = None  # so long owed, its fallback is told; None: it has none
+
+
+PLAIN = Terms()
+
+
+class LaneStatus(NamedTuple):
+    """How the sending to one receiver goes."""
+
+    receiver: str
+    failures: int  # attempts in a row that did not get through
+    failing_for: Millis  # since the first of them
+    why: str  # of the newest
+    unrecorded: int  # results that the store has not taken
+    trouble: str  # why the store does not serve it now; empty: it does
+
+
+class Pause(NamedTuple):
+    """How long there is nothing to do for a lane."""
+
+    wait: Millis
+    paced: bool = False  # only because of the receiver's pace
+
+
+class Lane:
+    """One receiver's queue as this process sees it. Times are monotonic."""
+
+    def __init__(self, receiver: str) -> None:
+        self.receiver = receiver
+        self.woken = asyncio.Event()
+        self.failures = 0  # in a row, on whichever messages
+        self.rests_until: Millis = 0
+        self.ready: deque[Delivery] = deque()  # claimed and not begun
+        self.flying: set[asyncio.Task[Any]] = set()  # each makes one attempt after another
+        self.held: deque[Delivery] = deque()  # results that the store has not taken yet
+        self.faults: list[BaseException] = []  # of ours, in a flight
+        self.worker: asyncio.Task[None] | None = None
+        self.back_by: Millis = 0  # by then it takes its next step
+        self.failed_at: Millis = 0  # when the newest of `failures` was
+        self.failing_since: Millis | None = None  # when the first was
+        self.why = ""  # of the newest of them
+        self.trouble = ""  # why the store does not serve it now
+        self.paid_until: Millis = 0  # see core.pace
+        self.took: Millis = QUICK  # the newest attempt
+        self.look_at: Millis = 0  # when it looks next for what its fallback should be told
+
+
+def land(lane: Lane, flight: asyncio.Task[None]) -> None:
+    """Note that a flight is over, and wake the lane."""
+    lane.flying.discard(flight)
+    if not flight.cancelled() and (error := flight.exception()) is not None:
+        lane.faults.append(error)
+    lane.woken.set()
+
+
+async def first_of(*works: Coroutine[Any, Any, object] | asyncio.Future[Any]) -> None:
+    """Wait until one of several is done and call off the others; none is waited for that does not heed it."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            if not task.done():
+                task.cancel()
+                task.add_done_callback(_forget)
+
+
+def _forget(task: asyncio.Future[Any]) -> None:
+    """Take note of how a task ended that nobody waits for, so that nothing is printed about it."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,72 @@
+"""The SQL behind `explain` and `history`: what happened, to one alert or to all, read from what is only ever appended.
+
+Which messages name an alert is found by looking into them: asking is rare, and sending pays nothing for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from alerting.model import Attempt, DeliveryState, Outcome
+from alerting.ports import Account, History, Marks
+from alerting.store.deliveries import DELIVERY, read_delivery, read_message
+from alerting.store.statements import read_decisions, read_transition_row
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from alerting.model import AlertKey, Delivery, Millis
+
+_EVENTS = "SELECT seq, rule_id, fingerprint, at, record FROM {} WHERE {} ORDER BY seq DESC LIMIT ?"
+_ONE = "rule_id = ? AND fingerprint = ?"
+_NEW = "seq > ? AND at >= ?"
+_ATTEMPTS = """SELECT a.at, a.number, a.outcome, a.state, a.why, a.seq, d.id, d.receiver, d.group_key, d.notification
+    FROM attempt AS a JOIN delivery AS d ON d.seq = a.delivery"""
+
+
+def account(rows: sqlite3.Connection, key: AlertKey, limit: int) -> Account:
+    """Give what is kept of one alert: of each list the newest, oldest first."""
+    moves = rows.execute(_EVENTS.format("transition", _ONE), (*key, limit)).fetchall()
+    decided = rows.execute(_EVENTS.format("decision", _ONE), (*key, limit)).fetchall()
+    return Account(
+        tuple(read_transition_row(row[1:]) for row in reversed(moves)),
+        tuple(each for row in reversed(decided) for each in read_decisions(row[1:])),
+        tuple((delivery, _attempts(rows, delivery)) for delivery in reversed(_naming(rows, key, limit))),
+    )
+
+
+def history(rows: sqlite3.Connection, since: Millis, after: Marks, limit: int) -> History:
+    """Give what happened since a time and was written after `after`: of each list the newest, oldest first."""
+    moves = rows.execute(_EVENTS.format("transition", _NEW), (after.transition, since, limit)).fetchall()
+    decided = rows.execute(_EVENTS.format("decision", _NEW), (after.decision, since, limit)).fetchall()
+    new = f"{_ATTEMPTS} WHERE a.seq > ? AND a.at >= ? ORDER BY a.seq DESC LIMIT ?"
+    tried = rows.execute(new, (after.attempt, since, limit)).fetchall()
+    newest = (moves[0][0] if moves else 0, decided[0][0] if decided else 0, tried[0][5] if tried else 0)
+    return History(
+        tuple(read_transition_row(row[1:]) for row in reversed(moves)),
+        tuple(each for row in reversed(decided) for each in read_decisions(row[1:])),
+        tuple((_attempt(row), read_message(*row[6:])) for row in reversed(tried)),
+        Marks(*map(max, newest, after)),
+    )
+
+
+def _naming(rows: sqlite3.Connection, key: AlertKey, limit: int) -> list[Delivery]:
+    """Find the newest messages that name an alert, newest first."""
+    named: list[Delivery] = []
+    for row in rows.execute(f"{DELIVERY} WHERE instr(notification, ?) ORDER BY seq DESC", (f'"{key.fingerprint}"',)):
+        delivery = read_delivery(row)
+        notification = delivery.notification
+        if any(notice.key == key for notice in (*notification.firing, *notification.resolved)):
+            named.append(delivery)
+        if len(named) == limit:
+            break
+    return named
+
+
+def _attempts(rows: sqlite3.Connection, delivery: Delivery) -> tuple[Attempt, ...]:
+    return tuple(map(_attempt, rows.execute(f"{_ATTEMPTS} WHERE d.id = ? ORDER BY a.seq", (delivery.notification.id,))))
+
+
+def _attempt(row: Any) -> Attempt:
+    at, number, outcome, state, why = row[:5]
+    return Attempt(at, number, None if outcome is None else Outcome(outcome), DeliveryState(state), why)

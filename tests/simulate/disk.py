@@ -1,0 +1,151 @@
+"""The state's thread: real SQLite on a real file, with calls that come late, fail, or hang until nobody waits.
+
+It stands in the place of `pool.Pool(1)` and keeps its law: one call after another, a caller that gives up leaves its
+call to the thread, a call that nobody waits for any more when its turn comes is not made. Every call takes time, so
+that the program can die before it, after it, and while it waits.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from alerting.errors import StoreError
+from alerting.store.handle import Handle
+from alerting.store.schema import create
+from alerting.store.sqlite import SqliteStore
+from tests.simulate.loop import Dead
+from tests.simulate.plan import S
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from tests.simulate.loop import Clock
+    from tests.simulate.plan import Dice, Windows
+
+T = TypeVar("T")
+INSTALLATION = "simulated"
+WRITES = frozenset({"commit", "claim", "settle"})
+
+
+class Disk:
+    """The state file of one run, and an independent look at it. It outlives the processes that write it."""
+
+    def __init__(self, folder: str, windows: Windows, dice: Dice) -> None:
+        self.path = str(Path(folder) / "state.db")
+        self.windows = windows
+        self.dice = dice
+        self.armed = ""  # the process is to die "before" or "after" the next write
+        self.hurt_at = -S  # when a call last failed or was slow
+        create(self.path, INSTALLATION)
+        self.witness = sqlite3.connect(self.path, isolation_level=None, timeout=0)
+
+    def counts(self) -> dict[str, int]:
+        """Count the deliveries by state, as they are on disk."""
+        return dict(self.witness.execute("SELECT state, count(*) FROM delivery GROUP BY state"))
+
+    def created(self) -> int:
+        """How many messages were ever owed, by the state's own count."""
+        return int(self.witness.execute("SELECT created FROM meta").fetchone()[0])
+
+    def state_of(self, id_: str) -> str:
+        """Tell how a message stands on disk; empty: it is not there."""
+        row = self.witness.execute("SELECT state FROM delivery WHERE id = ?", (id_,)).fetchone()
+        return row[0] if row else ""
+
+    def unsettled(self) -> list[tuple[str, str, int]]:
+        """Give what is owed: (id, state, not before)."""
+        rows = self.witness.execute("SELECT id, state, next_at FROM delivery WHERE settled_at IS NULL ORDER BY seq")
+        return list(rows)
+
+    def close(self) -> None:
+        """Let go of the look at the file."""
+        self.witness.close()
+
+
+class Thread:
+    """The Blocking port of one process onto the disk."""
+
+    def __init__(self, disk: Disk, clock: Clock) -> None:
+        self._disk = disk
+        self._clock = clock
+        self.handle = Handle(disk.path, busy=0)
+        self.store = SqliteStore(self.handle, self)
+        self.doing = "read"  # what the next call is for
+        self.on_disk: Callable[[], None] | None = None  # to be called once the next call has been made
+        self.stuck_until = 0
+
+    async def __call__(self, call: Callable[[], T], deadline: int) -> T:
+        if not self._clock.alive:
+            raise Dead
+        loop, disk = self._clock.loop, self._disk
+        doing, on_disk = self.doing, self.on_disk
+        self.doing, self.on_disk = "read", None
+        future: asyncio.Future[Any] = loop.create_future()
+        window = disk.windows.at(loop.at)
+        kind = window.kind if window else ""
+        if kind == "flaky":
+            kind = "busy" if disk.dice.chance(0.4) else ""
+        if kind in {"stall", "torn"} and disk.dice.chance(0.6):
+            kind = ""
+        begins = max(loop.at, self.stuck_until)
+        if begins < loop.at + deadline:
+            takes = self._takes(kind)
+            self.stuck_until = begins + takes
+            if takes > S or kind:
+                disk.hurt_at = self.stuck_until
+            loop.after(begins + takes - loop.at, lambda: self._work(call, kind, doing, on_disk, future))
+        if self.stuck_until > loop.at + deadline or begins >= loop.at + deadline:
+            loop.after(deadline, lambda: future.done() or future.set_exception(TimeoutError()))
+        return await future  # type: ignore[no-any-return]
+
+    def _takes(self, kind: str) -> int:
+        if kind == "slow":
+            return self._disk.dice.whole(50, 8 * S)
+        if kind == "stall":
+            return self._disk.dice.whole(20 * S, 45 * S)
+        return 1 + self._disk.dice.whole(0, 3)
+
+    def _work(
+        self, call: Callable[[], Any], kind: str, doing: str, on_disk: Callable[[], None] | None, future: Any
+    ) -> None:
+        """Do what the thread does; between two callbacks of the loop."""
+        if not self._clock.alive:
+            return
+        disk, loop = self._disk, self._clock.loop
+        armed, disk.armed = (disk.armed, "") if doing in WRITES else ("", disk.armed)
+        if armed == "before":
+            loop.dying = True
+            return
+        error: BaseException | None = None
+        result = None
+        if kind == "busy":
+            disk.witness.execute("BEGIN IMMEDIATE")
+        known = self.handle._commits
+        try:
+            result = call()
+            if on_disk is not None:
+                on_disk()
+        except Exception as caught:  # noqa: BLE001  it is the caller's
+            error = caught
+        finally:
+            if kind == "busy":
+                disk.witness.execute("ROLLBACK")
+        if kind == "torn" and doing in WRITES and error is None:
+            self.handle._drop()
+            self.handle._commits = known
+            error = StoreError("the commit failed, as far as anybody can tell")
+        if armed == "after":
+            loop.dying = True
+            return
+        if not future.done():
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+    def kill(self) -> None:
+        """What the system does with the files of a process that is gone."""
+        self.handle.close()

@@ -1,0 +1,299 @@
+"""What must never be: every turn against the model, every request against what is owed, every count against the disk.
+
+It sees both ends, what the program writes and what receivers accept, and believes nothing that the program says of
+itself in between.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.simulate.plan import RECEIVERS, M, S
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from alerting.model import Answer, Delivery, Notice, Notification
+    from alerting.ports import Change
+    from tests.simulate.disk import Disk
+    from tests.simulate.loop import Loop
+    from tests.simulate.model import Key, Model, Stage
+
+GROUPS = frozenset({"chat", "room"})
+LONGEST_WISH = 3_600_000
+
+
+class Violation(BaseException):
+    """Something that must never be. No `except Exception` of the program may take it for a failure of its own."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One request."""
+
+    life: int  # of the process that made it
+    accepted: bool = False  # the receiver has acted on it
+    final: bool = False  # the program was told that it is done: accepted, or refused for good
+
+
+@dataclass(slots=True)
+class Wish:
+    """A receiver asked to be left alone."""
+
+    life: int
+    made: int
+    until: int
+    kept: bool = False  # the program has put it on disk
+    epoch: int = 0  # by how much the wall was off when that process began
+
+
+class Judge:
+    """One run's bookkeeping."""
+
+    def __init__(self, model: Model, disk: Disk, loop: Loop, say: Callable[..., None], at_once: int) -> None:
+        self.model = model
+        self.disk = disk
+        self.loop = loop
+        self.say = say
+        self.life = 0
+        self.epoch = 0  # by how much the wall was off when the process began: its waits are placed by that
+        self.skewed = False  # an earlier process saw another wall
+        self.violation = ""
+        self.created: dict[str, tuple[int, Notification]] = {}  # id -> (its place in the order, what)
+        self.created_at: dict[str, int] = {}
+        self.attempts: dict[str, list[Attempt]] = {}
+        self.claimed_at: dict[str, int] = {}
+        self.parked: dict[str, str] = {}
+        self.may_park: set[str] = set()  # a receiver said something that ends the trying
+        self.wishes: dict[str, Wish] = {}  # by receiver, and by message
+        self.failures: dict[str, list[int]] = {name: [] for name in RECEIVERS}  # in a row
+        self.in_key: dict[tuple[str, str], list[str]] = {}  # what was ever owed, in order
+        self.last_in_key: dict[tuple[str, str], int] = {}
+        self.keys: dict[tuple[str, str], set[Key]] = {}  # (receiver, group key) -> alerts told under it that fire
+        self.episodes: dict[Key, str] = {}
+        self.old_episodes: set[tuple[Key, str]] = set()
+        self.duplicates = 0
+        self.at_once = at_once
+
+    def fail(self, what: str) -> None:
+        """End the run with its first violation."""
+        self.violation = self.violation or what
+        self.loop.dying = True
+        raise Violation(what)
+
+    # ---------------------------------------------------------------------------------------- turns
+
+    def turn(self, stage: Stage, change: Change) -> None:
+        """Compare what a turn wrote with what the model says; make the stage what it came to be."""
+        said: dict[tuple[str, Key, str], tuple[Notification, Notice]] = {}
+        for message in change.notifications:
+            for notice in (*message.firing, *message.resolved):
+                if notice.step != "ongoing":
+                    place = (message.receiver, self._key(notice), notice.step)
+                    if place in said:
+                        self.fail(f"told twice in one turn: {place}")
+                    said[place] = message, notice
+        for news in stage.news:
+            places = [(receiver, news.key, news.step) for receiver in news.receivers]
+            missing = [place for place in places if place not in said]
+            if missing and (news.sure or len(missing) < len(places)):
+                self.fail(f"not told: {missing[0][0]} of {news.key.rule}{news.key.labels} {news.step} {news.ended}")
+            if not news.sure and (missing or not places):
+                stage.lives[news.key] = news.otherwise
+                continue
+            for place in places:
+                message, notice = said.pop(place)
+                if notice.ended != news.ended:
+                    self.fail(f"{place} ended as {notice.ended!r} instead of {news.ended!r}")
+                self._take(news.step, news.key, message, notice)
+            if news.step == "resolved":
+                self.model.told.pop(news.key, None)
+        for receiver, key, step in said:
+            self.fail(f"told for no reason: {receiver} of {key.rule}{key.labels} {step}")
+        for message in change.notifications:
+            self._whole(message)
+
+    def _key(self, notice: Notice) -> Key:
+        key = self.model.key_of(notice.key.rule_id, notice.key.fingerprint)
+        if key is None:
+            self.fail(f"an alert that cannot be: {notice.key}")
+        assert key is not None
+        return key
+
+    def _take(self, step: str, key: Key, message: Notification, notice: Notice) -> None:
+        """Hold a message to the laws of keys and episodes."""
+        receiver, group_key = message.receiver, message.group_key
+        told = self.model.told
+        place = receiver, group_key
+        if step == "firing":
+            if receiver in GROUPS:
+                others = {
+                    each
+                    for (name, each), keys in self.keys.items()
+                    if name == receiver and any(other.rule == key.rule for other in keys)
+                }
+                if others and group_key not in others:
+                    self.fail(f"{receiver}: a rule's alerts stand under two keys")
+                if not others and place in self.keys:
+                    self.fail(f"{receiver}: a new episode under an old key")
+            elif place in self.keys:
+                self.fail(f"{receiver}: a new episode under an old key: {key}")
+            if key not in told and (key, notice.episode) in self.old_episodes:
+                self.fail(f"two episodes of one name: {key}")
+            self.episodes[key] = notice.episode
+            self.old_episodes.add((key, notice.episode))
+            told.setdefault(key, {})[receiver] = group_key
+            self.keys.setdefault(place, set()).add(key)
+        else:
+            if told[key][receiver] != group_key:
+                self.fail(f"{receiver}: resolved under another key than it fired: {key}")
+            if notice.episode != self.episodes[key]:
+                self.fail(f"{receiver}: another episode resolved than fired: {key}")
+            self.keys[place].discard(key)
+
+    def _whole(self, message: Notification) -> None:
+        """A message names everything that fires under its key."""
+        names = {self._key(notice) for notice in message.firing}
+        if names != self.keys[message.receiver, message.group_key]:
+            self.fail(f"a message to {message.receiver} does not name what fires: {names}")
+
+    def saved(self, change: Change) -> None:
+        """Take note of what is owed: it is on disk."""
+        for message in change.notifications:
+            if message.id in self.created:
+                self.fail(f"one id for two messages: {message.id}")
+            self.created[message.id] = len(self.created), message
+            self.created_at[message.id] = self.loop.at
+            self.in_key.setdefault((message.receiver, message.group_key), []).append(message.id)
+            steps = " ".join(
+                f"{notice.step}:{notice.name}{self._key(notice).labels}"
+                for notice in (*message.firing, *message.resolved)
+            )
+            self.say("owed", message.receiver, self.place(message.id), steps)
+        if change.notifications:
+            self.account()
+
+    def place(self, id_: str) -> str:
+        """Name a message in the history."""
+        return f"#{self.created[id_][0]}" if id_ in self.created else f"?{id_}"
+
+    def account(self) -> None:
+        """Created = sent + parked + pending + claimed."""
+        counts = self.disk.counts()
+        if not len(self.created) == sum(counts.values()) == self.disk.created():
+            self.fail(f"the accounts do not balance: {len(self.created)} owed, {self.disk.created()} counted, {counts}")
+
+    # ---------------------------------------------------------------------------------------- requests
+
+    def asked(self, notification: Notification, attempt: Attempt) -> None:
+        """Look at a request as it leaves the program."""
+        id_, receiver, now = notification.id, notification.receiver, self.loop.at
+        if id_ not in self.created:
+            self.fail(f"sent before it was saved: a message to {receiver}")
+        if self.disk.state_of(id_) != "claimed":
+            self.fail(f"sent without a claim on disk: {self.place(id_)}, {self.disk.state_of(id_)}")
+        before = self.attempts.setdefault(id_, [])
+        if any(each.final and each.life == self.life for each in before):
+            self.fail(f"sent again though its end was known: {self.place(id_)}")
+        before.append(attempt)
+        wish = self.wishes.get(receiver)
+        if wish and wish.life == self.life and wish.made < self.claimed_at[id_] and now < wish.until:
+            self.fail(f"{receiver} asked to be left alone for {(wish.until - now) / S:g} s more")
+        wish = self.wishes.get(id_)
+        binding = wish and (wish.life == self.life or (wish.kept and wish.epoch == self.epoch))
+        if wish and binding and now < wish.until:
+            self.fail(f"{self.place(id_)} was to wait for {(wish.until - now) / S:g} s more")
+
+    def accepted(self, notification: Notification, attempt: Attempt) -> None:
+        """A receiver took a message."""
+        place = notification.receiver, notification.group_key
+        number = self.created[notification.id][0]
+        self.say("accepted", notification.receiver, self.place(notification.id))
+        if number < self.last_in_key.get(place, -1):
+            self.fail(f"out of order: {self.place(notification.id)} after #{self.last_in_key[place]}")
+        for id_ in self.in_key[place]:
+            if id_ == notification.id:
+                break
+            if not self.is_accepted(id_) and id_ not in self.parked:
+                self.fail(f"{self.place(notification.id)} overtook {self.place(id_)}")
+        self.last_in_key[place] = number
+        self.duplicates += self.is_accepted(notification.id)
+        attempt.accepted = True
+
+    def wished(self, notification: Notification, duration: int) -> None:
+        """A receiver asks to be left alone, and the program hears it now."""
+        if duration > LONGEST_WISH:
+            self.may_park.add(notification.id)
+        else:
+            self.wishes[notification.id] = Wish(self.life, self.loop.at, self.loop.at + duration, epoch=self.epoch)
+        until = self.loop.at + min(duration, LONGEST_WISH)
+        self.wishes[notification.receiver] = Wish(self.life, self.loop.at, until)
+
+    def answered(self, notification: Notification, answer: Answer) -> None:
+        """Take note of what the program made of an attempt."""
+        attempt, receiver = self.attempts[notification.id][-1], notification.receiver
+        self.say("answered", receiver, self.place(notification.id), answer.outcome, answer.why)
+        if answer.outcome == "sent" and not attempt.accepted:
+            self.fail(f"taken for delivered: {self.place(notification.id)} to {receiver}: {answer.why}")
+        if answer.outcome in {"sent", "refused"}:
+            attempt.final = True
+            self.failures[receiver] = []
+            return
+        failures = self.failures[receiver] = [at for at in self.failures[receiver] if at > self.loop.at - M]
+        failures.append(self.loop.at)
+        if len(failures) > 10 * self.at_once + 1:
+            self.fail(f"{len(failures)} attempts in a minute at {receiver}, which fails")
+
+    def begin(self) -> None:
+        """Another process begins."""
+        self.life += 1
+        self.skewed = self.skewed or (self.life > 1 and self.epoch != self.loop.offset)
+        self.epoch = self.loop.offset
+        self.set_anew()
+
+    def set_anew(self) -> None:
+        """Settings were read again, or another process began: what was learnt of the receivers is forgotten."""
+        for receiver in RECEIVERS:
+            self.wishes.pop(receiver, None)
+            self.failures[receiver] = []
+
+    def settled(self, delivery: Delivery) -> None:
+        """Look at what the program put on disk as the end of a message."""
+        id_ = delivery.notification.id
+        if delivery.state == "sent" and not self.is_accepted(id_):
+            self.fail(f"recorded as sent, and never accepted: {self.place(id_)}")
+        too_old = self.skewed and "given up after" in delivery.why  # its age is counted by the wall of two processes
+        if delivery.state == "parked" and id_ not in self.may_park and not too_old:
+            self.fail(f"given up for no reason: {self.place(id_)}: {delivery.why}")
+        if "fault of alerting" in delivery.why:
+            self.fail(f"{self.place(id_)}: {delivery.why}")
+        if delivery.state == "parked":
+            self.parked[id_] = delivery.why
+        if id_ in self.wishes:
+            self.wishes[id_].kept = True
+        self.say("settled", delivery.notification.receiver, self.place(id_), delivery.state)
+
+    def is_accepted(self, id_: str) -> bool:
+        """Tell whether a receiver has it."""
+        return any(attempt.accepted for attempt in self.attempts.get(id_, ()))
+
+    # ---------------------------------------------------------------------------------------- the end
+
+    def drained(self) -> bool:
+        """Tell whether everything that is owed has an end."""
+        return not self.disk.unsettled()
+
+    def is_head(self, id_: str) -> bool:
+        """Tell whether nothing older of its key is still owed."""
+        number, message = self.created[id_]
+        place = message.receiver, message.group_key
+        owed = [self.created[each] for each, *_ in self.disk.unsettled()]
+        return not any(n < number and (m.receiver, m.group_key) == place for n, m in owed)
+
+    def nothing_lost(self) -> None:
+        """Everything owed was accepted, or given up with a reason."""
+        self.account()
+        for id_ in self.created:
+            if not self.is_accepted(id_) and id_ not in self.parked:
+                self.fail(f"lost: {self.place(id_)} to {self.created[id_][1].receiver}")

@@ -1,0 +1,186 @@
+"""F23, F25 and F27 from what an app says to a ledger: many at once, ends at any moment, disorder."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import resource
+from collections import defaultdict
+
+from alerting.core.pace import pace_of
+from alerting.lane import Terms
+from alerting.model import Answer, Outcome
+from tests.clock import FakeClock
+from tests.full import rounds
+from tests.sending import LOST, RETRY, Receiver, Strict
+from tests.store.made import OK, balance
+from tests.street import H, M, S, Street
+from tests.tick import rule
+
+HIGH = "rules.yaml:High"
+
+
+class Moody(Receiver):
+    """Takes, takes and loses the answer, or fails, by dice; from `well_at` on it only takes."""
+
+    def __init__(self, clock, name, stands_for, dice, well_at):
+        super().__init__(clock, name, otherwise=self._judge, stands_for=stands_for)
+        self.dice, self.well_at = dice, well_at
+
+    def _judge(self, _):
+        if self.clock.monotonic() >= self.well_at:
+            return OK
+        return self.dice.choice((OK, LOST, RETRY, RETRY, RETRY, Answer(Outcome.RETRY, "429", 20_000)))
+
+
+def seen_by(receiver):
+    """What a reader knows in the end, and what it read out of order.
+
+    Gives what fires (alert -> when that began), the episodes it was told of (by alert and beginning), and the firings
+    that came after their own end. To a pager each episode is an incident of its own; in a channel the last word on an
+    alert counts.
+    """
+    fires, told, over, wrong = {}, set(), set(), []
+    for message in receiver.ledger:
+        for notice in message.firing:
+            episode = notice.key, notice.fired_at
+            told.add(episode)
+            wrong += [episode] if episode in over else []
+            fires[episode if receiver.stands_for == "alert" else notice.key] = episode
+        for notice in message.resolved:
+            episode = notice.key, notice.fired_at
+            told.add(episode)
+            over.add(episode)
+            before = fires.get(episode if receiver.stands_for == "alert" else notice.key)
+            if before is not None and before <= episode:  # with it any episode before it
+                del fires[episode if receiver.stands_for == "alert" else notice.key]
+    return dict(fires.values()), told, wrong
+
+
+def noted(ledger, moment):
+    """Tell whether an episode that began at `moment` (as people write it) stands in a note."""
+    return any(moment in note for message in ledger for note in message.notes)
+
+
+def test_whatever_happens_while_a_receiver_is_down_it_ends_in_the_true_state_f27() -> None:
+    """Fire, resolve, fire again within a back-off: no old firing after its end, no episode untold, one true end."""
+
+    async def main(seed):
+        dice, clock = random.Random(seed), FakeClock()
+        chat = Moody(clock, "chat", "group", dice, 20 * M)
+        pager = Moody(clock, "pager", "alert", dice, 20 * M)
+        street = Street(rule(), people=[chat, pager])
+        await street.open()
+        began = defaultdict(set)
+        values = dict.fromkeys("abc", 5.0)
+        for _ in range(30):
+            values = {name: dice.choice((5.0, 20.0, value)) for name, value in values.items()}
+            report = await street.tick(values, dice.randrange(S, 40 * S))
+            for each in report.transitions:
+                if each.after == "firing" and each.key.rule_id == HIGH:
+                    began[each.key].add(each.at)
+        await clock.advance(H)
+        fires = {
+            alert.key: alert.fired_at
+            for alert in street.engine.alerts()
+            if alert.state == "firing" and alert.key.rule_id == HIGH
+        }
+        for receiver in (chat, pager):
+            firing, told, wrong = seen_by(receiver)
+            firing = {key: at for key, at in firing.items() if key.rule_id == HIGH}
+            assert firing == fires, f"{receiver.name} ends in another state, seed {seed}"
+            assert wrong == [], f"{receiver.name} was told of an old firing after its end, seed {seed}"
+            untold = {(key, at) for key, times in began.items() for at in times} - told
+            lost = [_moment(at) for _, at in untold if not noted(receiver.ledger, _moment(at))]
+            assert lost == [], f"{receiver.name} was not told, seed {seed}"
+            assert receiver is chat or not untold  # a page is never folded into its end
+        opened = {each.group_key for each in pager.ledger if each.firing and each.firing[0].key.rule_id == HIGH}
+        assert len(opened) == sum(map(len, began.values())), f"not one incident for one episode, seed {seed}"
+        assert balance(await street.counts()) == 0
+        await street.end()
+        return sum(map(len, began.values()))
+
+    trials = rounds(40, full=1_000)
+    episodes = sum(asyncio.run(main(seed)) for seed in range(trials))
+    print(f"\nF27: {trials} schedules, {episodes} episodes: wrong final states 0, order violations 0, lost 0")
+
+
+def test_a_storm_f23() -> None:
+    """5,000 alerts at once, 50 of them critical, all to a channel and to a pager with their vendors' limits."""
+
+    async def main():
+        count, grave, rules = rounds(1_000, full=5_000), rounds(10, full=50), 100
+        clock, dice = FakeClock(), random.Random(23)
+        chat = Strict(clock, 1, S, dice, name="chat")
+        pager = Strict(clock, 120, M, dice, name="pager", stands_for="alert")
+        each = (count - grave) // (rules - 1)
+        made = [rule(f"Warn{n}", severity="warning", interval=30 * S) for n in range(rules - 1)]
+        made.append(rule("Grave", severity="critical"))
+        terms = {"chat": Terms(pace=pace_of("1/s")), "pager": Terms(pace=pace_of("120/m"))}
+        street = Street(*made, people=[chat, pager], terms=terms)
+        await street.open()
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        began = clock.monotonic()
+        await street.tick({str(number): 20.0 for number in range(each)}, 0)
+        total = (rules - 1) * each + each
+        for _ in range(200):
+            await street.tick({str(number): 20.0 for number in range(each)}, 30 * S)
+            if len(seen_by(pager)[0]) == total:
+                break
+        for receiver in (chat, pager):
+            firing, _, wrong = seen_by(receiver)
+            assert len(firing) == total, f"{receiver.name} was not told of all"
+            assert wrong == []
+        paged = [at for (at, id_, _) in pager.asked if id_ in graves(pager)]
+        late = max(paged) - began
+        assert late <= M
+        assert len(chat.ledger) <= 30
+        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+        assert grown <= 150
+        print(
+            f"\nF23: {total} alerts, {len(paged)} critical: lost 0, chat messages {len(chat.ledger)},"
+            f" critical at the pager within {late / 1000:.1f} s, 429s {chat.refused + pager.refused}, +{grown:.0f} MiB"
+        )
+        await street.end()
+
+    asyncio.run(main())
+
+
+def graves(pager):
+    """The ids of the critical messages that a pager took."""
+    return {each.id for each in pager.ledger if each.firing and each.firing[0].severity == "critical"}
+
+
+def test_a_stop_at_any_moment_loses_nothing_f25() -> None:
+    """Within ten seconds it is over; what was not sent is owed to the next run."""
+
+    async def main(seed):
+        dice, clock = random.Random(seed), FakeClock()
+        chat = Moody(clock, "chat", "group", dice, 5 * M)
+        chat.takes = dice.choice((0, 300, 4_000))
+        street = Street(rule(), people=[chat], terms={"chat": Terms(at_once=dice.choice((1, 4)))})
+        street.receivers = {"chat": "group"}
+        await street.open()
+        await street.tick({str(n): 20.0 for n in range(5)}, S)
+        await clock.advance(dice.randrange(2 * M))
+        asked = clock.monotonic()
+        await street.end()
+        took = clock.monotonic() - asked
+        assert took <= 10 * S, f"seed {seed}"
+        counts = await street.counts()
+        assert balance(counts) == 0
+        await street.restart()
+        await clock.advance(H)
+        assert len(seen_by(chat)[0]) == 5, f"lost, seed {seed}"
+        await street.end()
+        return took
+
+    trials = rounds(40, full=200)
+    took = max(asyncio.run(main(seed)) for seed in range(trials))
+    print(f"\nF25: {trials} stops: the longest took {took / 1000:.1f} s, lost 0")
+
+
+def _moment(at):
+    from alerting.core.telling.folding import _moment as moment
+
+    return moment(at)
