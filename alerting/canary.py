@@ -107,6 +107,7 @@ class Canary:
             severity="info",
             annotations={"description": "Nothing is wrong: this shows that alerts are found and arrive."},
             notify=(receiver,),
+            unheld=True,
         )
         return Rule(spec, condition)
 

@@ -25,6 +25,7 @@ from alerting.control import Control
 from alerting.core.builtin import CANARY
 from alerting.core.lasting import Lasting
 from alerting.errors import StoreError
+from alerting.interaction import Interaction
 
 if TYPE_CHECKING:
     import logging
@@ -46,6 +47,7 @@ _RELOAD: Millis = 45_000  # the longest that reading all files anew may take
 _TELLING = "telling"
 _CLOCK = "the watch over the clock"
 _SOCKET = "the local socket"
+_BUTTONS = "the hearing of buttons"
 
 
 class NextDue(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
@@ -84,7 +86,16 @@ class Daemon:
         self._vitals = vitals
         self._systemd = systemd
         self._control = Control(program.state, self._take, program.clock, self._deaf, self._fault)
-        self._beside = {_CLOCK: self._watch(), _SOCKET: self._control.run(partial(vitals.promise, _SOCKET)), **beside}
+        self._interaction = Interaction(
+            program.store, program.clock, program.engine.told, self._take, self._unheard, self._fault
+        )
+        self._interaction.adopt(program.notifiers.values())
+        self._beside = {
+            _CLOCK: self._watch(),
+            _SOCKET: self._control.run(partial(vitals.promise, _SOCKET)),
+            _BUTTONS: self._interaction.run(),
+            **beside,
+        }
         self._reload = reload
         self._log = log
         self._grace = grace
@@ -158,8 +169,8 @@ class Daemon:
                 task.add_done_callback(self._ticks.discard)
             if not self._ticks:
                 await self._program.retire()
-        except Exception:  # noqa: BLE001  a shell: no fault in one beat ends the daemon
-            self._log.exception("a fault of alerting itself in the beat", extra={"action": "fault"})
+        except Exception as error:  # noqa: BLE001  a shell: no fault in one beat ends the daemon
+            self._fault("the beat", error)
 
     async def _tick(self, batch: Any) -> None:
         began = self._program.clock.monotonic()
@@ -168,9 +179,9 @@ class Daemon:
             report = await self._program.engine.tick([batch])
             self._vitals.ticked(batch.name, report, self._program.clock.monotonic() - began)
             self._tell(batch.name, report)
-        except Exception:  # noqa: BLE001  the same for one tick
+        except Exception as error:  # noqa: BLE001  the same for one tick
             self._vitals.failed(batch.name)
-            self._log.exception("a fault of alerting itself in a tick", extra={"action": "fault", "batch": batch.name})
+            self._fault("a tick", error, batch=batch.name)
 
     async def _look_at_receivers(self) -> None:
         """Let the engine know which receivers are down, now and then."""
@@ -184,13 +195,13 @@ class Daemon:
         """Tell what was held back and is due; no rule is evaluated."""
         try:
             self._tell(_TELLING, await self._program.engine.tick(()))
-        except Exception:  # noqa: BLE001  the same
-            self._log.exception("a fault of alerting itself in telling", extra={"action": "fault"})
+        except Exception as error:  # noqa: BLE001  the same
+            self._fault("telling", error)
 
     async def _take(self, texts: Mapping[str, str | None]) -> None:
-        """Put in force what a command hands over, and tell at once what that changes. Raises StoreError."""
+        """Put in force what a command or a button hands over, and tell at once what that changes. Raises StoreError."""
         await self._program.engine.take(texts)
-        self._say("handed_over", f"from a command: {', '.join(texts)}")
+        self._say("handed_over", f"handed over: {', '.join(texts)}")
         task = asyncio.create_task(self._speak())
         self._ticks.add(task)
         task.add_done_callback(self._ticks.discard)
@@ -228,8 +239,8 @@ class Daemon:
             self._systemd.reloading(self._program.clock.monotonic())
             try:
                 wrong = await self._reload()
-            except Exception:  # noqa: BLE001  the same for a reload
-                self._log.exception("a fault of alerting itself in the reload", extra={"action": "fault"})
+            except Exception as error:  # noqa: BLE001  the same for a reload
+                self._fault("the reload", error)
                 wrong = "a fault of alerting itself"
             self._vitals.release("reload")
             self._vitals.reloaded(wrong)
@@ -239,6 +250,7 @@ class Daemon:
                 self._say("reload_refused", message, "error", problems=wrong)
             else:
                 self._lasting = Lasting()  # batches and lanes may be others now
+                self._interaction.adopt(self._program.notifiers.values())
                 self._say("reloaded", "reloaded", rules=self._program.engine.count())
             self._scheduler.modify_job("beat", next_run_time=datetime.now(UTC))
 
@@ -270,8 +282,15 @@ class Daemon:
     def _deaf(self, trouble: str) -> None:
         self._say("trouble", trouble, "warning")
 
-    def _fault(self, part: str, error: BaseException) -> None:
-        self._log.error("a fault of alerting itself in %s", part, exc_info=error, extra={"action": "fault"})
+    def _unheard(self, trouble: str) -> None:
+        if self._lasting.wrong(_BUTTONS, trouble, self._program.clock.monotonic()):
+            self._say("trouble", trouble, "warning")
+
+    def _fault(self, part: str, error: BaseException, **fields: object) -> None:
+        """Log a fault of ours with its trace; not each time, where it comes at every turn."""
+        if self._lasting.wrong(part, f"{part}: {error!r}", self._program.clock.monotonic()):
+            message = "a fault of alerting itself in %s"
+            self._log.error(message, part, exc_info=error, extra={"action": "fault", **fields})
 
     def _look_at_lanes(self) -> None:
         """Log what keeps the state from serving a lane."""

@@ -32,6 +32,7 @@ from alerting.core.status import RuleStatus
 from alerting.core.telling.fallback import reasons
 from alerting.core.telling.inhibition import Inhibitor
 from alerting.core.telling.keeping import PREFIXES
+from alerting.core.telling.picture import kept_for_pictures
 from alerting.core.telling.plan import Plan
 from alerting.core.telling.render import Context
 from alerting.core.telling.tree import Tree
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
         Flapping,
         Inhibition,
         Millis,
+        Notice,
         Notification,
         Patterns,
         Receiver,
@@ -266,8 +268,9 @@ class Engine:
         self._setup, self._next_setup = setup._replace(good_config=None), None  # large: held until it is saved, only
         self._good_config = self._good_config if setup.good_config is None else setup.good_config
         rules = [rule for rule in setup.rules if rule.spec.enabled]
+        drawn = any(receiver.pictures for receiver in setup.receivers.values())
         needs = tuple(dict.fromkeys(need for rule in rules for need in rule.needs))
-        self._intake.adopt(setup.targets, needs)
+        self._intake.adopt(setup.targets, kept_for_pictures(needs) if drawn else needs)
         read = {need.namespace for need in needs}
         sources = {
             self._intake.names[id(target.source)]: Reach(target.source.namespace, target.unknown_after)
@@ -322,6 +325,10 @@ class Engine:
         """Give the acknowledgements in force."""
         return self._book.desk.acks()
 
+    def told(self, receiver: str, group_key: str) -> Sequence[Notice]:
+        """Give what fires and was told to a receiver under a group key."""
+        return self._book.desk.told_under(receiver, group_key)
+
     def waiting(self) -> Mapping[tuple[AlertKey, str], Held]:
         """Give what is owed and held back, and why, by alert and receiver."""
         return self._book.desk.waiting()
@@ -346,7 +353,8 @@ class Engine:
         """Give the monotonic time at which something held back may be due."""
         now, monotonic = self._clock.now(), self._clock.monotonic()
         at = self._book.desk.next_at(now)
-        return None if at is None else max(self._quiet_until, monotonic + max(0, at - now))
+        soonest = max(self._quiet_until, monotonic + _LULL) if self._lock.locked() else self._quiet_until
+        return None if at is None else max(soonest, monotonic + max(0, at - now))
 
     async def tick(self, batches: Sequence[Batch] | None = None, *, only: Collection[str] | None = None) -> TickReport:
         """Fetch, evaluate, save. `batches` None: all of them, once, and every source is waited for (`check`).

@@ -34,7 +34,7 @@ _COMMENT = "a button in a message"
 class Interaction:
     """The listening to all receivers that can be answered, in the daemon."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  what it works with, then whom it tells
         self,
         store: Store,
         clock: Clock,

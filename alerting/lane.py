@@ -6,13 +6,17 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from alerting.ports import THEN, Follows
+
 if TYPE_CHECKING:
     from collections.abc import Coroutine
     from typing import Any
 
     from alerting.core.pace import Pace
-    from alerting.model import Delivery, Millis
+    from alerting.model import Delivery, Millis, Notification, Receipt
+    from alerting.ports import Clock
 
+_BESIDE = 500  # messages about which more may be done; what is beside older ones is given up
 QUICK: Millis = 50  # a receiver that answers within is claimed for in advance
 
 
@@ -45,6 +49,60 @@ class Pause(NamedTuple):
     paced: bool = False  # only because of the receiver's pace
 
 
+class Beside:
+    """What may still be done about messages that have arrived (`ports.Follows`), one step at a time.
+
+    It is done between messages and never kept: what fails, and what is left when the process ends, is given up.
+    """
+
+    def __init__(self, woken: asyncio.Event) -> None:
+        self._woken = woken
+        self._left: deque[tuple[Notification, Receipt]] = deque(maxlen=_BESIDE)
+        self._task: asyncio.Task[None] | None = None
+        self.fault: BaseException | None = None  # of ours, in the newest step
+
+    @property
+    def runs(self) -> bool:
+        """Tell whether a step is being taken."""
+        return self._task is not None
+
+    @property
+    def waits(self) -> bool:
+        """Tell whether a step could be taken now."""
+        return bool(self._left) and self._task is None
+
+    def add(self, delivery: Delivery) -> None:
+        """Take in a message that was sent."""
+        if delivery.receipt and THEN in delivery.receipt:
+            self._left.append((delivery.notification, delivery.receipt))
+
+    def begin(self, notifier: object, clock: Clock, deadline: Millis) -> None:
+        """Begin the next step."""
+        step = self._step(notifier, *self._left.popleft(), clock, deadline)
+        self._task = asyncio.ensure_future(step)
+
+    async def _step(
+        self, notifier: object, notification: Notification, receipt: Receipt, clock: Clock, deadline: Millis
+    ) -> None:
+        try:
+            if isinstance(notifier, Follows):
+                step = asyncio.ensure_future(notifier.follow(notification, receipt))
+                await first_of(step, clock.sleep(deadline))
+                if step.done() and not step.cancelled() and THEN in step.result():
+                    self._left.appendleft((notification, step.result()))
+        except Exception as error:  # noqa: BLE001  no fault in this may end the sending
+            self.fault = error
+        finally:
+            self._task = None
+            self._woken.set()
+
+    def leave(self) -> None:
+        """Give up what is left."""
+        self._left.clear()
+        if self._task is not None:
+            self._task.cancel()
+
+
 class Lane:
     """One receiver's queue as this process sees it. Times are monotonic."""
 
@@ -56,6 +114,7 @@ class Lane:
         self.ready: deque[Delivery] = deque()  # claimed and not begun
         self.flying: set[asyncio.Task[Any]] = set()  # each makes one attempt after another
         self.held: deque[Delivery] = deque()  # results that the store has not taken yet
+        self.beside = Beside(self.woken)
         self.faults: list[BaseException] = []  # of ours, in a flight
         self.worker: asyncio.Task[None] | None = None
         self.back_by: Millis = 0  # by then it takes its next step

@@ -18,6 +18,9 @@ Two waits are kept apart. A *message* that failed waits by itself, so that one t
 *receiver* that failed twice in a row, on whichever messages, is left alone for a while: otherwise a thousand owed
 messages would be a thousand requests to a service that is down. Its next attempt is made with the oldest message due.
 
+What a notifier does beside its messages (`ports.Follows`) is done step by step when nothing is due, at the lane's pace,
+after the message's own end is on disk; a message that comes meanwhile waits for none of it.
+
 What a receiver cannot be told (it was parked, or is late) is handed to `pass_on`, once: its fallback is told.
 
 Waits and leases run on the monotonic clock, placed on the wall once at the start: a step of the wall moves none.
@@ -264,12 +267,14 @@ class Outbox:
             except StoreError as error:
                 self._on_trouble(str(error))
                 step = Pause(_STORE_REST)
-            if not lane.flying and self._clock.monotonic() + step.wait > (ends if step.paced else patient_until):
+            busy = lane.flying or lane.beside.runs
+            if not busy and self._clock.monotonic() + step.wait > (ends if step.paced else patient_until):
                 break
             if step.wait:
                 await first_of(self._clock.sleep(min(left, step.wait)), lane.woken.wait())
         if lane.flying:
             await asyncio.wait(lane.flying)  # each ends at `ends`
+        lane.beside.leave()
         try:
             await self._put_back(lane)
             return await self._hand_over(lane) or passed
@@ -284,6 +289,9 @@ class Outbox:
         await self._record(lane)
         if lane.faults:
             raise lane.faults.pop()
+        if (fault := lane.beside.fault) is not None:
+            lane.beside.fault = None
+            self._on_fault(f"what is done beside messages to {lane.receiver}", fault)
         if self._stop is not None and self._stop.is_set():
             await self._put_back(lane)
             return Pause(IDLE if lane.flying else 0)
@@ -297,12 +305,21 @@ class Outbox:
             return Pause(min(patience, lane.rests_until - now))
         found = await self._claim(lane)
         if found is not None:
+            if lane.beside.waits and not (found.paced or lane.flying):
+                self._go_beside(lane)
             return found._replace(wait=min(patience, found.wait))
         for _ in range(min(len(lane.ready), self._seats(lane))):
             flight = asyncio.ensure_future(self._fly(lane, left, results))
             lane.flying.add(flight)
             flight.add_done_callback(partial(land, lane))
         return Pause(patience)
+
+    def _go_beside(self, lane: Lane) -> None:
+        """Take the next step about a message that has arrived; it counts for the pace as a message does."""
+        terms = self._terms_of(lane)
+        if terms.pace is not None:
+            lane.paid_until = pace.taken(terms.pace, lane.paid_until, self._clock.monotonic(), 1)
+        lane.beside.begin(self._notifiers.get(lane.receiver), self._clock, self._deadline)
 
     async def _claim(self, lane: Lane) -> Pause | None:
         """Claim what may begin, unless enough is ready. Gives how long there is nothing to do; None: there is.
@@ -363,6 +380,8 @@ class Outbox:
                     self._on_settled(each)
                 if each.state is DeliveryState.PARKED:
                     lane.look_at = 0
+                if each.state is DeliveryState.SENT:
+                    lane.beside.add(each)
 
     def _fold(self, lane: Lane) -> Fold | None:
         """Give how messages of a receiver are folded; nothing is, where nobody knows it any more."""
@@ -441,6 +460,7 @@ class Outbox:
         for lane in self._lanes.values():
             lane.woken.set()
             lane.worker = None
+            lane.beside.leave()
         if workers:
             await first_of(asyncio.wait(workers), self._clock.sleep(grace))
         flights = [task for lane in self._lanes.values() for task in lane.flying]

@@ -12,8 +12,10 @@ from alerting.canary import NAME as NEST
 from alerting.canary import Canary, Nest
 from alerting.clock import SystemClock
 from alerting.config.settings import names_in
+from alerting.config.zones import find_zone
 from alerting.core.builtin import CANARY
 from alerting.core.pace import OFF, pace_of
+from alerting.core.telling.calendar import Calendar
 from alerting.core.telling.keeping import PREFIXES
 from alerting.engine import Engine, Limits, Setup, Target
 from alerting.errors import ReportRefused, StoreError
@@ -77,6 +79,7 @@ class Program:
         self._http = HttpClient(f"alerting/{alerting.__version__}", self._resolve)
         self._on_secrets = on_secrets
         self.rotation = Rotation(self.clock, Pool(_FETCHES, "secrets"), self._note_secrets)
+        self.notifiers: Mapping[str, Notifier] = {}
         self._sources: Sequence[Source] = ()
         self._retired: list[Source] = []
         url, root = settings.store, settings.root
@@ -134,15 +137,22 @@ class Program:
                     *([] if canary is None else [Target(canary)]),
                 ],
                 receivers={name: receiver_of(each, settings.receivers.get(name)) for name, each in notifiers.items()},
-                fallback=settings.route.receivers if settings.route else (() if settings.configured else (CONSOLE,)),
+                fallback=() if settings.configured else (CONSOLE,),
                 external_labels=external_labels(settings),
                 unknown_after=settings.unknown_after,
                 max_gap=max_gap or settings.max_gap,
                 good_config=good,
+                route=settings.route,
+                inhibitions=settings.inhibitions,
+                calendar=Calendar(settings.intervals, find_zone) if settings.intervals else None,
+                flapping=settings.flapping,
+                storm=settings.storm,
+                silence_warning=settings.silence_warning,
                 patient=self._daemon,
             )
         )
         terms = {name: terms_of(each, settings.receivers.get(name)) for name, each in notifiers.items()}
+        self.notifiers = notifiers
         await self.outbox.adopt(notifiers, terms)
 
     def _canary(self, settings: Settings) -> Canary | None:

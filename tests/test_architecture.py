@@ -45,6 +45,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "alerting.intake",
         "alerting.lane",
+        "alerting.interaction",
         "alerting.http",
         "alerting.exposition",
         "alerting.fields",

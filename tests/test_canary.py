@@ -9,8 +9,19 @@ import pytest
 
 from alerting.canary import LATE, NAME, Canary, is_canary
 from alerting.core.builtin import CANARY
+from alerting.core.telling.keeping import silence_name, silence_text
 from alerting.errors import StoreError
-from alerting.model import AlertKey, AlertState, Delivery, DeliveryState, Notice, Notification
+from alerting.model import (
+    AlertKey,
+    AlertState,
+    Delivery,
+    DeliveryState,
+    Flapping,
+    Matcher,
+    Notice,
+    Notification,
+    Silence,
+)
 from tests.clock import FakeClock
 from tests.full import rounds
 from tests.ward import Ward
@@ -51,6 +62,25 @@ def test_a_canary_goes_the_whole_way_again_and_again() -> None:
             counts = (await ward.store.overview()).counts
             assert counts["sent"] == counts["created"] == ward.canary.arrivals
             assert await ward.look() == []
+
+    asyncio.run(main())
+
+
+def test_a_canary_is_neither_silenced_nor_taken_for_one_that_flaps() -> None:
+    """A silence over everything must not look like a way that is broken."""
+
+    async def main() -> None:
+        async with Ward(canary=EVERY) as ward:
+            assert ward.canary is not None
+            flapping = Flapping(firings=3, within=60 * EVERY, calm=60 * EVERY)
+            ward.engine.adopt(ward.engine._setup._replace(flapping=flapping))
+            now = ward.clock.now()
+            silence = Silence("s", (Matcher("severity", "=~", ".+"),), now, now + 60 * EVERY, "me", "upgrade", now)
+            await ward.engine.take({silence_name("s"): silence_text(silence)})
+            for _ in range(20):
+                await ward.run(EVERY)
+                assert await ward.look() == []
+            assert ward.canary.arrivals >= 20
 
     asyncio.run(main())
 

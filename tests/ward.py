@@ -17,7 +17,7 @@ from alerting.canary import Canary, Nest
 from alerting.daemon import Daemon
 from alerting.engine import Engine, Setup, Target
 from alerting.heartbeat import Heartbeat
-from alerting.model import Answer, Outcome
+from alerting.model import Answer, Outcome, Receiver
 from alerting.outbox import Outbox
 from alerting.patterns import compile_pattern
 from alerting.ports import HttpAnswer
@@ -212,7 +212,7 @@ class Ward:
         if self.canary is not None:
             rules.append(self.canary.rule(NEST, compile_pattern))
             targets.append(Target(self.canary))
-        self.engine.adopt(Setup(rules, targets, {"slack": "group", NEST: "group"}))
+        self.engine.adopt(Setup(rules, targets, {"slack": Receiver(), NEST: Receiver()}))
         self.tasks["outbox"] = asyncio.create_task(self.outbox.run(asyncio.Event()))
         for part, loop in self.daemon._beside.items():
             self.tasks[part] = self.daemon._start(part, loop)

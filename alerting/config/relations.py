@@ -84,7 +84,7 @@ def _clear(draft: Draft, rule: Rule, names: Names, patterns: Patterns) -> Iterat
 
 
 def _never_both(one: str, other: str, names: Names, patterns: Patterns) -> bool:
-    """Tell whether two sound conditions are known never to have a series in common: as `and` between them is refused."""
+    """Tell whether two sound conditions can have no series in common: `and` between them is refused then."""
     try:
         compile_condition(f"({one}\n) and ({other}\n)", names, patterns)
     except ConditionError as error:

@@ -129,7 +129,8 @@ class Book:
         self.blind = {rule_id: why for rule_id, why in self.blind.items() if rule_id in self.tracks}
         tracks = (*self.tracks.values(), *self.watchers.values())
         firing = [(a, each.spec) for each in tracks for a in each.alerts.values() if a.state is AlertState.FIRING]
-        self.desk.adopt(firing, {alert.key for alert, _, _ in self._ending}, Speech(self, context))
+        ended = [alert for alert in self.alerts() if alert.state is AlertState.RESOLVED]
+        self.desk.adopt(firing, ended, {alert.key for alert, _, _ in self._ending}, Speech(self, context))
 
     def _track(self, rule: Rule, old: Track | None) -> Track:
         spec = rule.spec

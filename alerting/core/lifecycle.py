@@ -291,6 +291,7 @@ def _drop(alert: Alert, moment: _Moment) -> Step:
         paused_at=None,
         gone_since=None,
         version=alert.version + 1,
+        level="",
     )
     return Step(rests, change)
 

@@ -77,6 +77,7 @@ class RuleSpec(NamedTuple):
     escalate: tuple[Escalation, ...] = ()  # by `after`
     mute_time_intervals: tuple[str, ...] = ()
     active_time_intervals: tuple[str, ...] = ()
+    unheld: bool = False  # no silence, window or other stage holds its messages back: the canary's
 
 
 class Rule(NamedTuple):

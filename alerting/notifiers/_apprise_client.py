@@ -7,9 +7,14 @@ more than the deadline of the attempt.
 from __future__ import annotations
 
 import logging
+import warnings
 from typing import TYPE_CHECKING, NamedTuple
 
-from apprise import Apprise, AppriseAsset, NotifyFormat, NotifyType, OverflowMode
+with warnings.catch_warnings():  # its plugins load with the first address; what they warn of is of no use to operators
+    warnings.simplefilter("ignore")
+    from apprise import Apprise, AppriseAsset, NotifyFormat, NotifyType, OverflowMode
+
+    Apprise.instantiate("json://localhost")
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -53,12 +53,14 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """Give what stands behind a key, or at a place; else Jinja2's own word for nothing."""
+        if isinstance(obj, StrictUndefined):
+            return obj  # it says what was missing first
         if isinstance(obj, LoopContext) and argument in _LOOP:
             return getattr(obj, argument)
         if isinstance(obj, dict):
             found = obj.get(argument)
             if found is not None or isinstance(obj, Open):
-                return found or ""
+                return "" if found is None else found
         elif isinstance(obj, list | tuple) and isinstance(argument, int) and -len(obj) <= argument < len(obj):
             return obj[argument]
         known = [key for key in obj if isinstance(key, str)] if isinstance(obj, dict) else _LOOP

@@ -11,8 +11,10 @@ nor hold back a message. What an attempt learns for the next one travels in the 
 
 - `channel` and `ts` of the message that stands for the alert or group now;
 - `plain` when Slack would not take the blocks;
-- `link` to it and `earlier`, the link to the one that it replaced, once they are known; `was`, the `ts` of that one;
+- `was`, the `ts` of the message that it replaced, if there was one;
 - `then`: the steps that are left.
+
+Links are not kept: those to two messages of one channel differ in the `ts` alone, so one that Slack gave tells all.
 """
 
 from __future__ import annotations
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
     from alerting.model import Notice, Notification, Receipt, Secret, Section, StandsFor
     from alerting.notifiers._templates import Filled
     from alerting.ports import HttpAnswer, Press, Tools
-
-    _Step = tuple[Outcome, Mapping[str, str]]  # how it ended, and what was learned
 
 _CODE = 60  # characters of a name of an error, at most
 _THREADS = 2  # one attempt at a time is usual; a second may run while a first that was given up winds down
@@ -113,6 +113,8 @@ class Slack:
         self._http = tools.http
         self._clock = tools.clock
         self._blocking = tools.blocking(_THREADS)
+        self._links: dict[str, str] = {}  # channel -> what links to its messages begin with
+        self._steps = {"move": self._move, "begin": self._begin, "thread": self._reply, "picture": self._show}
 
     async def deliver(self, notification: Notification, previous: Receipt | None) -> Answer:
         """Make one attempt with one request."""
@@ -130,7 +132,7 @@ class Slack:
         if "plain" in before:
             message = compose_plain(notification, own)
         else:
-            earlier = before.get("earlier" if changes_it else "link", "")
+            earlier = self._link_to(before.get("channel", ""), before.get("was" if changes_it else "ts", ""))
             message = compose(notification, own, earlier=earlier, buttons=self._app_token is not None)
         method, arguments = "chat.postMessage", {**message, **_QUIET, **_NO_PREVIEW}
         if changes_it:
@@ -141,19 +143,17 @@ class Slack:
         judged = self._judged_call(answer, before)
         if judged.outcome is not Outcome.SENT:
             return judged
-        placed = judged.receipt or {}
-        receipt = _changed(placed, before) if changes_it else _posted(placed, before)
-        steps = self._beside(notification, receipt, posted=not changes_it)
-        return Answer(Outcome.SENT, "changed" if changes_it else "posted", None, _with(receipt, steps))
+        return judged._replace(
+            why="changed" if changes_it else "posted", receipt=self._learned(judged, before, notification)
+        )
 
     async def follow(self, notification: Notification, receipt: Receipt) -> Receipt:
         """Take the next step beside a message that has arrived."""
         step, *left = receipt.get(THEN, "").split()
-        make = {"link": self._link, "moved": self._move, "thread": self._reply, "picture": self._show}
-        outcome, learned = await make[step.removesuffix(_AGAIN)](notification, receipt)
+        outcome = await self._steps[step.removesuffix(_AGAIN)](notification, receipt)
         if outcome is Outcome.RETRY and not step.endswith(_AGAIN):
             left.insert(0, step + _AGAIN)
-        return _with({**receipt, **learned}, left)
+        return _with(receipt, left)
 
     async def listen(self, on_press: Callable[[Press], Awaitable[str]], say: Callable[[str], None]) -> None:
         """Hear of presses of the buttons, where there are any."""
@@ -169,54 +169,64 @@ class Slack:
 
     # ------------------------------------------------------------------------------- beside the message
 
-    def _beside(self, notification: Notification, receipt: Receipt, *, posted: bool) -> list[str]:
-        """Say what is done beside a message: the first one of an alert or a group needs nothing but its picture."""
-        steps = []
-        if "was" in receipt:
-            steps += ["link", "moved", "thread"]
-        elif not posted and changes.changed(notification):
+    def _learned(self, judged: Answer, before: Receipt, notification: Notification) -> Receipt:
+        """Say where the message is, which one it replaced, and what is left to do beside it.
+
+        The first message of an alert or a group needs nothing but its picture: its thread begins with what changes.
+        """
+        placed, steps = judged.receipt or {}, []
+        replaced = before.get("channel") == placed["channel"] and before.get("ts") != placed["ts"]
+        was = before.get("ts" if replaced else "was")
+        if replaced and was:
+            steps += ["move", "begin"]
+        elif before.get("ts") == placed["ts"] and changes.changed(notification):
             steps.append("thread")
-        if posted and self.pictures and _pictured(notification) is not None:
+        if before.get("ts") != placed["ts"] and self.pictures and _pictured(notification) is not None:
             steps.append("picture")
-        return steps
+        return _with({**placed, "was": was} if was else placed, steps)
 
-    async def _link(self, _: Notification, receipt: Receipt) -> _Step:
-        """Ask for the link to a message; the link to the one before it differs in its `ts` only."""
-        where = {"channel": receipt["channel"], "message_ts": receipt["ts"]}
-        said, outcome = await self._asked("chat.getPermalink", where, form=True)
-        link = text.link(str(said.get("permalink", "")))
-        ends = "p" + receipt["ts"].replace(".", "")
-        if not link.endswith(ends):
-            return outcome, {}
-        return outcome, {"link": link, "earlier": f"{link.removesuffix(ends)}p{receipt['was'].replace('.', '')}"}
+    def _link_to(self, channel: str, ts: str) -> str:
+        """Give the link to a message; empty where Slack was not asked for one in its channel yet."""
+        known = self._links.get(channel, "")
+        return f"{known}{ts.replace('.', '')}" if known and ts else ""
 
-    async def _move(self, notification: Notification, receipt: Receipt) -> _Step:
+    async def _move(self, notification: Notification, receipt: Receipt) -> Outcome:
         """Leave a line in place of the message that was replaced, so that one alone says how things stand."""
-        if "link" not in receipt:
-            return Outcome.REFUSED, {}
-        message = compose_moved(notification, receipt["link"])
-        where = {"channel": receipt["channel"], "ts": receipt["was"]}
-        _, outcome = await self._asked("chat.update", {**message, **_QUIET, **where})
-        return outcome, {}
+        channel, ts = receipt["channel"], receipt["ts"]
+        if not self._link_to(channel, ts):
+            said, outcome = await self._asked("chat.getPermalink", {"channel": channel, "message_ts": ts}, form=True)
+            link, digits = text.link(str(said.get("permalink", ""))), ts.replace(".", "")
+            if not link.endswith(f"/p{digits}"):
+                return outcome if outcome is Outcome.RETRY else Outcome.REFUSED
+            self._links[channel] = link.removesuffix(digits)
+        message = compose_moved(notification, self._link_to(channel, ts))
+        _, outcome = await self._asked("chat.update", {**message, **_QUIET, "channel": channel, "ts": receipt["was"]})
+        return outcome
 
-    async def _reply(self, notification: Notification, receipt: Receipt) -> _Step:
-        """Write what changed into the thread; in that of a new message also where its beginning is."""
-        reply = compose_reply(notification, receipt.get("earlier", "") if "was" in receipt else "")
+    async def _begin(self, notification: Notification, receipt: Receipt) -> Outcome:
+        """Begin the thread of a message that replaced another: what changed, and where the story so far is."""
+        return await self._tell(receipt, compose_reply(notification, self._link_to(receipt["channel"], receipt["was"])))
+
+    async def _reply(self, notification: Notification, receipt: Receipt) -> Outcome:
+        """Write what changed into the thread."""
+        return await self._tell(receipt, compose_reply(notification))
+
+    async def _tell(self, receipt: Receipt, reply: Mapping[str, Any]) -> Outcome:
         where = {"channel": receipt["channel"], "thread_ts": receipt["ts"]}
         _, outcome = await self._asked("chat.postMessage", {**reply, **_QUIET, **_NO_PREVIEW, **where})
-        return outcome, {}
+        return outcome
 
-    async def _show(self, notification: Notification, receipt: Receipt) -> _Step:
+    async def _show(self, notification: Notification, receipt: Receipt) -> Outcome:
         """Put the picture of the gravest alert into the thread; one that cannot be drawn or sent is left out."""
         wires = [self._wire() for _ in range(3)]
         shown = partial(self._draw_and_upload, wires, notification, receipt)
         answer = await speak(wires[-1], self._blocking, shown)
-        return answer.outcome if isinstance(answer, Answer) else Outcome.SENT, {}
+        return answer.outcome if isinstance(answer, Answer) else Outcome.SENT
 
     async def _asked(
         self, method: str, arguments: Mapping[str, Any], *, form: bool = False
     ) -> tuple[Mapping[str, Any], Outcome]:
-        """Make one request beside the message; what it learned, and whether it is done."""
+        """Make one request beside the message; give what was said, and whether it is done."""
         answer = await self._call(self._wire(), method, arguments, form=form)
         if isinstance(answer, Answer):
             return {}, answer.outcome
@@ -318,22 +328,9 @@ def _own(filled: Filled) -> Own:
     return Own(filled.notification.title if filled.titled else "", filled.text, filled.fields)
 
 
-def _posted(placed: Receipt, before: Receipt) -> Receipt:
-    """Say of a new message which one it replaces, if there is one in the same channel."""
-    if before.get("channel") != placed["channel"] or "ts" not in before:
-        return placed
-    earlier = {"earlier": before["link"]} if "link" in before else {}
-    return {**placed, "was": before["ts"], **earlier}
-
-
-def _changed(placed: Receipt, before: Receipt) -> Receipt:
-    """Keep what is known of a message that changed."""
-    return {**{name: before[name] for name in ("link", "earlier") if name in before}, **placed}
-
-
-def _with(receipt: Receipt, steps: list[str]) -> Receipt:
-    """Write down which steps are left; when none is, the message that was replaced is done with."""
-    known = {name: value for name, value in receipt.items() if name != THEN and (steps or name != "was")}
+def _with(receipt: Receipt, steps: Sequence[str]) -> Receipt:
+    """Write down which steps are left."""
+    known = {name: value for name, value in receipt.items() if name != THEN}
     return {**known, THEN: " ".join(steps)} if steps else known
 
 

@@ -117,12 +117,13 @@ def _delivery(vitals: Vitals, owed: Mapping[str, int]) -> Iterable[Family]:
     yield Family(
         "alerting_messages",
         "gauge",
-        "Messages in the state: created = pending + claimed + sent + parked.",
+        "Messages in the state: created = pending + claimed + sent + folded + parked.",
         [Point(count, {"state": state}) for state, count in owed.items() if state in ("pending", "claimed")],
     )
     for state, words in (
         ("created", "Messages that ever came to be owed."),
         ("sent", "Of these, those sent."),
+        ("folded", "Of these, those that a later message of the same group told."),
         ("parked", "Of these, those given up."),
     ):
         if state in owed:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from alerting.core.lang.condition import compile_condition
 from alerting.core.lang.names import Names
 from alerting.engine import Engine, Setup, Target
-from alerting.model import SHARED, Labels, Reading, Rule, RuleSpec, Sample
+from alerting.model import SHARED, Labels, Reading, Receiver, Rule, RuleSpec, Sample
 from alerting.patterns import compile_pattern
 from alerting.store.memory import MemoryStore
 from tests.clock import FakeClock
@@ -68,7 +68,7 @@ async def measure(rules: Sequence[Rule], warm: int) -> tuple[float, int]:
     clock = FakeClock()
     engine = Engine(MemoryStore(), clock, compile_pattern)
     await engine.open()
-    engine.adopt(Setup(rules, [Target(Page(clock))], {"chat": "group"}))
+    engine.adopt(Setup(rules, [Target(Page(clock))], {"chat": Receiver()}))
     for _ in range(warm):
         await engine.tick()
         await clock.advance(INTERVAL)

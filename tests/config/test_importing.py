@@ -208,7 +208,7 @@ def test_what_is_written_loads_and_what_was_left_out_is_said_and_no_secret_is(tm
         "6:18: warning: a secret stands here: set SLACK_API_URL to it in the environment",
         "32:6: warning: not taken: 'channel', docs/receivers.md says what receivers take",
         f"32:36: warning: 'send_resolved: false' is not taken, {told}",
-        "38:50: warning: a secret stands here: set TEAM_X_WEBHOOK_CREDENTIALS to it in the environment",
+        "38:48: warning: a secret stands here: set TEAM_X_WEBHOOK_CREDENTIALS to it in the environment",
     ]
     assert "S3CRET" not in found.text + "".join(map(str, found.warnings))
     settings = loaded(tmp_path, found.text)

@@ -7,6 +7,7 @@ import os
 import zlib
 from base64 import b64encode
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,7 @@ from alerting.config.rules import RuleSet, load_rules
 from alerting.config.settings import Settings, load_settings
 from alerting.config.snapshot import dump_good, load_good, specs_in, with_kept_ids
 from alerting.core.lang.names import Names
-from alerting.model import NOWHERE, OnMissing, RuleSpec
+from alerting.model import NOWHERE, Escalation, Level, OnMissing, RuleSpec
 from alerting.patterns import compile_pattern
 from tests.config.reading import FIXTURES
 
@@ -31,6 +32,10 @@ receivers:
   slack: {type: console}
   pagerduty: {type: console}
 route: {receiver: slack}
+time_intervals:
+  - {name: nights, time_intervals: [{times: [{start_time: 22:00, end_time: 06:00}]}]}
+  - {name: weekends, time_intervals: [{weekdays: [saturday, sunday]}]}
+  - {name: office-hours, time_intervals: [{times: [{start_time: 09:00, end_time: 17:00}]}]}
 """
 
 
@@ -94,7 +99,77 @@ def test_every_key_of_a_native_rule_reaches_the_spec(tmp_path: Path) -> None:
         notify=("slack",),
         runbook_url="https://wiki.example.org/disk",
         enabled=False,
+        clear="disk_usage < 80%",
+        escalate=(Escalation(900_000, ("pagerduty",)),),
+        mute_time_intervals=("nights",),
+        active_time_intervals=("office-hours",),
     )
+
+
+LEVELS = """
+alert: Disk
+levels:
+  warning: disk_usage > 85%
+  critical: {condition: disk_usage > 95%, notify: "pagerduty, slack"}
+clear: disk_usage < 80% and on() load1 < 3
+depends_on: [Host, Host]
+notify: slack
+---
+alert: Host
+condition: load5 > 3
+notify: slack
+"""
+
+
+def test_levels_are_one_rule_that_needs_what_all_its_conditions_need(tmp_path: Path) -> None:
+    """The first level's condition is the rule's; the severity is none of its labels, and the id hangs on neither."""
+    found = load(tmp_path, a=LEVELS)
+    assert found.problems == ()
+    rule, host = found.rules
+    assert rule.spec.levels == (
+        Level("warning", "disk_usage > 85%"),
+        Level("critical", "disk_usage > 95%", ("pagerduty", "slack")),
+    )
+    assert (rule.id, rule.spec.condition) == ("rules/a.yaml:Disk", "disk_usage > 85%")
+    assert (rule.spec.severity, rule.spec.labels, rule.spec.depends_on) == ("", {}, ("Host",))
+    assert [each.text for each in rule.levels] == ["disk_usage > 85%", "disk_usage > 95%"]
+    assert rule.clear is not None
+    assert rule.clear.text == "disk_usage < 80% and on() load1 < 3"
+    assert [need.name for need in rule.needs] == ["disk_usage", "load1"]
+    assert rule.condition.unit == "percent"
+    assert (host.levels, host.clear, host.needs) == ((), None, host.condition.needs)
+
+
+def test_a_file_checked_by_itself_looks_up_no_rule_and_no_receiver(tmp_path: Path) -> None:
+    """Those may stand in other files; what it says of itself is checked all the same."""
+    text = LEVELS.replace("pagerduty, slack", "nobody").replace("[Host, Host]", "[Host, Elsewhere]")
+    (tmp_path / "a.yaml").write_text(text)
+    alone = load_rules(settings_in(tmp_path), None, compile_pattern, files=[tmp_path / "a.yaml"])
+    assert alone.problems == ()
+    (tmp_path / "a.yaml").write_text(text.replace("condition: load5 > 3", "depends_on: Disk\ncondition: load5 > 3"))
+    alone = load_rules(settings_in(tmp_path), None, compile_pattern, files=[tmp_path / "a.yaml"])
+    assert ["Disk depends on itself: Disk -> Host -> Disk" in str(each) for each in alone.problems] == [True]
+
+
+def test_a_name_that_a_broken_file_may_hold_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    """One mistake is one problem."""
+    found = load(tmp_path, a=LEVELS.partition("---")[0], b="alert: Host\ncondition: load5 > 3\nnotfy: slack\n")
+    assert [each.message for each in found.problems] == ["unknown key 'notfy'"]
+    missing = load(tmp_path, a=LEVELS.partition("---")[0])
+    assert [each.message for each in missing.problems] == ["no rule 'Host'"]
+
+
+def test_a_long_row_of_dependencies_takes_little_time(tmp_path: Path) -> None:
+    """Each is gone down once, however many rules lead there."""
+    count = 2_000
+    row = "".join(
+        f"- {{alert: R{n}, condition: load1 > 3, notify: slack, depends_on: [R{n + 1}, R{count}]}}\n"
+        for n in range(count)
+    )
+    began = perf_counter()
+    found = load(tmp_path, a=f"{row}- {{alert: R{count}, condition: load1 > 3, notify: slack, depends_on: R1999}}\n")
+    assert perf_counter() - began < 10
+    assert [each.message for each in found.problems] == ["R1999 depends on itself: R1999 -> R2000 -> R1999"]
 
 
 def test_labels_are_the_texts_that_are_written(tmp_path: Path) -> None:
@@ -343,11 +418,14 @@ def test_without_settings_the_rules_of_the_folder_are_read(tmp_path: Path) -> No
 
 def test_the_last_good_set_comes_back_as_it_was(tmp_path: Path) -> None:
     """Every field of every rule, recorded names too; it holds no settings."""
-    text = (FIXTURES / "every-key.good.yaml").read_text() + "---\n" + rule("B")
+    text = (FIXTURES / "every-key.good.yaml").read_text() + "---\n" + rule("B") + "---" + LEVELS
     before = load(tmp_path, a=text, b="groups:\n- {name: g, rules: [{record: a:b, expr: up}]}\n")
     after = load_good(dump_good(before), settings_in(tmp_path), compile_pattern)
     assert [each.spec for each in after.rules] == [each.spec for each in before.rules]
-    assert [each.condition.text for each in after.rules] == [each.condition.text for each in before.rules]
+    for one, other in zip(after.rules, before.rules, strict=True):
+        assert one.condition.text == other.condition.text
+        assert [each.text for each in one.levels] == [each.text for each in other.levels]
+        assert (one.clear and one.clear.text, one.needs) == (other.clear and other.clear.text, other.needs)
     assert (after.problems, after.recorded) == ((), before.recorded)
 
 

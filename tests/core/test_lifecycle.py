@@ -35,9 +35,9 @@ PENDING, FIRING, RESOLVED, INACTIVE = AlertState.PENDING, AlertState.FIRING, Ale
 KEEP = Policy(for_=2 * M, keep_firing_for=2 * M, max_gap=2 * M)
 
 
-def said(truth: Truth, value: Value = 91.2, why: str = "") -> Verdict:
+def said(truth: Truth, value: Value = 91.2, why: str = "", level: str = "") -> Verdict:
     """Make a verdict."""
-    return Verdict("disk", LABELS, truth, value, lambda: why or f"it is {truth.value}")
+    return Verdict("disk", LABELS, truth, value, lambda: why or f"it is {truth.value}", level)
 
 
 def alert(state: AlertState, since: Millis = T0, **more: object) -> Alert:
@@ -171,6 +171,42 @@ def test_what_a_transition_carries() -> None:
     assert (step.alert.fired_at, step.alert.since) == (T0 + 2 * M, T0 + 2 * M)
 
 
+def test_an_alert_moves_between_levels_within_its_episode() -> None:
+    """At once, with the value and the reason of the move, and since when it fires stays."""
+    kept = advance(None, said(TRUE, level="warning"), T0, Policy()).alert
+    step = advance(kept, said(TRUE, 97.0, "fuller", "critical"), T0 + M, KEEP, T0)
+    assert step.transition is not None
+    assert step.transition[2:] == (FIRING, FIRING, T0 + M, 97.0, "fuller", kept.episode, None, "critical")
+    assert step.alert == kept._replace(value=97.0, why="fuller", level="critical", version=kept.version + 1)
+    down = advance(step.alert, said(TRUE, 90.0, "less full", "warning"), T0 + 2 * M, KEEP, T0 + M)
+    assert (down.alert.level, down.alert.firings, down.transition.level) == ("warning", (T0,), "warning")
+    over = advance(down.alert, said(FALSE, level="warning"), T0 + 3 * M, Policy(max_gap=H), T0 + 2 * M)
+    assert (over.transition.after, over.transition.level, over.alert.level) == (RESOLVED, "warning", "warning")
+
+
+def test_an_alert_fires_at_the_level_that_it_has_reached_by_then() -> None:
+    """While it is pending its level is nobody's news; `for` counts whichever level holds."""
+    kept = advance(None, said(TRUE, level="warning"), T0, KEEP).alert
+    step = advance(kept, said(TRUE, level="critical"), T0 + M, KEEP, T0)
+    assert (step.transition, step.alert.level, step.alert.since) == (None, "critical", T0)
+    fired = advance(step.alert, said(TRUE, level="error"), T0 + 2 * M, KEEP, T0 + M)
+    assert (fired.transition.after, fired.transition.level, fired.alert.level) == (FIRING, "error", "error")
+
+
+def test_a_level_that_is_kept_through_unknown_is_no_change() -> None:
+    """The verdict says which level the alert keeps."""
+    firing = alert(FIRING, level="critical")
+    assert advance(firing, said(TRUE, level="critical"), T0 + M, KEEP, T0).alert is firing
+    paused = advance(firing, said(UNKNOWN, level="critical"), T0 + M, KEEP, T0)
+    assert (paused.transition, paused.alert.level) == (None, "critical")
+
+
+def test_a_rule_that_has_lost_its_levels_takes_them_from_its_alerts() -> None:
+    """It fires on, and what it is called is said anew."""
+    step = advance(alert(FIRING, level="critical"), said(TRUE), T0 + M, KEEP, T0)
+    assert (step.alert.level, step.transition.level, step.transition.after) == ("", "", FIRING)
+
+
 def test_unknown_time_moves_the_start_of_pending_on() -> None:
     """`for` neither runs on nor restarts: a minute true, ten unknown, a minute true makes two minutes."""
     policy = Policy(for_=2 * M, max_gap=5 * M)
@@ -251,10 +287,13 @@ def test_why_is_asked_only_when_something_changes() -> None:
 
 # ------------------------------------------------------------------------------------------- laws
 
+LEVELS = ("", "warning", "critical")
+Tick = tuple[Truth, Millis, str]  # what is said, how much time has passed, and at which level it would be true
 TICKS = st.lists(
     st.tuples(
         st.sampled_from(list(Truth)),
         st.sampled_from([0, 1, 30 * S, 30 * S, 30 * S, 30 * S, M, 2 * M, 3 * M, H, -1, -H]),
+        st.sampled_from(LEVELS),
     ),
     min_size=1,
     max_size=40,
@@ -267,15 +306,22 @@ POLICIES = st.builds(
     vanish_after=st.sampled_from([0, M, 5 * M]),
     max_gap=st.just(M),
     keep_resolved=st.just(15 * M),
+    memory=st.sampled_from([0, 0, 30 * M]),
 )
 
 
-def played(policy: Policy, ticks: list[tuple[Truth, Millis]]) -> list[tuple[Alert | None, Verdict, Millis, Step]]:
+def at_level(truth: Truth, level: str, kept: Alert | None) -> Verdict:
+    """Say it as evaluation does: what is not true keeps the level that there is."""
+    active = kept is not None and kept.state is not RESOLVED
+    return said(truth, level=level if truth is TRUE or not active else kept.level)
+
+
+def played(policy: Policy, ticks: list[Tick]) -> list[tuple[Alert | None, Verdict, Millis, Step]]:
     """Run a history; give for each tick what was before, what was said, when, and the step."""
     now, previous, kept, out = T0, None, None, []
-    for truth, passed in ticks:
+    for truth, passed, level in ticks:
         now += passed
-        verdict = said(truth)
+        verdict = at_level(truth, level, kept)
         step = advance(kept, verdict, now, policy, previous)
         out.append((kept, verdict, now, step))
         kept, previous = step.alert, now
@@ -283,7 +329,7 @@ def played(policy: Policy, ticks: list[tuple[Truth, Millis]]) -> list[tuple[Aler
 
 
 @given(POLICIES, TICKS)
-def test_advancing_twice_at_one_instant_changes_nothing(policy: Policy, ticks: list[tuple[Truth, Millis]]) -> None:
+def test_advancing_twice_at_one_instant_changes_nothing(policy: Policy, ticks: list[Tick]) -> None:
     """The same verdict at the same moment gives the very same object and says nothing."""
     for _, verdict, now, step in played(policy, ticks):
         again = advance(step.alert, verdict, now, policy, now)
@@ -295,7 +341,7 @@ def test_advancing_twice_at_one_instant_changes_nothing(policy: Policy, ticks: l
 
 
 @given(POLICIES, TICKS)
-def test_nothing_changed_is_the_same_object(policy: Policy, ticks: list[tuple[Truth, Millis]]) -> None:
+def test_nothing_changed_is_the_same_object(policy: Policy, ticks: list[Tick]) -> None:
     """Whoever gives back another object has changed something, and counted it."""
     for before, _, _, step in played(policy, ticks):
         if before is not None and step.alert is not None and step.alert is not before:
@@ -304,10 +350,10 @@ def test_nothing_changed_is_the_same_object(policy: Policy, ticks: list[tuple[Tr
 
 
 @given(POLICIES, TICKS)
-def test_fired_and_resolved_alternate(policy: Policy, ticks: list[tuple[Truth, Millis]]) -> None:
+def test_fired_and_resolved_alternate(policy: Policy, ticks: list[Tick]) -> None:
     """No second firing without a resolve between, no resolve without a firing; one episode, one name."""
     told = [step.transition for *_, step in played(policy, ticks) if step.transition]
-    loud = [each for each in told if each.after in (FIRING, RESOLVED)]
+    loud = [each for each in told if each.after in (FIRING, RESOLVED) and each.before is not each.after]
     assert all(one.after is not other.after for one, other in pairwise(loud))
     assert not loud or loud[0].after is FIRING
     for one, other in pairwise(loud):
@@ -315,21 +361,51 @@ def test_fired_and_resolved_alternate(policy: Policy, ticks: list[tuple[Truth, M
 
 
 @given(POLICIES, TICKS)
-def test_replaying_the_transitions_rebuilds_the_state(policy: Policy, ticks: list[tuple[Truth, Millis]]) -> None:
-    """The history is whole: each transition begins where the last one ended."""
-    state, episode = INACTIVE, ""
+def test_replaying_the_transitions_rebuilds_the_state(policy: Policy, ticks: list[Tick]) -> None:
+    """The history is whole: each transition begins where the last one ended; what rests may be shown or not."""
+    rests = (RESOLVED, INACTIVE)
+    state, episode, level, fired, ended = INACTIVE, "", "", (), ()
     for _, _, _, step in played(policy, ticks):
-        if step.transition is not None:
-            assert step.transition.before in (state, INACTIVE if state is RESOLVED else state)
-            state, episode = step.transition.after, step.transition.episode
-        if state is not RESOLVED or step.alert is not None:  # a resolved one may have been dropped from display
-            assert state_of(step.alert) is state
-        if step.alert is not None and step.alert.state in (FIRING, RESOLVED):
+        told = step.transition
+        if told is not None:
+            assert told.before is state or (told.before in rests and state in rests)
+            state, episode, level = told.after, told.episode or episode, told.level
+            fired += (told.at,) if state is FIRING and told.before is not FIRING else ()
+            ended += (max(told.at, fired[-1]),) if state is RESOLVED else ()
+        assert state_of(step.alert) is state or (state_of(step.alert) in rests and state in rests)
+        if step.alert is None:
+            fired, ended = (), ()
+        elif step.alert.state in (FIRING, RESOLVED):
             assert step.alert.episode == episode
+            assert step.alert.level == level or state is INACTIVE
+            assert (step.alert.firings, step.alert.endings) == (within_a_day(fired), within_a_day(ended))
+
+
+def within_a_day(times: tuple[Millis, ...]) -> tuple[Millis, ...]:
+    """Leave out what was forgotten when the newest one came."""
+    kept: tuple[Millis, ...] = ()
+    for at in times:
+        kept = (*(each for each in kept if at - each < 24 * H), at)
+    return kept[-32:]
 
 
 @given(POLICIES, TICKS)
-def test_unknown_never_moves_an_alert(policy: Policy, ticks: list[tuple[Truth, Millis]]) -> None:
+def test_a_level_moves_on_evidence_only_and_only_while_it_fires(policy: Policy, ticks: list[Tick]) -> None:
+    """No transition between levels but at a verdict of true, none to the level that there is, none without a level."""
+    for before, verdict, _, step in played(policy, ticks):
+        told = step.transition
+        if told is not None and told.before is told.after:
+            assert verdict.truth is TRUE
+            assert (told.after, before.level != told.level) == (FIRING, True)
+            assert step.alert.level == told.level == verdict.level
+            assert step.alert.episode == before.episode == told.episode
+            assert step.alert.since == before.since
+        elif state_of(before) is FIRING and step.alert is not None:
+            assert step.alert.level == before.level
+
+
+@given(POLICIES, TICKS)
+def test_unknown_never_moves_an_alert(policy: Policy, ticks: list[Tick]) -> None:
     """Under `keep`, no transition at an unknown verdict."""
     for before, verdict, _, step in played(policy._replace(on_missing=OnMissing.KEEP), ticks):
         if verdict.truth is UNKNOWN and state_of(before) is not RESOLVED:
@@ -338,7 +414,7 @@ def test_unknown_never_moves_an_alert(policy: Policy, ticks: list[tuple[Truth, M
 
 
 @given(POLICIES, TICKS)
-def test_only_evidence_recovers(policy: Policy, ticks: list[tuple[Truth, Millis]]) -> None:
+def test_only_evidence_recovers(policy: Policy, ticks: list[Tick]) -> None:
     """`recovered` is claimed at a false verdict and at no other."""
     for _, verdict, _, step in played(policy, ticks):
         if step.transition is not None and step.transition.ended is Ended.RECOVERED:
@@ -346,7 +422,7 @@ def test_only_evidence_recovers(policy: Policy, ticks: list[tuple[Truth, Millis]
 
 
 @given(POLICIES, TICKS)
-def test_no_duration_is_negative(policy: Policy, ticks: list[tuple[Truth, Millis]]) -> None:
+def test_no_duration_is_negative(policy: Policy, ticks: list[Tick]) -> None:
     """Whatever the wall does, every clock that runs began in the past."""
     for _, _, now, step in played(policy, ticks):
         if step.alert is not None and step.transition is None and step.alert.state is not RESOLVED:
@@ -360,19 +436,20 @@ def test_no_duration_is_negative(policy: Policy, ticks: list[tuple[Truth, Millis
 
 @given(POLICIES, TICKS, st.sampled_from([-1000, H, -H, 24 * H]), st.integers(0, 39))
 def test_a_step_of_the_wall_that_is_taken_along_changes_nothing(
-    policy: Policy, ticks: list[tuple[Truth, Millis]], by: Millis, at: int
+    policy: Policy, ticks: list[Tick], by: Millis, at: int
 ) -> None:
-    """A history with a step, rebased, has the states of the history without it."""
+    """A history with a step, rebased, has the states of the history without it; stamps of the past are not moved."""
+    policy = policy._replace(memory=0)
     plain = [state_of(step.alert) for *_, step in played(policy, ticks)]
     now, previous, kept, states = T0, None, None, []
-    for number, (truth, passed) in enumerate(ticks):
+    for number, (truth, passed, level) in enumerate(ticks):
         now += passed
         if number == at:
             now += by
             previous = None if previous is None else previous + by
             if kept is not None:
                 kept = rebased(kept, by) if kept.state is not RESOLVED else kept._replace(since=kept.since + by)
-        step = advance(kept, said(truth), now, policy, previous)
+        step = advance(kept, at_level(truth, level, kept), now, policy, previous)
         kept, previous = step.alert, now
         states.append(state_of(kept))
     assert states == plain
@@ -387,66 +464,87 @@ class Model:
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self.state = INACTIVE
+        self.level = ""
         self.last = FALSE  # what the last evaluation came to
         self.held = self.quiet = self.shown = 0
+        self.fired = self.ended = 0  # how long ago, by the wall
+        self.fires_again = False  # it has fired before, and that is remembered
         self.gone: Millis | None = None
 
-    def tick(self, truth: Truth, passed: Millis, first: bool) -> AlertState:
+    def tick(self, truth: Truth, passed: Millis, level: str, first: bool) -> tuple[AlertState, str]:
+        seen = not first and 0 <= passed <= self.policy.max_gap
+        self.fired += passed
+        self.ended += passed
+        truth = self._meant(truth, passed, seen)
+        self._step(truth, passed, passed if seen else 0, level)
+        self.last = truth
+        return self.state, self.level
+
+    def _meant(self, truth: Truth, passed: Millis, seen: bool) -> Truth:
         policy = self.policy
-        seen = not first and 0 <= passed <= policy.max_gap
-        credit = passed if seen else 0
         if self.state in (PENDING, FIRING) and truth is VANISHED:
             self.gone = 0 if self.gone is None or not seen else self.gone + passed
         elif truth is VANISHED:
             self.gone = 0
         else:
             self.gone = None
-        if truth in (UNKNOWN, VANISHED):
-            if policy.on_missing is OnMissing.FIRE:
-                truth = TRUE
-            elif policy.on_missing is OnMissing.RESOLVE or (self.gone is not None and self.gone >= policy.vanish_after):
-                truth = FALSE
-            else:
-                truth = UNKNOWN
+        if truth in (TRUE, FALSE):
+            return truth
+        if policy.on_missing is OnMissing.FIRE:
+            return TRUE
+        gone = self.gone is not None and self.gone >= policy.vanish_after
+        return FALSE if policy.on_missing is OnMissing.RESOLVE or gone else UNKNOWN
+
+    def _step(self, truth: Truth, passed: Millis, credit: Millis, level: str) -> None:
+        policy = self.policy
         if self.state is RESOLVED:
             self.shown += passed
             if truth is not TRUE:
-                if not 0 <= self.shown < policy.keep_resolved:
-                    self.state = INACTIVE
-                self.last = truth
-                return self.state
+                if not 0 <= self.shown < max(policy.keep_resolved, policy.memory):
+                    self._rest()
+                return
         if self.state is PENDING:
             self.held += credit if self.last is TRUE else 0
             if truth is FALSE:
-                self.state = INACTIVE
+                remembered = self.fires_again and 0 <= self.ended < policy.memory
+                self.level = ""
+                if remembered:
+                    self.state, self.shown = RESOLVED, self.ended
+                else:
+                    self._rest()
         elif self.state is FIRING:
             if truth is TRUE:
-                self.quiet = -1
+                self.quiet, self.level = -1, level
             elif truth is FALSE:
                 self.quiet = 0 if self.quiet < 0 else self.quiet + (credit if self.last is FALSE else 0)
             elif self.quiet >= 0:
                 self.quiet += credit if self.last is FALSE else 0
         elif truth is TRUE:
             self.state, self.held = PENDING, 0
-        if self.state is PENDING and truth is TRUE and self.held >= policy.for_:
-            self.state, self.quiet = FIRING, -1
+        if self.state is PENDING and truth is TRUE:
+            self.level = level
+            if self.held >= policy.for_:
+                self.state, self.quiet, self.fired = FIRING, -1, 0
         if self.state is FIRING and truth is FALSE and self.quiet >= policy.keep_firing_for:
             self.state, self.shown = RESOLVED, 0
-        self.last = truth
-        return self.state
+            self.ended, self.fires_again = min(0, self.fired), True
+
+    def _rest(self) -> None:
+        self.state, self.level, self.fires_again = INACTIVE, "", False
 
 
-def agrees(policy: Policy, ticks: list[tuple[Truth, Millis]]) -> None:
+def agrees(policy: Policy, ticks: list[Tick]) -> None:
     """Compare the lifecycle with the model, tick by tick."""
     model = Model(policy)
     steps = played(policy, ticks)
-    for number, ((truth, passed), (_, _, _, step)) in enumerate(zip(ticks, steps, strict=True)):
-        expected = model.tick(truth, passed, first=number == 0)
-        assert state_of(step.alert) is expected, f"tick {number} of {ticks} under {policy}"
+    for number, ((truth, passed, _), (_, verdict, _, step)) in enumerate(zip(ticks, steps, strict=True)):
+        expected = model.tick(truth, passed, verdict.level, first=number == 0)
+        found = state_of(step.alert), step.alert.level if step.alert is not None else ""
+        assert found == expected, f"tick {number} of {ticks} under {policy}"
 
 
 @given(POLICIES, TICKS)
-def test_random_histories_go_as_the_model_says(policy: Policy, ticks: list[tuple[Truth, Millis]]) -> None:
+def test_random_histories_go_as_the_model_says(policy: Policy, ticks: list[Tick]) -> None:
     """F1, F2: gaps, failures and values in any order; false pages 0, false resolves 0."""
     agrees(policy, ticks)
 
@@ -458,10 +556,8 @@ def test_f1_many_random_histories_go_as_the_model_says() -> None:
         dice = random.Random(seed)
         policy = Policy(
             dice.choice([0, 30 * S, M, 5 * M]), dice.choice([0, 30 * S, M]), dice.choice(list(OnMissing)),
-            dice.choice([0, M, 5 * M]), M,
+            dice.choice([0, M, 5 * M]), M, memory=dice.choice([0, 30 * M]),
         )  # fmt: skip
-        ticks = [
-            (dice.choice(list(Truth)), dice.choice([0, 1, 30 * S, 30 * S, 30 * S, M, 2 * M, H, -1, -H]))
-            for _ in range(40)
-        ]
+        passes = [0, 1, 30 * S, 30 * S, 30 * S, M, 2 * M, H, -1, -H]
+        ticks = [(dice.choice(list(Truth)), dice.choice(passes), dice.choice(LEVELS)) for _ in range(40)]
         agrees(policy, ticks)

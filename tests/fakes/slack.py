@@ -1,4 +1,4 @@
-"""A stand-in for Slack: an incoming webhook and the Web API's chat methods, strict about Slack's limits.
+"""A stand-in for Slack: an incoming webhook and the Web API's methods that we use, strict about Slack's limits.
 
 Lengths are counted in UTF-16 units of the text as it is sent (entities included), the strictest reading of
 "characters". `active` finds what a payload would make Slack do besides showing text: mentions and links.
@@ -15,10 +15,12 @@ from urllib.parse import parse_qsl
 from tests.fakes.ledger import Fake, Reply, Request, arguments, serve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 TOKEN = "xoxb-fake-bot-token"
+APP_TOKEN = "xapp-fake-app-token"
+TEAM = "T0"
 HOOK = "/services/T00000000/B00000000/fake-webhook-secret"
 CHANNELS = {"#ops": "C00000OPS", "ops": "C00000OPS", "#other": "C000OTHER"}
 _COLOUR = re.compile(r"good|warning|danger|#[0-9a-fA-F]{6}")
@@ -33,6 +35,9 @@ class Slack(Fake):
     def __init__(self, port: int = 0, ledger: Path | None = None, *, token: str = TOKEN, rate: float = 0) -> None:
         self.messages: dict[tuple[str, str], dict[str, Any]] = {}  # (channel, ts) -> as it reads now
         self.token = token
+        self.files: dict[str, dict[str, Any]] = {}  # id -> filename, length, then data, channel_id, thread_ts, title
+        self.asides: list[dict[str, Any]] = []  # what single persons were shown
+        self.socket_url = ""  # what apps.connections.open gives
         self._rate = rate
         self._last: dict[str, float] = {}
         self._count = 0
@@ -53,18 +58,71 @@ class Slack(Fake):
             return Reply(405, "method_not_allowed", why="method")
         if request.path.startswith("/services/"):
             return self._webhook(request)
+        if request.path.startswith("/upload/"):
+            return self._upload(request)
         method = request.path.removeprefix("/api/")
-        if method not in ("chat.postMessage", "chat.update", "auth.test"):
+        answer = self._methods().get(method)
+        if answer is None:
             return _no("unknown_method")
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if given != self.token:
+        if given != (APP_TOKEN if method == "apps.connections.open" else self.token):
             return _no("invalid_auth" if given else "not_authed")
-        if method == "auth.test":
-            return Reply.of(200, {"ok": True, "team": "fake", "user": "alerting", "user_id": "U0", "team_id": "T0"})
         fields = _fields(request)
-        if fields is None:
-            return _no("invalid_json")
-        return self._update(fields) if method == "chat.update" else self._post(fields)
+        return _no("invalid_json") if fields is None else answer(fields)
+
+    def _methods(self) -> dict[str, Callable[[dict[str, Any]], Reply]]:
+        return {
+            "auth.test": lambda _: Reply.of(
+                200, {"ok": True, "team": "fake", "user": "alerting", "user_id": "U0", "team_id": TEAM}
+            ),
+            "apps.connections.open": lambda _: Reply.of(200, {"ok": True, "url": self.socket_url}),
+            "chat.postMessage": self._post,
+            "chat.update": self._update,
+            "chat.postEphemeral": self._aside,
+            "chat.getPermalink": self._permalink,
+            "files.getUploadURLExternal": self._begin_upload,
+            "files.completeUploadExternal": self._end_upload,
+        }
+
+    def _permalink(self, fields: dict[str, Any]) -> Reply:
+        place = fields.get("channel"), fields.get("message_ts")
+        if place not in self.messages:
+            return _no("message_not_found")
+        link = f"https://fake.slack.com/archives/{place[0]}/p{str(place[1]).replace('.', '')}"
+        return Reply.of(200, {"ok": True, "channel": place[0], "permalink": link})
+
+    def _aside(self, fields: dict[str, Any]) -> Reply:
+        if fields.get("channel") not in CHANNELS.values() or not fields.get("user") or not fields.get("text"):
+            return _no("channel_not_found")
+        self.asides.append(fields)
+        return Reply.of(200, {"ok": True, "message_ts": "1.2"}, accepted=True)
+
+    def _begin_upload(self, fields: dict[str, Any]) -> Reply:
+        if not fields.get("filename") or not str(fields.get("length", "")).isdigit():
+            return _no("invalid_arguments")
+        name = f"F{len(self.files):08d}"
+        self.files[name] = {"filename": fields["filename"], "length": int(fields["length"])}
+        return Reply.of(200, {"ok": True, "upload_url": f"{self.url}/upload/{name}", "file_id": name})
+
+    def _upload(self, request: Request) -> Reply:
+        file = self.files.get(request.path.removeprefix("/upload/"))
+        if file is None or len(request.body) != file["length"]:
+            return Reply(400, "wrong length", why="upload")
+        file["data"] = request.body
+        return Reply(200, f"OK - {len(request.body)}")
+
+    def _end_upload(self, fields: dict[str, Any]) -> Reply:
+        given = fields.get("files")
+        named = json.loads(given) if isinstance(given, str) else given
+        thread = (fields.get("channel_id"), fields.get("thread_ts"))
+        if not named or any("data" not in self.files.get(each.get("id"), {}) for each in named):
+            return _no("file_not_found")
+        if thread not in self.messages:
+            return _no("invalid_thread_ts")
+        for each in named:
+            where = {"title": each.get("title"), "channel_id": thread[0], "thread_ts": thread[1]}
+            self.files[each["id"]] |= where
+        return Reply.of(200, {"ok": True, "files": [{"id": each["id"]} for each in named]}, accepted=True)
 
     def _webhook(self, request: Request) -> Reply:
         if request.path != HOOK:
@@ -186,8 +244,23 @@ def _block_faults(block: Any) -> Iterator[str]:
             yield "invalid_blocks: context needs 1 to 10 elements"
         for element in elements:
             yield from _text_faults(element, 3000, ("plain_text", "mrkdwn"), "context")
+    elif kind == "actions":
+        elements = block.get("elements", [])
+        if not 1 <= len(elements) <= 25:
+            yield "invalid_blocks: actions needs 1 to 25 elements"
+        for element in elements:
+            yield from _button_faults(element)
     elif kind != "divider":
         yield f"invalid_blocks: unknown block {kind!r}"
+
+
+def _button_faults(button: Any) -> Iterator[str]:
+    if not isinstance(button, dict) or button.get("type") != "button":
+        yield "invalid_blocks: actions holds buttons here"
+        return
+    yield from _text_faults(button.get("text"), 75, ("plain_text",), "button")
+    if not 1 <= _units(button.get("action_id", "")) <= 255 or _units(button.get("value", "")) > 2000:
+        yield "invalid_blocks: a button's action_id or value is too long"
 
 
 def _text_faults(text: Any, most: int, kinds: tuple[str, ...], where: str) -> Iterator[str]:

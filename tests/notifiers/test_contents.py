@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from alerting.model import AlertKey, Notification, Outcome
+from alerting.notifiers import _changes as changes
 from alerting.notifiers import _pagerduty_event as pagerduty
 from alerting.notifiers import _slack_message as slack_message
 from alerting.notifiers import _text as text
@@ -79,6 +80,7 @@ def generated(seed: int) -> Notification:
             },
             acked=rng.choice(("", "", f"ann, until 14:05Z {anything(rng, 60)}")),
             flapping=rng.choice(("", "", anything(rng, 60))),
+            was=rng.choice(("", "warning", anything(rng, 60))),
             runbook_url="https://runbooks.example.org/" + "a&b" * rng.choice((0, 10, 300)),
             step="resolved" if over else rng.choice(("firing", "ongoing", "worse", "escalated", "acknowledged")),
             resolved_at=1_764_000_000_000 if over else None,
@@ -100,23 +102,51 @@ def generated(seed: int) -> Notification:
     )
 
 
+_LINK = "https://fake.slack.com/archives/C00000OPS/p1700000000000001"
+
+
+def shapes(notification: Notification, own: slack_message.Own = slack_message.NOTHING) -> list[dict[str, Any]]:
+    """Everything that Slack is sent about a message: the message in its forms, what is beside it, and an answer."""
+    return [
+        slack_message.compose(notification, own, earlier=_LINK, buttons=True),
+        slack_message.compose(notification),
+        slack_message.compose_plain(notification, own),
+        slack_message.compose_reply(notification, _LINK),
+        slack_message.compose_moved(notification, _LINK),
+        slack_message.aside(notification.title),
+    ]
+
+
 def check_slack(notification: Notification, seed: int) -> None:
-    """Slack takes both forms; state, rule and link stand in the message, and each alert is shown or counted."""
-    for message in (slack_message.compose(notification), slack_message.compose_plain(notification)):
+    """Slack takes every shape; state, rule and link stand in the message, and each alert is shown or counted."""
+    rng = random.Random(seed)
+    fields = {anything(rng, 60): anything(rng, 400) for _ in range(rng.choice((0, 0, 3, 15)))}
+    own = slack_message.Own(anything(rng, 400), anything(rng), fields)
+    for message in shapes(notification, own):
         assert fake_slack.faults(message) == []
         whole = json.dumps(message, ensure_ascii=False)
         whole.encode()  # no half characters
+        assert not re.search(r"&(?!(amp|lt|gt);)", whole)  # no entity was cut
+    for message in (slack_message.compose(notification), slack_message.compose_plain(notification)):
+        whole = json.dumps(message, ensure_ascii=False)
         assert f"Rule{seed} " in whole
         assert ("FIRING" if notification.firing else text.overall(notification)) in whole
-        assert not re.search(r"&(?!(amp|lt|gt);)", whole)  # no entity was cut
-    shown = slack_message.compose(notification)
+    for shown in (slack_message.compose(notification), shapes(notification, own)[0]):
+        check_alerts(notification, shown)
+
+
+def check_alerts(notification: Notification, shown: dict[str, Any]) -> None:
+    """Each alert that is shown has its id, its state and its link; the others are counted."""
     blocks = shown["attachments"][0]["blocks"]
     contexts = [json.dumps(block) for block in blocks if block["type"] == "context"][:-1]
+    every = changes.ordered(notification)
     assert len(shown["blocks"] + blocks) <= 50
-    for each, context in zip(text.changed_first(notification), contexts, strict=False):
+    assert 1 <= len(contexts) <= (20 if len(every) <= 20 else 3)
+    for each, context in zip(every, contexts, strict=False):
         assert f"alert {each.key.fingerprint[:8]}" in context
         assert "runbooks.example.org" in context
-    missing = len(notification.firing) + len(notification.resolved) - len(contexts)
+        assert text.state(each) in context or len(every) == 1
+    missing = len(every) - len(contexts)
     assert (f"and {missing} more" in json.dumps(blocks)) == bool(missing)
 
 
@@ -161,7 +191,7 @@ def check_email(notification: Notification, seed: int) -> None:
     for kind in ("plain", "html"):
         content = read.get_body((kind,)).get_content()  # type: ignore[union-attr]
         assert f"Rule{seed} " in content
-        assert "https://runbooks.example.org/" in content or len(text.links(notification.firing[0])) == 0
+        assert "https://runbooks.example.org/" in content
 
 
 def check_contents(seeds: range) -> None:
@@ -265,6 +295,12 @@ FIELDS = [
     "runbook_url",
     "dashboard",
     "receiver",
+    "acked",
+    "flapping",
+    "was",
+    "notes",
+    "route",
+    "own",
 ]
 
 
@@ -278,6 +314,12 @@ def poisoned(field: str, evil: str) -> Notification:
         fields |= {"ended": evil, "resolved_at": 1_764_000_000_000}
     elif field in ("summary", "dashboard"):
         fields["annotations"] = {field: evil}
+    elif field in ("acked", "flapping", "was"):
+        fields |= {field: evil, "step": {"acked": "acknowledged", "flapping": "flapping", "was": "worse"}[field]}
+    elif field == "notes":
+        whole["notes"] = (evil, evil)
+    elif field == "own":
+        pass  # of the receiver's templates, not of the message
     elif field.startswith("annotation"):
         fields["annotations"] = {evil: "x"} if field.endswith("name") else {"x": evil}
     elif field.startswith("label"):
@@ -301,7 +343,9 @@ def test_f59_outside_text_is_shown_as_text(field: str) -> None:
         notification = poisoned(field, evil)
         every = (*notification.firing, *notification.resolved)
         checked = {f"<{html.escape(url, quote=False)}|{words}>" for n in every for words, url in text.links(n).items()}
-        for message in (slack_message.compose(notification), slack_message.compose_plain(notification)):
+        checked |= {f"<{_LINK}|{words}>" for words in ("what happened before", "a newer message")}
+        own = slack_message.Own(evil, evil, {evil: evil}) if field == "own" else slack_message.NOTHING
+        for message in shapes(notification, own):
             acts = [found for found in fake_slack.active(message) if not _DATE.fullmatch(found)]
             assert set(acts) <= checked, evil
             assert message.get("link_names") is not True

@@ -17,11 +17,13 @@ from alerting import registry
 from alerting.model import Outcome, Secret, Section
 from alerting.notifiers._pagerduty_event import SEVERITIES
 from tests.fakes.ledger import Fake, Reply, Request
+from tests.fakes.smtp import MailServer
 from tests.notifiers.desk import new_tools, telling
 
 SCHEMA = json.loads((Path(alerting.__file__).parents[1] / "schemas" / "notifiers.schema.json").read_text())
 KINDS = SCHEMA["properties"]["type"]["enum"]
 EXAMPLES = [(kind, number) for kind in KINDS for number in range(len(SCHEMA["$defs"][kind]["examples"]))]
+SDKS = {"slack_sdk", "pdpyras", "requests", "httpx", "aiohttp", "smtplib", "apprise", "jinja2"}
 
 
 class Recorder(Fake):
@@ -38,8 +40,11 @@ class Recorder(Fake):
         return Reply(200, "ok", accepted=True)
 
 
-def settings(kind: str, number: int, address: str) -> dict[str, Any]:
-    """An example of the schema with its defaults, every address led to the recorder, texts in `${}` as Secrets."""
+def settings(kind: str, number: int, address: str, mail: int = 9) -> dict[str, Any]:
+    """An example of the schema with its defaults, every address led to the recorder or to the port of a mail server.
+
+    What the schema calls secret is a Secret.
+    """
     properties = SCHEMA["$defs"][kind]["properties"]
     values = {name: each["default"] for name, each in properties.items() if "default" in each}
     values |= SCHEMA["$defs"][kind]["examples"][number]
@@ -50,6 +55,10 @@ def settings(kind: str, number: int, address: str) -> dict[str, Any]:
             values[name] = f"{address}/{name}"
     if "base_url" in values:
         values["base_url"] = f"{address}/"
+    if "urls" in values:
+        values["urls"] = [Secret.literal(address.replace("http:", "json:"))]
+    if "host" in values:
+        values |= {"host": "127.0.0.1", "port": mail, "tls": "none"}
     secret = {name for name, each in properties.items() if each.get("writeOnly")}
     return {name: Secret.literal(value) if name in secret else value for name, value in values.items()}
 
@@ -61,7 +70,7 @@ def test_files_and_schema_list_the_same_kinds() -> None:
 
 @pytest.mark.parametrize(("kind", "number"), EXAMPLES)
 def test_every_example_of_the_schema_builds_and_delivers(kind: str, number: int) -> None:
-    """By one request, or by a printed block."""
+    """By one request, one letter, or a printed block."""
     printed: list[str] = []
 
     async def run(section: Section) -> Outcome:
@@ -75,10 +84,11 @@ def test_every_example_of_the_schema_builds_and_delivers(kind: str, number: int)
             await notifier.close()
             await tools.http.close()
 
-    with Recorder() as recorder:
-        outcome = asyncio.run(run(Section("ops", kind, settings(kind, number, recorder.url))))
+    login = ("alerting", "${SMTP_PASSWORD}")  # as the example has it
+    with Recorder() as recorder, MailServer(login=login) as server:
+        outcome = asyncio.run(run(Section("ops", kind, settings(kind, number, recorder.url, server.port))))
     assert outcome == Outcome.SENT
-    assert len(recorder.accepted) + len(printed) == 1
+    assert len(recorder.accepted) + len(server.accepted) + len(printed) == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -86,11 +96,13 @@ def test_building_a_receiver_loads_no_sdk(kind: str) -> None:
     """What is configured but has nothing to say costs no start-up time; `check` is short-lived."""
     values = settings(kind, 0, "http://127.0.0.1:9")
     plain = {name: value.reveal() if isinstance(value, Secret) else value for name, value in values.items()}
+    if "urls" in plain:
+        plain["urls"] = ["json://127.0.0.1:9"]
     program = (
         "import asyncio, sys; from alerting import registry; from alerting.model import Section;"
         "from tests.notifiers.desk import new_tools;"
         f"registry.build_notifier(Section('ops', {kind!r}, {plain!r}), new_tools());"
-        "print(*{'slack_sdk', 'pdpyras', 'requests', 'httpx', 'aiohttp'} & set(sys.modules))"
+        f"print(*{SDKS!r} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == ""

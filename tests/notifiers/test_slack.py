@@ -1,23 +1,60 @@
-"""The life of a message in Slack: posted, changed, gone, made plainer; and what it looks like."""
+"""The life of a message in Slack: posted, changed, replaced, gone, made plainer; its thread; and what it looks like."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import Any
 
 import pytest
 
-from alerting.model import Answer, Outcome, Receipt
-from alerting.notifiers._slack_message import compose
+from alerting import registry
+from alerting.model import Answer, Notification, Outcome, Picture, Receipt, Section
+from alerting.notifiers._slack_message import compose, compose_reply
+from alerting.ports import THEN, Follows
 from tests.fakes.ledger import Step
 from tests.fakes.slack import CHANNELS, Slack
-from tests.notifiers.desk import AT, attempt, attempts, notice, over, telling
+from tests.notifiers.desk import AT, WAYS, attempt, attempts, new_tools, notice, over, telling
 
 BOT, HOOK = "slack bot", "slack webhook"
+OPS = CHANNELS["#ops"]
 
 
 def methods(slack: Slack) -> list[str]:
     """What was asked of the Web API."""
     return [request.path.removeprefix("/api/") for request in slack.requests]
+
+
+def life(slack: Slack, *messages: Notification, steps: bool = True, **values: Any) -> list[Receipt]:
+    """Tell one message after another as the outbox does, and after each what is beside it."""
+
+    async def run() -> list[Receipt]:
+        tools = new_tools()
+        kind, settings = WAYS[BOT][1](slack)
+        notifier = registry.build_notifier(Section("ops", kind, {"timeout": 5000, **settings, **values}), tools)
+        assert isinstance(notifier, Follows)
+        receipts: list[Receipt] = []
+        for message in messages:
+            answer = await notifier.deliver(message, receipts[-1] if receipts else None)
+            assert answer.outcome is Outcome.SENT, answer
+            assert answer.receipt is not None
+            receipts.append(answer.receipt)
+            left = answer.receipt
+            while steps and THEN in left:
+                left = await notifier.follow(message, left)
+        await tools.http.close()
+        return receipts
+
+    return asyncio.run(run())
+
+
+def thread(slack: Slack, ts: str) -> list[str]:
+    """What stands in the thread under a message, as text."""
+    return [each["text"] for each in slack.messages.values() if each.get("thread_ts") == ts]
+
+
+worse = telling(notice(step="worse", was="warning", why="disk_usage = 97% > 95%"), reason="worse")
+acked = telling(notice(step="acknowledged", acked="ann, until 16:05Z"), reason="acknowledged", loud=False)
 
 
 def test_a_bot_turns_the_message_green_when_all_is_over() -> None:
@@ -26,23 +63,154 @@ def test_a_bot_turns_the_message_green_when_all_is_over() -> None:
         posted = attempt(BOT, slack)
         ended = attempt(BOT, slack, over(), previous=posted.receipt)
     assert methods(slack) == ["chat.postMessage", "chat.update"]
-    assert posted.receipt == ended.receipt == {"channel": CHANNELS["#ops"], "ts": "1700000000.000001"}
+    assert posted.receipt == {"channel": OPS, "ts": "1700000000.000001"}
+    assert ended.receipt == {**posted.receipt, THEN: "thread"}
     [message] = slack.messages.values()
     assert message["attachments"][0]["color"] == "good"
-    assert message["blocks"][0]["text"]["text"] == "RESOLVED DiskSpaceLow"
+    assert message["blocks"][0]["text"]["text"] == "RESOLVED after 5m: DiskSpaceLow"
 
 
-def test_what_gets_better_changes_the_message_and_what_gets_worse_is_posted() -> None:
+def test_a_life_is_told_in_the_thread() -> None:
+    """Posted once, changed twice, and each change is one line in words under it; a first post needs no line."""
+    with Slack() as slack:
+        *_, last = life(slack, telling(), acked, over(step="resolved", why="disk_usage = 40% is not > 85%"))
+        ts = "1700000000.000001"
+        assert last["ts"] == ts
+        assert methods(slack)[:3] == ["chat.postMessage", "chat.update", "chat.postMessage"]
+        assert thread(slack, ts) == [
+            'acknowledged by ann, until 16:05Z: disk_usage{mount="/"} = 91.2% &gt; 85%',
+            "resolved after 5m: disk_usage = 40% is not &gt; 85%",
+        ]
+
+
+def test_what_gets_worse_is_posted_anew_and_the_old_message_says_where_it_goes_on() -> None:
+    """Nobody is notified of a change. One message alone shows how things stand, and each leads to the other."""
+    with Slack() as slack:
+        life(slack, telling(), worse, over())
+        first, second = "1700000000.000001", "1700000000.000002"
+        link = f"https://fake.slack.com/archives/{OPS}/p"
+        old, new = slack.messages[OPS, first], slack.messages[OPS, second]
+        assert old["attachments"] == []
+        assert f"<{link}1700000000000002|a newer message>" in json.dumps(old["blocks"])
+        assert new["blocks"][0]["text"]["text"] == "RESOLVED after 5m: DiskSpaceLow"
+        assert f"<{link}1700000000000001|what happened before>" in json.dumps(new["attachments"])
+        assert thread(slack, second)[0] == "worse: warning → critical: disk_usage = 97% &gt; 95%"
+        assert thread(slack, first) == []
+
+
+def test_what_gets_better_changes_the_message_and_what_is_new_is_posted() -> None:
     """A new alert must be seen by somebody; an edit notifies nobody."""
     old, new = notice(step="ongoing"), notice(labels={"mount": "/data"})
-    better = telling(old, notice(resolved_at=AT, ended="recovered"), reason="some resolved")
-    worse = telling(old, new, reason="more firing")
+    better = telling(old, notice(resolved_at=AT, ended="recovered"), reason="some resolved", loud=False)
     with Slack() as slack:
-        first = attempt(BOT, slack).receipt
-        second = attempt(BOT, slack, worse, previous=first).receipt
-        third = attempt(BOT, slack, better, previous=second).receipt
+        receipts = life(slack, telling(), telling(old, new, reason="more firing"), better, steps=False)
     assert methods(slack) == ["chat.postMessage", "chat.postMessage", "chat.update"]
-    assert second == third != first
+    assert [each["ts"][-1] for each in receipts] == ["1", "2", "2"]
+
+
+@pytest.mark.parametrize("step", ["firing", "worse", "reminder", "escalated", "returned", "flapping"])
+def test_what_somebody_should_see_is_posted(step: str) -> None:
+    """These steps are loud."""
+    with Slack() as slack:
+        life(slack, telling(), telling(notice(step=step)), steps=False)
+    assert methods(slack) == ["chat.postMessage"] * 2
+
+
+@pytest.mark.parametrize(
+    ("step", "loud"), [("better", True), ("acknowledged", True), ("ongoing", True), ("worse", False)]
+)
+def test_anything_else_changes_what_was_posted(step: str, loud: bool) -> None:
+    """A quiet step, and a message that says itself that it is quiet."""
+    with Slack() as slack:
+        life(slack, telling(), telling(notice(step=step), loud=loud), steps=False)
+    assert methods(slack) == ["chat.postMessage", "chat.update"]
+
+
+BESIDE = [
+    Step(status=200, body='{"ok": false, "error": "not_in_channel"}'),
+    Step(status=200, body="<html>"),
+    Step(status=500, times=2),
+    Step(wire="reset", times=2),
+    Step(status=429, headers={"Retry-After": "3600"}, times=2),
+]
+
+
+@pytest.mark.parametrize("failure", BESIDE)
+def test_a_failed_line_in_the_thread_repeats_no_message(failure: Step) -> None:
+    """It is tried again once where Slack asks for that, then given up; the message itself is sent and stays sent."""
+    with Slack() as slack:
+
+        async def run() -> Receipt:
+            tools = new_tools()
+            kind, settings = WAYS[BOT][1](slack)
+            notifier: Any = registry.build_notifier(Section("ops", kind, {"timeout": 5000, **settings}), tools)
+            posted = await notifier.deliver(telling(), None)
+            changed = await notifier.deliver(acked, posted.receipt)
+            assert changed.outcome is Outcome.SENT
+            slack.script(failure)
+            left: Receipt = changed.receipt
+            for _ in range(2):
+                left = await notifier.follow(acked, left) if THEN in left else left
+            slack.clear()
+            await tools.http.close()
+            return left
+
+        assert THEN not in asyncio.run(run())
+        main = [each for each in slack.messages.values() if "thread_ts" not in each]
+        assert len(main) == 1
+        assert methods(slack)[:2] == ["chat.postMessage", "chat.update"]
+        assert len(methods(slack)) <= 4
+
+
+POINTS = tuple((AT - 60_000 * back, 91.2 - back) for back in range(30, -1, -1))
+
+
+def test_a_picture_goes_into_the_thread_of_a_new_message() -> None:
+    """A PNG of the value over time, in the thread of the post; a change brings none."""
+    drawn = notice(picture=Picture(POINTS, 85.0, "percent"))
+    with Slack() as slack:
+        life(slack, telling(drawn), telling(drawn._replace(step="better"), loud=False), pictures=True)
+        [file] = slack.files.values()
+    assert file["data"].startswith(b"\x89PNG\r\n")
+    assert (file["channel_id"], file["thread_ts"]) == (OPS, "1700000000.000001")
+    assert (file["filename"], file["title"]) == ("value.png", "DiskSpaceLow")
+
+
+@pytest.mark.parametrize("failing", ["files.getUploadURLExternal", "/upload/", "files.completeUploadExternal"])
+def test_a_picture_that_cannot_be_sent_harms_nothing(failing: str) -> None:
+    """The message is there, and the outbox goes on."""
+
+    class Failing(Slack):
+        def judge(self, request: Any) -> Any:
+            return self._no() if failing in request.path else super().judge(request)
+
+        def _no(self) -> Any:
+            from tests.fakes.ledger import Reply
+
+            return Reply.of(500, {"ok": False, "error": "fatal_error"})
+
+    drawn = notice(picture=Picture(POINTS, 85.0, "percent"))
+    with Failing() as slack:
+        [receipt] = life(slack, telling(drawn), pictures=True)
+        assert len(slack.messages) == 1
+    assert receipt[THEN] == "picture"
+
+
+def test_a_picture_is_sent_to_slack_alone() -> None:
+    """An upload address on another host is not followed."""
+    with Slack() as other, Slack() as slack:
+        place = {"ok": True, "upload_url": f"{other.url}/upload/F00000000", "file_id": "F00000000"}
+
+        class Astray(Slack):
+            def judge(self, request: Any) -> Any:
+                from tests.fakes.ledger import Reply
+
+                return Reply.of(200, place) if "getUpload" in request.path else super().judge(request)
+
+        with Astray() as astray:
+            life(astray, telling(notice(picture=Picture(POINTS))), pictures=True)
+            assert methods(astray) == ["chat.postMessage", *["files.getUploadURLExternal"] * 2]
+        assert other.requests == slack.requests == []
 
 
 @pytest.mark.parametrize("error", ["message_not_found", "cant_update_message", "edit_window_closed", "is_inactive"])
@@ -50,7 +218,7 @@ def test_a_message_that_cannot_be_changed_is_posted_anew(error: str) -> None:
     """The attempt that meets it makes one request; its receipt tells the next one to forget the message."""
     with Slack() as slack:
         slack.script(Step(status=200, body=f'{{"ok": false, "error": "{error}"}}'))
-        first = attempt(BOT, slack, over(), previous={"channel": CHANNELS["#ops"], "ts": "1.2"})
+        first = attempt(BOT, slack, over(), previous={"channel": OPS, "ts": "1.2"})
         second = attempt(BOT, slack, over(), previous=first.receipt)
     assert first == Answer(Outcome.RETRY, f"{error}: the message cannot be changed; posting anew", 0, {})
     assert second.outcome == Outcome.SENT
@@ -100,7 +268,7 @@ def test_a_plainer_update_still_changes_the_same_message() -> None:
         first = attempt(BOT, slack, over(), previous=posted)
         second = attempt(BOT, slack, over(), previous=first.receipt)
     assert methods(slack) == ["chat.postMessage", "chat.update", "chat.update"]
-    assert second.receipt == posted
+    assert second.receipt == {**posted, THEN: "thread"}
 
 
 def test_a_webhook_posts_every_message() -> None:
@@ -148,11 +316,101 @@ def test_the_gravest_alert_colours_the_message() -> None:
 
 
 def test_a_flood_becomes_a_summary_and_nothing_is_dropped_unsaid() -> None:
-    """300 alerts: the first ones in full, the rest by labels, the number of all in the header."""
-    many = [notice(labels={"mount": f"/disk{number}"}) for number in range(300)]
+    """300 alerts: how many of each rule and severity, the gravest in full, the rest by labels."""
+    many = [
+        notice(labels={"mount": f"/disk{number}"}, name="SlowAPI" if number % 3 else "DiskSpaceLow", severity=severity)
+        for number in range(300)
+        for severity in ("critical" if number in (7, 200) else "warning",)
+    ]
     message = compose(telling(*many))
     blocks = message["attachments"][0]["blocks"]
-    assert message["blocks"][0]["text"]["text"] == "FIRING DiskSpaceLow (300 alerts)"
-    sections = [block["text"]["text"] for block in blocks if block["type"] == "section"]
-    shown = len(sections) - 1
-    assert sections[-1].startswith(f'and {300 - shown} more: FIRING mount="/disk{shown}"')
+    assert message["blocks"][0]["text"]["text"] == "FIRING SlowAPI and 1 other rule (300 alerts)"
+    counted, *shown, rest = [block["text"]["text"] for block in blocks if block["type"] == "section"]
+    assert counted.split("\n") == [
+        "300 alerts: 2 critical, 298 warning",
+        "SlowAPI: 2 critical, 198 warning",
+        "DiskSpaceLow: 100 warning",
+    ]
+    assert ['mount="/disk7"' in shown[0], 'mount="/disk200"' in shown[1], len(shown)] == [True, True, 3]
+    assert rest.startswith('and 297 more: FIRING mount="/disk1"')
+    assert len(blocks) < 12
+
+
+def test_a_message_says_what_it_knows() -> None:
+    """Notes, what happened, who has taken it on, whether it flaps, the way it came: each where it belongs."""
+    one = notice(step="reminder", acked="ann, until 16:05Z", flapping="4 times in 30m", fired_at=AT - 4 * 3_600_000)
+    message = compose(telling(one, notes=("hides 3 alerts of rules that depend on it",), route='route > team="db"'))
+    shown = json.dumps(message, ensure_ascii=False)
+    assert message["blocks"][0]["text"]["text"] == "FIRING, acknowledged: DiskSpaceLow"
+    for words in (
+        "hides 3 alerts of rules that depend on it",
+        "still firing after 4h\\n",
+        "acknowledged by ann, until 16:05Z",
+        "flapping: 4 times in 30m",
+        'route &gt; team=\\"db\\"',
+        "value 91.2%",
+    ):
+        assert words in shown
+
+
+PHRASES = [
+    ({"step": "worse", "was": "warning"}, "worse: warning → critical"),
+    ({"step": "worse"}, "worse: now critical"),
+    ({"step": "better", "severity": "info", "was": "warning"}, "better: warning → info"),
+    ({"step": "reminder"}, "still firing after 5m"),
+    ({"step": "escalated"}, "not acknowledged for 5m"),
+    ({"step": "returned"}, "no longer acknowledged, and still firing"),
+    ({"step": "flapping", "flapping": "4 times"}, "flapping: 4 times"),
+    ({"step": "firing"}, "firing"),
+    ({"resolved_at": AT, "ended": "recovered"}, "resolved after 5m"),
+    ({"resolved_at": AT, "ended": "no longer reported"}, "ended after 5m, no longer reported"),
+]
+
+
+@pytest.mark.parametrize(("fields", "words"), PHRASES)
+def test_a_line_of_the_timeline_says_what_happened_and_why(fields: dict[str, Any], words: str) -> None:
+    """One line for one change; where a message tells of several alerts the line names its own."""
+    assert compose_reply(telling(notice(**fields, why="x = 1")))["text"] == f"{words}: x = 1"
+    several = compose_reply(telling(notice(**fields, why="x = 1"), notice(step="ongoing")))["text"]
+    assert several == f'DiskSpaceLow{{mount="/"}} {words}: x = 1'
+
+
+BUTTONS = [
+    (telling(), True, ["Acknowledge", "Silence 1 h"]),
+    (acked, True, ["Silence 1 h"]),
+    (over(), True, []),
+    (telling(), False, []),
+    (telling(group_key="k" * 5000), True, []),
+]
+
+
+@pytest.mark.parametrize(("message", "wanted", "words"), BUTTONS)
+def test_buttons_are_shown_while_they_can_do_something(message: Notification, wanted: bool, words: list[str]) -> None:
+    """An app token asks for them; what a press may mean is over with the alert."""
+    blocks = compose(message, buttons=wanted)["attachments"][0]["blocks"]
+    rows = [block["elements"] for block in blocks if block["type"] == "actions"]
+    assert [button["text"]["text"] for row in rows for button in row] == words
+    assert {button["value"] for row in rows for button in row} <= {f"{AT} alerting-5f2c"}
+
+
+def test_templates_of_the_receiver_go_into_header_text_and_fields() -> None:
+    """The alert's id, state, times and links stay, whatever they say; what they make is text, never markup."""
+    own = {
+        "title": "{{ alert.name }} <!channel>",
+        "text": "*{{ alert.why }}*",
+        "fields": {"Mount": "{{ alert.labels.mount }}"},
+    }
+    with Slack() as slack:
+        assert attempt(BOT, slack, **own).outcome == Outcome.SENT
+    [message] = slack.accepted
+    blocks = message["attachments"][0]["blocks"]
+    assert message["blocks"][0]["text"] == {
+        "type": "plain_text",
+        "text": "DiskSpaceLow &lt;!channel&gt;",
+        "emoji": False,
+    }
+    assert message["text"] == "DiskSpaceLow &lt;!channel&gt;"
+    assert blocks[0]["text"]["text"] == '*disk_usage{mount="/"} = 91.2% &gt; 85%*'
+    assert blocks[1]["fields"][0]["text"] == "Mount\n/"
+    assert blocks[2]["elements"][0]["text"].startswith("FIRING · alert 01234567 · critical")
+    assert "runbooks.example.org" in json.dumps(blocks[2])

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 INSTALLATION = "simulated"
-WRITES = frozenset({"commit", "claim", "settle"})
+WRITES = frozenset({"commit", "claim", "settle", "keep"})
 
 
 class Disk:
@@ -54,6 +54,10 @@ class Disk:
         """Tell how a message stands on disk; empty: it is not there."""
         row = self.witness.execute("SELECT state FROM delivery WHERE id = ?", (id_,)).fetchone()
         return row[0] if row else ""
+
+    def folded(self) -> dict[str, str]:
+        """Give what was folded: message -> the one that tells it."""
+        return dict(self.witness.execute("SELECT id, told_by FROM delivery WHERE state = 'folded'"))
 
     def unsettled(self) -> list[tuple[str, str, int]]:
         """Give what is owed: (id, state, not before)."""

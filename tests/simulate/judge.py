@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from alerting.model import AlertState
+from tests.simulate.model import FIRING, RESOLVED
 from tests.simulate.plan import RECEIVERS, M, S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from alerting.model import Answer, Delivery, Notice, Notification
+    from alerting.model import Answer, Delivery, Notice, Notification, Transition
     from alerting.ports import Change
     from tests.simulate.disk import Disk
     from tests.simulate.loop import Loop
@@ -65,6 +67,7 @@ class Judge:
         self.attempts: dict[str, list[Attempt]] = {}
         self.claimed_at: dict[str, int] = {}
         self.parked: dict[str, str] = {}
+        self.told_by: dict[str, str] = {}  # folded messages -> the one that says what they had to say
         self.may_park: set[str] = set()  # a receiver said something that ends the trying
         self.wishes: dict[str, Wish] = {}  # by receiver, and by message
         self.failures: dict[str, list[int]] = {name: [] for name in RECEIVERS}  # in a row
@@ -94,30 +97,34 @@ class Judge:
                     if place in said:
                         self.fail(f"told twice in one turn: {place}")
                     said[place] = message, notice
-        for news in stage.news:
-            places = [(receiver, news.key, news.step) for receiver in news.receivers]
-            missing = [place for place in places if place not in said]
-            if missing and (news.sure or len(missing) < len(places)):
-                self.fail(f"not told: {missing[0][0]} of {news.key.rule}{news.key.labels} {news.step} {news.ended}")
-            if not news.sure and (missing or not places):
-                stage.lives[news.key] = news.otherwise
-                continue
-            for place in places:
+        happened = {
+            (self._key(each), str(each.after))
+            for each in change.transitions
+            if each.after in {AlertState.FIRING, AlertState.RESOLVED}
+        }
+        wrong = self.model.settle(stage, happened)
+        if wrong:
+            self.fail(wrong)
+        for news in list(self.model.news(stage)):
+            for receiver in news.receivers:
+                place = receiver, news.key, news.step
+                if place not in said:
+                    self.fail(f"not told: {receiver} of {news.key.rule}{news.key.labels} {news.step} {news.ended}")
                 message, notice = said.pop(place)
                 if notice.ended != news.ended:
                     self.fail(f"{place} ended as {notice.ended!r} instead of {news.ended!r}")
                 self._take(news.step, news.key, message, notice)
-            if news.step == "resolved":
-                self.model.told.pop(news.key, None)
+            if news.step == RESOLVED:
+                del self.model.told[news.key]
         for receiver, key, step in said:
             self.fail(f"told for no reason: {receiver} of {key.rule}{key.labels} {step}")
         for message in change.notifications:
             self._whole(message)
 
-    def _key(self, notice: Notice) -> Key:
-        key = self.model.key_of(notice.key.rule_id, notice.key.fingerprint)
+    def _key(self, of: Notice | Transition) -> Key:
+        key = self.model.key_of(of.key.rule_id, of.key.fingerprint)
         if key is None:
-            self.fail(f"an alert that cannot be: {notice.key}")
+            self.fail(f"an alert that cannot be: {of.key}")
         assert key is not None
         return key
 
@@ -126,7 +133,7 @@ class Judge:
         receiver, group_key = message.receiver, message.group_key
         told = self.model.told
         place = receiver, group_key
-        if step == "firing":
+        if step == FIRING:
             if receiver in GROUPS:
                 others = {
                     each
@@ -193,17 +200,35 @@ class Judge:
             self.fail(f"sent before it was saved: a message to {receiver}")
         if self.disk.state_of(id_) != "claimed":
             self.fail(f"sent without a claim on disk: {self.place(id_)}, {self.disk.state_of(id_)}")
+        self._says_all(notification)
         before = self.attempts.setdefault(id_, [])
         if any(each.final and each.life == self.life for each in before):
             self.fail(f"sent again though its end was known: {self.place(id_)}")
         before.append(attempt)
         wish = self.wishes.get(receiver)
-        if wish and wish.life == self.life and wish.made < self.claimed_at[id_] and now < wish.until:
+        if wish and wish.life == self.life and wish.made < now < wish.until:
             self.fail(f"{receiver} asked to be left alone for {(wish.until - now) / S:g} s more")
         wish = self.wishes.get(id_)
         binding = wish and (wish.life == self.life or (wish.kept and wish.epoch == self.epoch))
         if wish and binding and now < wish.until:
             self.fail(f"{self.place(id_)} was to wait for {(wish.until - now) / S:g} s more")
+
+    def _says_all(self, sent: Notification) -> None:
+        """A message says what it was owed to say, and what those had to say that were folded into it."""
+        own = self.created[sent.id][1]
+        place = sent.receiver, sent.group_key
+        parts = [self.created[each][1] for each in self.in_key[place] if self.heir(each) == sent.id]
+        fires = {(notice.key, notice.episode): notice.step for notice in sent.firing}
+        if fires.keys() != {(notice.key, notice.episode) for notice in own.firing}:
+            self.fail(f"{self.place(sent.id)} does not name what fires")
+        over = {(notice.key, notice.episode) for notice in sent.resolved}
+        ends = {notice.key: (notice.key, notice.episode) for part in parts for notice in part.resolved}
+        firing = {notice.key for notice in own.firing}
+        untold = [each for key, each in ends.items() if key not in firing and each not in over]
+        begins = {(notice.key, notice.episode) for part in parts for notice in part.firing if notice.step == FIRING}
+        untold += [each for each in begins & fires.keys() if fires[each] != FIRING]
+        if untold:
+            self.fail(f"{self.place(sent.id)} does not say what it stands for: {untold[0][0]}")
 
     def accepted(self, notification: Notification, attempt: Attempt) -> None:
         """A receiver took a message."""
@@ -215,7 +240,7 @@ class Judge:
         for id_ in self.in_key[place]:
             if id_ == notification.id:
                 break
-            if not self.is_accepted(id_) and id_ not in self.parked:
+            if not self.is_accepted(id_) and not self.is_parked(id_) and self.heir(id_) != notification.id:
                 self.fail(f"{self.place(notification.id)} overtook {self.place(id_)}")
         self.last_in_key[place] = number
         self.duplicates += self.is_accepted(notification.id)
@@ -258,6 +283,11 @@ class Judge:
             self.wishes.pop(receiver, None)
             self.failures[receiver] = []
 
+    def folded(self, told_by: dict[str, str]) -> None:
+        """Look at which messages are told by others now."""
+        for id_ in told_by.keys() - self.told_by.keys():
+            self.told_by[id_] = told_by[id_]
+
     def settled(self, delivery: Delivery) -> None:
         """Look at what the program put on disk as the end of a message."""
         id_ = delivery.notification.id
@@ -274,9 +304,20 @@ class Judge:
             self.wishes[id_].kept = True
         self.say("settled", delivery.notification.receiver, self.place(id_), delivery.state)
 
+    def heir(self, id_: str) -> str:
+        """Give the message that tells this one: itself, unless it was folded."""
+        while id_ in self.told_by:
+            id_ = self.told_by[id_]
+        return id_
+
     def is_accepted(self, id_: str) -> bool:
-        """Tell whether a receiver has it."""
-        return any(attempt.accepted for attempt in self.attempts.get(id_, ()))
+        """Tell whether a receiver has it, or the message that tells it."""
+        heir = self.heir(id_)
+        return any(attempt.accepted for each in {id_, heir} for attempt in self.attempts.get(each, ()))
+
+    def is_parked(self, id_: str) -> bool:
+        """Tell whether it was given up, or the message that tells it."""
+        return self.heir(id_) in self.parked
 
     # ---------------------------------------------------------------------------------------- the end
 
@@ -295,5 +336,5 @@ class Judge:
         """Everything owed was accepted, or given up with a reason."""
         self.account()
         for id_ in self.created:
-            if not self.is_accepted(id_) and id_ not in self.parked:
+            if not self.is_accepted(id_) and not self.is_parked(id_):
                 self.fail(f"lost: {self.place(id_)} to {self.created[id_][1].receiver}")

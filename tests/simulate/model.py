@@ -17,7 +17,7 @@ from tests.simulate.plan import INTERVAL, PLACES, M
 from tests.simulate.world import Seen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from tests.simulate.plan import Place, RuleDef
 
@@ -85,15 +85,34 @@ class Life:
     no_data: bool = False  # it stands for readings that are missing
 
 
+FIRING, RESOLVED = "firing", "resolved"
+
+
+class Turned(NamedTuple):
+    """An alert begins to fire, or ends; with `sure` False it may do so now or later."""
+
+    after: str
+    ended: str = ""
+    sure: bool = True
+    otherwise: Life | None = None  # what it is where it has not turned
+
+
 class News(NamedTuple):
-    """Something that people must hear of, or, with `sure` False, may hear of."""
+    """One step of one alert that these receivers must hear of, and nobody else."""
 
     key: Key
     step: str
     receivers: tuple[str, ...]
     ended: str
-    sure: bool
-    otherwise: Life | None  # what the alert is where it was not told
+
+
+class Hush(NamedTuple):
+    """A silence: what it fits, and the wall times between which it is in force."""
+
+    name: str  # of a label
+    value: str
+    starts: int
+    ends: int
 
 
 @dataclass(slots=True)
@@ -103,7 +122,8 @@ class Stage:
     at: int
     before: dict[str, dict[Key, Life]] = field(default_factory=dict)  # by rule
     lives: dict[Key, Life | None] = field(default_factory=dict)
-    news: list[News] = field(default_factory=list)
+    turned: dict[Key, Turned] = field(default_factory=dict)
+    wanted: dict[Key, tuple[str, ...]] = field(default_factory=dict)  # whom each alert is for that may fire, now
     judged: dict[str, int] = field(default_factory=dict)  # clock (rule or built-in rule) -> now
     heard: dict[str, str] = field(default_factory=dict)
 
@@ -121,6 +141,7 @@ class Model:
         self.heard: dict[str, str] = {}  # source -> its fault or "", not judged by a saved turn yet
         self._clock: dict[str, int] = {}  # rule or built-in rule -> when it was judged last, in a saved turn
         self._skewed: dict[str, int] = {}  # the same, where the wall stepped unseen: by how much it looks otherwise
+        self.silences: dict[str, Hush] = {}
         self._shaken: set[str] = set()  # rules that were gone and came back: their clocks may begin anew
 
     # ---------------------------------------------------------------------------------------- what happens
@@ -162,7 +183,7 @@ class Model:
 
     # ---------------------------------------------------------------------------------------- one turn
 
-    def stage(self, now: int, judged: Sequence[tuple[str, bool]]) -> Stage:
+    def stage(self, now: int, wall: int, judged: Sequence[tuple[str, bool]]) -> Stage:
         """Say what a turn comes to. `judged`: the rules that it evaluates, and whether our own code failed there."""
         turn = Stage(now, heard=dict(self.heard))
         for key, life in self.lives.items():
@@ -173,17 +194,42 @@ class Model:
             blind.append((rule, self._judge(turn, rule, raised=raised)))
         for source, fault in self.heard.items():
             key, policy, truth = _DOWN[source], Policy(PLACE[source].unknown_after), TRUE if fault else FALSE
-            self._step_builtin(turn, key, truth, policy, lambda name=source: self._readers(PLACE[name].namespace))
+            self._step_builtin(turn, key, truth, policy)
         for rule, why in blind:
-            self._step_builtin(turn, _blind(rule.id), why, Policy(UNKNOWN_AFTER), lambda of=rule: [of])
-        truth = TRUE if self.problem else FALSE
-        self._step_builtin(turn, _BROKEN, truth, Policy(), lambda: list(self.rules.values()))
+            self._step_builtin(turn, _blind(rule.id), why, Policy(UNKNOWN_AFTER))
+        self._step_builtin(turn, _BROKEN, TRUE if self.problem else FALSE, Policy())
         for key, life in self.lives.items():
             rule_id = key.rule.removeprefix(RULE_BLIND)
             unread = rule_id.startswith(SOURCE_DOWN) and not self._readers(PLACE[key.labels.get("source")].namespace)
             if unread or (rule_id not in self.rules and not rule_id.startswith("alerting/")):
-                self._end(turn, key, life, REMOVED, None)
+                self._end(turn, key, life, REMOVED)
+        for key in self.lives | turn.lives:
+            turn.wanted[key] = self._wanted(key, wall)
         return turn
+
+    def settle(self, turn: Stage, happened: set[tuple[Key, str]]) -> str:
+        """Let what was not sure be as it was saved; say what should not be so, or nothing."""
+        for key, turned in list(turn.turned.items()):
+            if (key, turned.after) in happened:
+                happened.discard((key, turned.after))
+            elif turned.sure:
+                return f"{key.rule}{key.labels} is not {turned.after} {turned.ended}".rstrip()
+            else:
+                del turn.turned[key]
+                turn.lives[key] = turned.otherwise
+        for key, after in happened:
+            return f"{key.rule}{key.labels} is {after} for no reason"
+        return ""
+
+    def news(self, turn: Stage) -> Iterable[News]:
+        """Say who hears of what: ends go to whoever was told; what fires to all whom it is for and who do not know."""
+        for key, life in (self.lives | turn.lives).items():
+            fresh = tuple(name for name in turn.wanted[key] if name not in self.told.get(key, ()))
+            if life is not None and life.firing and fresh:
+                yield News(key, FIRING, fresh, "")
+        for key, turned in turn.turned.items():
+            if turned.after == RESOLVED and key in self.told:
+                yield News(key, RESOLVED, tuple(self.told[key]), turned.ended)
 
     def apply(self, turn: Stage) -> None:
         """Let a turn take effect: it is on disk."""
@@ -201,6 +247,24 @@ class Model:
         """Take note that the program knows that a turn is on disk: the readings that it judged are done with."""
         self.heard = {name: fault for name, fault in self.heard.items() if turn.heard.get(name) != fault}
 
+    def _wanted(self, key: Key, wall: int) -> tuple[str, ...]:
+        """Say for whom an alert is, silences considered."""
+        rules = self._behind(key.rule)
+        labels = {**key.labels.as_dict(), "alertname": _name(key.rule)}
+        for hush in self.silences.values():
+            if hush.starts <= wall < hush.ends and labels.get(hush.name, "") == hush.value:
+                return ()
+        return tuple(dict.fromkeys(name for rule in rules for name in rule.notify))
+
+    def _behind(self, rule_id: str) -> list[RuleDef]:
+        """Give the rules whose receivers an alert is for."""
+        if rule_id.startswith(SOURCE_DOWN):
+            return self._readers(PLACE[rule_id.removeprefix(SOURCE_DOWN)].namespace)
+        if rule_id == _BROKEN.rule:
+            return list(self.rules.values())
+        rule = self.rules.get(rule_id.removeprefix(RULE_BLIND))
+        return [] if rule is None else [rule]
+
     def _readers(self, namespace: str) -> list[RuleDef]:
         return [rule for rule in self.rules.values() if rule.namespace == namespace]
 
@@ -216,9 +280,9 @@ class Model:
             keys = dict.fromkeys((*(Key(rule.id, labels) for labels in true), *lives))
             for key in keys:
                 truth = TRUE if key.labels in true else UNKNOWN if raised else self._truth(rule, key, lives[key])
-                self._step(turn, key, truth, policy, rule.notify)
+                self._step(turn, key, truth, policy)
             if rule.on_missing is OnMissing.FIRE and not raised and (gaps or blind) and not keys:
-                self._step(turn, Key(rule.id, NO_LABELS), UNKNOWN, policy, rule.notify)
+                self._step(turn, Key(rule.id, NO_LABELS), UNKNOWN, policy)
         turn.judged[rule.id] = turn.at
         return TRUE if blind or raised else UNKNOWN if gaps else FALSE
 
@@ -263,18 +327,15 @@ class Model:
             return UNKNOWN  # which page has failed is not known
         return FALSE if key.labels in seen.series[rule.metric] else VANISHED
 
-    def _step_builtin(
-        self, turn: Stage, key: Key, truth: str, policy: Policy, rules: Callable[[], Sequence[RuleDef]]
-    ) -> None:
+    def _step_builtin(self, turn: Stage, key: Key, truth: str, policy: Policy) -> None:
         """Step a built-in rule, where there is something to raise or something that was raised."""
         if truth == TRUE or key in self.lives:
-            receivers = tuple(dict.fromkeys(name for rule in rules() for name in rule.notify))
-            self._step(turn, key, truth, policy, receivers)
+            self._step(turn, key, truth, policy)
             turn.judged[key.rule] = turn.at
 
     # ---------------------------------------------------------------------------------------- one alert
 
-    def _step(self, turn: Stage, key: Key, truth: str, policy: Policy, receivers: tuple[str, ...]) -> None:
+    def _step(self, turn: Stage, key: Key, truth: str, policy: Policy) -> None:
         """DESIGN's table of an alert's life."""
         life = self.lives.get(key)
         passed, unseen = self._passed(turn.at, key)
@@ -285,9 +346,9 @@ class Model:
             self._unsure_end(turn, key, life, look)
         elif life is None:
             if look.said == TRUE:
-                self._begin(turn, key, look, receivers)
+                self._begin(turn, key, look)
         elif not life.firing:
-            self._pending(turn, key, life, look, receivers)
+            self._pending(turn, key, life, look)
         else:
             self._firing(turn, key, life, look)
 
@@ -308,13 +369,13 @@ class Model:
         return Look(said, policy, passed, gone, ended=NOT_REPORTED)
 
     @staticmethod
-    def _begin(turn: Stage, key: Key, look: Look, receivers: tuple[str, ...]) -> None:
+    def _begin(turn: Stage, key: Key, look: Look) -> None:
         turn.lives[key] = Life(firing=look.policy.for_ <= 0, no_data=look.missing)
         if turn.lives[key].firing:
-            turn.news.append(News(key, "firing", receivers, "", sure=True, otherwise=None))
+            turn.turned[key] = Turned(FIRING)
 
     @staticmethod
-    def _pending(turn: Stage, key: Key, life: Life, look: Look, receivers: tuple[str, ...]) -> None:
+    def _pending(turn: Stage, key: Key, life: Life, look: Look) -> None:
         held = _add(life.held, look.passed) if life.last == TRUE else life.held
         if look.said == FALSE:
             turn.lives[key] = None
@@ -324,7 +385,7 @@ class Model:
             sure = held[0] >= look.policy.for_
             still = Life(firing=False, held=(held[0], min(held[1], look.policy.for_ - 1)))
             turn.lives[key] = Life(firing=True, no_data=look.missing)
-            turn.news.append(News(key, "firing", receivers, "", sure, None if sure else still))
+            turn.turned[key] = Turned(FIRING, "", sure, None if sure else still)
 
     def _firing(self, turn: Stage, key: Key, life: Life, look: Look) -> None:
         if look.said == TRUE:
@@ -342,15 +403,15 @@ class Model:
         if quiet[1] < keep:
             turn.lives[key] = replace(still, quiet=quiet)
         elif quiet[0] >= keep:
-            self._end(turn, key, life, look.ended, None)
+            self._end(turn, key, life, look.ended)
         else:
             self._end(turn, key, life, look.ended, still)
 
-    def _end(self, turn: Stage, key: Key, life: Life, ended: str, otherwise: Life | None) -> None:
+    @staticmethod
+    def _end(turn: Stage, key: Key, life: Life, ended: str, otherwise: Life | None = None) -> None:
         turn.lives[key] = None
         if life.firing:
-            told = tuple(self.told.get(key, ()))
-            turn.news.append(News(key, "resolved", told, ended, otherwise is None, otherwise))
+            turn.turned[key] = Turned(RESOLVED, ended, otherwise is None, otherwise)
 
     def _unsure_end(self, turn: Stage, key: Key, life: Life | None, look: Look) -> None:
         """It may count as gone by now, or not yet."""
@@ -377,6 +438,11 @@ class Model:
 
 _DOWN = {place.name: Key(f"{SOURCE_DOWN}{place.name}", Labels({"source": place.name})) for place in PLACES}
 _BROKEN = Key("alerting/ConfigBroken", NO_LABELS)
+
+
+def _name(rule_id: str) -> str:
+    """Give the name that people see of a rule."""
+    return rule_id.split("/")[1] if rule_id.startswith("alerting/") else rule_id.partition(":")[2]
 
 
 @cache

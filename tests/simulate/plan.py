@@ -94,6 +94,7 @@ class RuleDef(NamedTuple):
     vanish: int = 3 * M
     notify: tuple[str, ...] = RECEIVERS
     zone: str = ""  # a matcher; empty: none
+    severity: str = "critical"
 
     def text(self) -> str:
         name = self.metric if self.namespace == SHARED else f"{self.namespace}.{self.metric}"
@@ -190,6 +191,7 @@ def _rule(dice: Dice, number: int) -> RuleDef:
         dice.pick((0, 30 * S, M, 3 * M)),
         dice.some(RECEIVERS),
         dice.pick(("", "", "", "a")) if namespace != "app" and missing is not OnMissing.FIRE else "",
+        dice.pick(("critical", "warning")),
     )
 
 
@@ -230,6 +232,15 @@ def _windows(dice: Dice, end: int, weather: Weather, lean: float) -> Windows:
         at = until
 
 
+def _hush(dice: Dice) -> tuple[str, str, int]:
+    """Draw a silence: a label, its value, for how long; 0: the last one is ended early."""
+    if dice.chance(0.2):
+        return "", "", 0
+    names = [f"R{number}" for number in range(RULES)]
+    name, values = dice.pick((("alertname", ["SourceDown", *names]), ("zone", ["a", "b"]), ("job", ["web-1", "web-2"])))
+    return name, dice.pick(values), dice.whole(20 * S, 12 * M)
+
+
 def _events(dice: Dice, end: int, rules: tuple[RuleDef, ...], lean: float) -> tuple[Event, ...]:
     hours = end / H
     crashes = ("any", "any", "any", "before", "before", "after", "after", "sent", "sent")
@@ -244,5 +255,6 @@ def _events(dice: Dice, end: int, rules: tuple[RuleDef, ...], lean: float) -> tu
     some(1.5, "step", [-S, -S, 2 * S, -30 * S, 40 * S, H, -H, 24 * H, -24 * H])
     some(0.7, "pause", [dice.whole(2 * S, 40 * S), dice.whole(M, 4 * M), 10 * M])
     some(0.7, "break", [dice.whole(5 * S, 5 * M) for _ in range(3)])
+    some(2, "silence", [_hush(dice) for _ in range(9)])
     some(3, "edit", [(dice.random(), dice.random()) for _ in range(9)])
     return tuple(sorted(found, key=lambda event: event.at))

@@ -7,33 +7,36 @@ condition: they change nothing, and tell the judge which rules a turn judged and
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+import traceback
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from alerting.core.lang.condition import compile_condition
 from alerting.engine import Engine, Setup, Target
 from alerting.errors import StoreError
-from alerting.model import Rule, RuleSpec
+from alerting.lane import Terms
+from alerting.model import Receiver, Rule, RuleSpec, Storm
 from alerting.outbox import Outbox
 from alerting.patterns import compile_pattern
 from alerting.store.records import is_empty
 from tests.simulate.disk import Thread
-from tests.simulate.loop import Clock, Dead
+from tests.simulate.loop import Clock
 from tests.simulate.model import UNKNOWN_AFTER
-from tests.simulate.plan import INTERVAL, PLACES, S
+from tests.simulate.plan import INTERVAL, PLACES, RECEIVERS, S
 from tests.simulate.services import receivers
 from tests.simulate.world import Source, names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
     from alerting.core.schedule import Batch
-    from alerting.model import Delivery, Receipt
-    from alerting.ports import Change, Overview, Snapshot
+    from alerting.model import Delivery
+    from alerting.ports import Change, Snapshot
     from tests.simulate.plan import RuleDef
     from tests.simulate.run import Run
 
+T = TypeVar("T")
+MOST_TICKS = 40
 _NAMES = names()
-_compiled: dict[str, Any] = {}
 
 
 class Watched:
@@ -55,19 +58,26 @@ class Watched:
 
 
 class Recorder:
-    """The Store port: the real one, watched."""
+    """The Store port: the real one, watched. What is not watched goes through."""
 
     def __init__(self, process: Process, thread: Thread) -> None:
         self._process = process
         self._thread = thread
         self._store = thread.store
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
     async def open(self) -> Snapshot:
-        self._process.committing = True
-        try:
-            return await self._store.open()
-        finally:
-            self._process.committing = False
+        return await self._locked(self._store.open())
+
+    async def kept(self, prefix: str) -> Mapping[str, str]:
+        return await self._locked(self._store.kept(prefix))
+
+    async def keep(self, texts: Mapping[str, str | None]) -> None:
+        self._thread.doing = "keep"
+        self._thread.on_disk = lambda: self._process.run.hushed(texts)
+        await self._locked(self._store.keep(texts))
 
     async def commit(self, change: Change) -> None:
         process, judge = self._process, self._process.run.judge
@@ -83,49 +93,33 @@ class Recorder:
             saved()
         else:
             self._thread.doing, self._thread.on_disk = "commit", saved
-        process.committing = True
         try:
-            await self._store.commit(change)
+            await self._locked(self._store.commit(change))
         except StoreError as error:
             process.run.say("not saved", type(error).__name__)
             raise
-        else:
-            judge.model.acknowledge(stage)
-        finally:
-            process.committing = False
+        judge.model.acknowledge(stage)
 
-    async def claim(self, receiver: str, now: int, *rest: Any) -> Sequence[Delivery]:
+    async def claim(self, *arguments: Any) -> Sequence[Delivery]:
         self._thread.doing = "claim"
-        claimed = await self._store.claim(receiver, now, *rest)
-        judge = self._process.run.judge
-        judge.claimed_at.update((delivery.notification.id, judge.loop.at) for delivery in claimed)
-        return claimed
+        self._thread.on_disk = lambda: self._process.run.judge.folded(self._process.run.disk.folded())
+        return await self._store.claim(*arguments)
 
     async def settle(self, *ended: Delivery) -> None:
-        self._thread.doing = "settle"
-        self._thread.on_disk = lambda: [self._process.run.judge.settled(each) for each in ended]
+        def settled() -> None:
+            for each in ended:
+                self._process.run.judge.settled(each)
+
+        self._thread.doing, self._thread.on_disk = "settle", settled
         await self._store.settle(*ended)
 
-    async def next_due(self, receiver: str | None = None) -> int | None:
-        return await self._store.next_due(receiver)
-
-    async def owing(self) -> Sequence[str]:
-        return await self._store.owing()
-
-    async def previous_receipt(self, receiver: str, group_key: str) -> Receipt | None:
-        return await self._store.previous_receipt(receiver, group_key)
-
-    async def overview(self, limit: int = 200) -> Overview:
-        return await self._store.overview(limit)
-
-    async def keep(self, texts: Mapping[str, str | None]) -> None:
-        await self._store.keep(texts)
-
-    async def kept(self, prefix: str) -> Mapping[str, str]:
-        return await self._store.kept(prefix)
-
-    async def close(self) -> None:
-        await self._store.close()
+    async def _locked(self, call: Awaitable[T]) -> T:
+        """Make a call during which the engine compares no clocks."""
+        self._process.committing = True
+        try:
+            return await call
+        finally:
+            self._process.committing = False
 
 
 class Process:
@@ -142,14 +136,16 @@ class Process:
             receivers(run.services, self.clock),
             self.clock,
             run.dice.random,
-            at_once=run.plan.at_once,
+            terms=self.terms(),
             on_trouble=self._trouble,
+            on_fault=self._fault,
         )
         self.sources: list[Source] = []
         run.world.said.clear()
         self.committing = False
         self.up = False
         self.failed = False  # it could not start
+        self._ticks: set[asyncio.Task[None]] = set()
         self._judged: list[tuple[str, bool]] = []
         self._set_back = False  # the wall went back and the engine has not seen it
         self._stop = asyncio.Event()
@@ -168,12 +164,11 @@ class Process:
         self.up = True
         self.adopt()
         sending = asyncio.ensure_future(self.outbox.run(self._stop))
-        ticks: set[asyncio.Task[None]] = set()
         while not self._stop.is_set():
             for batch in self.engine.due():
-                tick = asyncio.ensure_future(self._tick(batch))
-                ticks.add(tick)
-                tick.add_done_callback(ticks.discard)
+                self._start(self._tick([batch]))
+            if self.engine.tells():
+                self._start(self._tick(()))
             self._beat.clear()
             due = self.engine.next_due()
             wait = 30 * S if due is None else max(5, min(30 * S, due - self.clock.monotonic()))
@@ -189,10 +184,27 @@ class Process:
         await self.store.close()
         self.up = False
 
-    async def _tick(self, batch: Batch) -> None:
+    def _start(self, tick: Coroutine[Any, Any, None]) -> None:
+        """Let a tick go its way, as the daemon does; there must never be many."""
+        task = asyncio.ensure_future(tick)
+        self._ticks.add(task)
+        task.add_done_callback(self._ticks.discard)
+        if len(self._ticks) > MOST_TICKS:
+            self.run.judge.fail(f"{len(self._ticks)} ticks are under way at once")
+
+    async def _tick(self, batches: Sequence[Batch]) -> None:
         if not self.committing:
             self.see_clocks()
-        await self.engine.tick([batch])
+        await self.engine.tick(batches)
+
+    async def silence(self, texts: Mapping[str, str | None]) -> None:
+        """Do what `alerting silence` has the daemon do; whoever asks is told where it fails."""
+        try:
+            await self.engine.take(texts)
+        except StoreError as error:
+            self.run.say("not kept", type(error).__name__)
+        else:
+            self._start(self._tick(()))
 
     def stop(self) -> None:
         """Ask it to end, as SIGTERM does."""
@@ -217,13 +229,18 @@ class Process:
             Setup(
                 [self._rule(rule) for rule in run.rules],
                 [Target(source, place.unknown_after) for source, place in zip(self.sources, PLACES, strict=True)],
-                {name: "alert" if name == "pager" else "group" for name in receivers_of(run)},
+                {name: Receiver(each.stands_for) for name, each in receivers(run.services, self.clock).items()},
                 unknown_after=UNKNOWN_AFTER,
+                storm=Storm(messages=1_000_000),  # summaries are not in the model
             )
         )
         run.judge.model.adopt(run.rules)
         self.tell_problem()
         self._beat.set()
+
+    def terms(self) -> dict[str, Terms]:
+        """Say how receivers may be sent to."""
+        return {name: Terms(self.run.plan.at_once) for name in RECEIVERS}
 
     def tell_problem(self) -> None:
         """Say whether the newest files load."""
@@ -234,7 +251,7 @@ class Process:
         """Do what SIGHUP does."""
         self.adopt()
         self.run.judge.set_anew()
-        self.run.loop.create_task(self.outbox.adopt(receivers(self.run.services, self.clock)))
+        self.run.loop.create_task(self.outbox.adopt(receivers(self.run.services, self.clock), self.terms()))
 
     def _rule(self, rule: RuleDef) -> Rule:
         spec = RuleSpec(
@@ -246,7 +263,7 @@ class Process:
             keep_firing_for=rule.keep,
             on_missing=rule.on_missing,
             vanish_after=rule.vanish,
-            severity="critical",
+            severity=rule.severity,
             notify=rule.notify,
         )
         return Rule(spec, Watched(rule, self._evaluated))
@@ -274,20 +291,16 @@ class Process:
         """Say what the turn that is to be saved comes to."""
         self.see_clocks()
         judged, self._judged = self._judged, []
-        return self.run.judge.model.stage(self.run.loop.at, judged)
+        return self.run.judge.model.stage(self.run.loop.at, self.clock.now(), judged)
 
     def _wake(self, names: Any) -> None:
         for name in names:
             self.outbox.wake(name)
 
+    def _fault(self, part: str, error: BaseException) -> None:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        self.run.judge.fail(f"a fault of ours in {part}: {error!r} at {where.name}:{where.lineno}")
+
     def _trouble(self, text: str) -> None:
         if "fault of alerting" in text:
             self.run.judge.fail(text)
-
-
-def receivers_of(run: Run) -> tuple[str, ...]:
-    """Give the names of the receivers."""
-    return tuple(run.plan.receivers)
-
-
-__all__ = ["Dead", "Process"]

@@ -7,16 +7,20 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from alerting.core.telling.keeping import read_silence, silence_name, silence_text
+from alerting.model import Matcher, Silence
 from tests.simulate.disk import Disk
 from tests.simulate.judge import LONGEST_WISH, Judge, Violation
 from tests.simulate.loop import START, Loop, Wedged
-from tests.simulate.model import BY_SPACE, Key, Model
+from tests.simulate.model import BY_SPACE, Hush, Key, Model
 from tests.simulate.plan import INTERVAL, RECEIVERS, Dice, M, S, plan
 from tests.simulate.process import Process
 from tests.simulate.services import Services
 from tests.simulate.world import World
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tests.simulate.plan import Event, RuleDef
 
 REST = 10 * M  # after the last fault: everything that waits by itself is over by then
@@ -228,6 +232,31 @@ class Run:
             self._break()
         elif kind == "edit":
             self._edit(Dice(*detail))
+        elif kind == "silence" and process is not None and process.up:
+            self._hush(process, *detail)
+
+    def _hush(self, process: Process, label: str, value: str, duration: int) -> None:
+        """Silence what a label fits, or end the last silence."""
+        known = self.judge.model.silences
+        if not label:
+            for name in list(known)[-1:]:
+                self.loop.create_task(process.silence({name: None}))
+            return
+        now = process.clock.now()
+        silence = Silence(
+            f"s{len(known)}-{self.loop.at}", (Matcher(label, "=", value),), now, now + duration, "ann", "", now
+        )
+        self.loop.create_task(process.silence({silence_name(silence.id): silence_text(silence)}))
+
+    def hushed(self, texts: Mapping[str, str | None]) -> None:
+        """Silences are on disk, or gone from there."""
+        silences = self.judge.model.silences
+        for name, text in texts.items():
+            silences.pop(name, None)
+            if text is not None:
+                silence = read_silence(text)
+                (matcher,) = silence.matchers
+                silences[name] = Hush(matcher.name, matcher.value, silence.starts, silence.ends)
 
     def _break(self) -> None:
         self.broken = not self.broken

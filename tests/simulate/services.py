@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import Future
-from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from alerting import registry
 from alerting.http import HttpFailed
 from alerting.model import FaultKind, Section
+from alerting.notifiers._wire import Wire
 from alerting.ports import HttpAnswer, Tools
 from tests.fakes import pagerduty, slack
 from tests.simulate.judge import Attempt
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from alerting.model import Answer, Notification, Receipt
-    from alerting.notifiers._wire import Wire
     from alerting.ports import Notifier
     from tests.simulate.judge import Judge
     from tests.simulate.loop import Clock
@@ -39,12 +38,9 @@ SECTIONS = {
     "room": ("slack", {"webhook_url": "https://hooks.slack.test/services/T0/B0/x"}),
     "pager": ("pagerduty", {"routing_key": pagerduty.ROUTING_KEY}),
 }
+REFUSALS = ("invalid_auth", "channel_not_found", "invalid_arguments")
 WISHES = ("0", "1", "30", "30", "120", "600", "3600", "86400", "-5", "soon", "", "date")
 _sending: ContextVar[Notification] = ContextVar("sending")
-
-
-class Caught(BaseException):
-    """A request on its way out."""
 
 
 class Request(NamedTuple):
@@ -54,15 +50,30 @@ class Request(NamedTuple):
     body: dict[str, Any]
 
 
-class _Catcher:
-    """Stands for a Wire while the library writes its request."""
+class Caught(BaseException):
+    """A request on its way out, with the wire that it took."""
 
-    def __init__(self) -> None:
-        self.request: Request | None = None
+    def __init__(self, wire: Wire, request: Request) -> None:
+        super().__init__()
+        self.wire = wire
+        self.request = request
 
-    def send(self, _method: str, url: str, _headers: Mapping[str, str], body: bytes) -> HttpAnswer:
-        self.request = Request(url, json.loads(body))
-        raise Caught
+
+def _catch(wire: Wire, _method: str, url: str, _headers: Mapping[str, str], body: bytes) -> HttpAnswer:
+    """Stand in for `Wire.send` while a library writes its request."""
+    raise Caught(wire, Request(url, json.loads(body)))
+
+
+def written(call: Callable[[], object]) -> Caught:
+    """Let the library write its request, and go no further."""
+    send, Wire.send = Wire.send, _catch  # type: ignore[method-assign]
+    try:
+        call()
+    except Caught as caught:
+        return caught
+    finally:
+        Wire.send = send  # type: ignore[method-assign]
+    raise AssertionError("the library made no request")
 
 
 class Services:
@@ -77,21 +88,8 @@ class Services:
         self.posted: dict[str, dict[str, Any]] = {}  # Slack's ts -> message
         self.die_after_accepting = False
         self.requests = 0
-        self._written: dict[tuple[str, str], Request] = {}
 
     # ---------------------------------------------------------------------------------------- taking a message
-
-    def written(self, call: Any, notification: Notification) -> Request:
-        """Let the library write its request, once for each form that a message takes."""
-        key = notification.id, repr(call.args[2:]) if call.func.__name__ == "_call" else ""
-        request = self._written.get(key)
-        if request is None:
-            catcher = _Catcher()
-            with suppress(Caught):
-                call.func(catcher, *call.args[1:])
-            assert catcher.request is not None, "the library made no request"
-            request = self._written[key] = catcher.request
-        return request
 
     def take(self, receiver: str, request: Request) -> HttpAnswer | None:
         """Do what the service does with a request that is in order. None: it is not; see `refuse`."""
@@ -135,9 +133,7 @@ class Services:
     def refusal(self, receiver: str) -> HttpAnswer:
         """Refuse for good."""
         if receiver == "chat":
-            return _json(
-                200, {"ok": False, "error": self.dice.pick(("invalid_auth", "channel_not_found", "invalid_arguments"))}
-            )
+            return _json(200, {"ok": False, "error": self.dice.pick(REFUSALS)})
         return HttpAnswer(self.dice.pick((400, 401, 403, 404, 410)), {}, b"no")
 
     def oddity(self, receiver: str) -> HttpAnswer:
@@ -176,9 +172,9 @@ class Line:
         if not self._clock.alive:
             raise Dead
         services, clock, judge = self._services, self._clock, self._services.judge
-        wire: Wire = call.args[0]
         notification = _sending.get()
-        request = services.written(call, notification)
+        caught = written(call)
+        wire, request = caught.wire, caught.request
         services.requests += 1
         attempt = Attempt(judge.life)
         judge.asked(notification, attempt)

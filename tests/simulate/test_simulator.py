@@ -1,4 +1,4 @@
-"""The simulator itself: it finds nothing in the program, finds what is planted, and plays a seed the same way always."""
+"""The simulator itself: it finds nothing, finds what is planted, and plays a seed the same way always."""
 
 from __future__ import annotations
 

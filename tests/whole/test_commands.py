@@ -120,6 +120,24 @@ def test_send_test_reaches_each_receiver(scene: Scene) -> None:
     scene.run("send-test", "pagerduty", code=3, PAGERDUTY_ROUTING_KEY="wrong")
 
 
+def test_send_change_tells_pagerduty_and_pages_nobody(scene: Scene) -> None:
+    """All receivers that keep a record of changes, or one; nobody to tell and wrong words are exit 2, a refusal is 3."""
+    words = ("send-change", "shop 1.4.2 deployed", "--link", "https://ci.example.org/7", "--details", "by=ann")
+    assert "pagerduty took the change" in scene.run(*words, "--source", "ci", code=0).stdout
+    scene.run(*words, "--receiver", "pagerduty", code=0)
+    first, second = scene.pagerduty.changes
+    assert first["payload"]["summary"] == second["payload"]["summary"] == "shop 1.4.2 deployed"
+    assert (first["payload"]["source"], first["payload"]["custom_details"]) == ("ci", {"by": "ann"})
+    assert scene.pagerduty.incidents.total == 0
+    assert not (scene.folder / "alerting.db").exists()
+    assert "only PagerDuty's" in scene.run(*words, "--receiver", "slack", code=2).stderr
+    assert "did you mean pagerduty" in scene.run(*words, "--receiver", "pagerdutty", code=2).stderr
+    assert "NAME=VALUE" in scene.run("send-change", "x", "--details", "by", code=2).stderr
+    assert "http://" in scene.run("send-change", "x", "--link", "javascript:x", code=2).stderr
+    assert "empty" in scene.run("send-change", " ", code=2).stderr
+    assert "run this again" in scene.run(*words, code=3, PAGERDUTY_ROUTING_KEY="wrong").stderr
+
+
 def test_status_before_anything_ran(scene: Scene) -> None:
     """It says so, and makes no state."""
     assert "nothing was evaluated here yet" in scene.run("status", code=0).stdout
@@ -241,6 +259,7 @@ def test_f63_no_secret_in_any_output(scene: Scene) -> None:
         ("check", "-o", "json"),
         ("send-test", "slack"),
         ("send-test", "pagerduty"),
+        ("send-change", "x"),
     ):
         done = scene.run(*words)
         outputs.append(done.stdout + done.stderr)

@@ -34,10 +34,10 @@ def test_a_file_becomes_settings_that_validate(tmp_path: Path) -> None:
     words = ("import", "alertmanager", "alertmanager.yml", "-o", "alerting.yaml")
     code, out, err = alerting(tmp_path, *words)
     assert (code, out) == (0, "wrote alerting.yaml\n")
+    other = "a `webhook` or `apprise` receiver may do"
     assert err.splitlines() == [
         "alertmanager.yml:4:27: warning: a secret stands here: set TEAM_URL to it in the environment",
-        "alertmanager.yml:5:23: warning: victorops_configs is not taken: there is no such kind here, "
-        "a `webhook` or `apprise` receiver may do",
+        f"alertmanager.yml:5:23: warning: victorops_configs is not taken: there is no such kind here, {other}",
     ]
     assert "S3CRET" not in out + err + (tmp_path / "alerting.yaml").read_text()
     (tmp_path / "rules").mkdir()

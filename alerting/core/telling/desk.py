@@ -97,8 +97,17 @@ class Desk:
         self._plan, self._patterns = plan, patterns
         self._compile_silences()
 
-    def adopt(self, firing: Iterable[tuple[Alert, RuleSpec]], ending: Collection[AlertKey], words: Words) -> None:
-        """Take every alert that fires, with its rule. `ending`: those that fire until the next turn ends them."""
+    def adopt(
+        self,
+        firing: Iterable[tuple[Alert, RuleSpec]],
+        ended: Iterable[Alert],
+        ending: Collection[AlertKey],
+        words: Words,
+    ) -> None:
+        """Take every alert that fires, with its rule, and those that ended lately.
+
+        `ending`: those that fire until the next turn ends them, as their rules are gone.
+        """
         state, plan = self._state, self._plan
         state.subjects = {}
         for alert, spec in firing:
@@ -107,6 +116,10 @@ class Desk:
             state.subjects[alert.key] = subject
             for direction in subject.directions:
                 state.announced.place(alert.key, direction.receiver, direction.group)
+        for alert in ended:  # what flapped is known by the alert itself
+            over = state.over.get(alert.key)
+            if over is not None:
+                state.over[alert.key] = over._replace(subject=over.subject._replace(alert=alert))
         for key in state.announced.told.keys() - state.subjects.keys() - state.over.keys() - set(ending):
             lost = Ending(Ended.NO_DATA, "how it ended is not known", state.notices[key].fired_at)
             state.over[key] = Over(self._ended(key, lost), lost)
@@ -152,6 +165,12 @@ class Desk:
         """What was told to whom, of alerts whose end was not told."""
         return self._state.announced.told
 
+    def told_under(self, receiver: str, group_key: str) -> Sequence[Notice]:
+        """Give what fires and was told to a receiver under a key, as it was announced."""
+        state = self._state
+        keys = (key for key in state.announced.members(receiver, group_key) if key in state.subjects)
+        return [state.notices[key] for key in keys if key in state.notices]
+
     def notice_of(self, key: AlertKey) -> Notice | None:
         """Give what was announced of an alert."""
         return self._state.notices.get(key)
@@ -187,7 +206,8 @@ class Desk:
         times += state.looks.values()
         if state.silences:
             times += [at for each in state.silences.values() for at in (each.starts, each.ends) if at > now]
-            times += [at for at in warns_at(state, self._plan) if at > now]
+            hiding = {held.by for _, held in state.held.values() if held.stage == "silence"}
+            times += warns_at(state, self._plan, hiding, now)
         return min(times, default=None)
 
     # ------------------------------------------------------------------------------------ telling

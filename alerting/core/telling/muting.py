@@ -44,6 +44,8 @@ class Quiet(NamedTuple):
 
 def held(owed: Owed, quiet: Quiet) -> Held | None:
     """Pass something owed through the stages; None: nothing holds it."""
+    if owed.subject.spec.unheld:
+        return None
     if owed.step is Step.RESOLVED:
         return _flapping(owed, quiet)
     for stage in STAGES:

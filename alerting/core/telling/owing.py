@@ -58,7 +58,7 @@ def owed(  # noqa: PLR0917  what is compared
     for receiver, direction in first.items():
         before = told.get(receiver)
         if before is None:
-            due = [each for each in subject.directions if each.receiver == receiver and now - ends >= each.after]
+            due = [each for each in subject.directions if each.receiver == receiver and _is_due(each, now - ends)]
             if due:
                 step = Step.ESCALATED if due[0].after else Step.FLAPPING if flapping else Step.FIRING
                 yield Owed(subject, step, receiver, due[0])
@@ -123,6 +123,11 @@ def _next(subject: Subject, before: Told, ack: Ack | None, flapping: str) -> Ste
     if ack is None and before.acked:
         return Step.RETURNED
     return None
+
+
+def _is_due(direction: Direction, fired_for: Millis) -> bool:
+    """Tell whether a direction's time has come; what waits for none is due though the wall was set back (negative)."""
+    return not direction.after or fired_for >= direction.after
 
 
 def _escalates(direction: Direction, receiver: str, told_at: Millis, fired: Millis, now: Millis) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from alerting.core.backoff import words
 from alerting.core.lang.units import format_value
 from alerting.core.telling.digest import Bundle, Reason
+from alerting.core.telling.picture import picture as drawn
 from alerting.errors import ConditionError, TemplateError
 from alerting.model import LOUD, Ended, Notice, Notification, Step
 
@@ -85,6 +86,8 @@ def today(subject: Subject, rule: Rule, samples: Any, now: Millis, *, picture: b
     value = next((value for labels, value in found.true if labels == alert.labels), None)
     if value is not None:
         notice = notice._replace(value=value_text(value, condition.unit), why=found.why(alert.labels, value))
+    if picture:
+        notice = notice._replace(picture=drawn(condition, alert.labels, samples, now))
     return notice
 
 

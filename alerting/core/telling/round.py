@@ -54,6 +54,7 @@ _RELEASES = {  # what is said of a message that was held, by the stage that held
 }
 _STALE = frozenset((Step.REMINDER, Step.ESCALATED, Step.RETURNED))  # told long after the value was read
 _NAMED = 5  # so many names stand in a note
+_PICTURES = 3  # alerts of one message that are drawn: no receiver shows more, and each may cost 60 evaluations
 
 
 class Telling(NamedTuple):
@@ -209,7 +210,7 @@ class Round:
         if subject is None:
             return
         ack = self._ack(key)
-        flapping = judge(subject.alert, self._now, self._plan.flapping)
+        flapping = "" if subject.spec.unheld else judge(subject.alert, self._now, self._plan.flapping)
         notice = subject.notice._replace(acked=_acked(ack), flapping=flapping)
         subject = subject._replace(notice=notice)
         if not subject.directions and key in self._subjects:
@@ -289,12 +290,12 @@ class Round:
     def _message(self, bundle: Bundle, notices: dict[AlertKey, Notice]) -> Notification:
         """Write one message, and take note of what it says."""
         receiver = self._plan.receivers.get(bundle.receiver)
-        picture = receiver is not None and receiver.pictures
+        drawn = _PICTURES if receiver is not None and receiver.pictures else 0
         changed = [
-            each._replace(subject=each.subject._replace(notice=self._words.today(each.subject, picture=picture)))
-            if each.step in _STALE or picture
+            each._replace(subject=each.subject._replace(notice=self._words.today(each.subject, picture=place < drawn)))
+            if each.step in _STALE or place < drawn
             else each
-            for each in bundle.changed
+            for place, each in enumerate(bundle.changed)
         ]
         bundle = bundle._replace(changed=changed)
         notes = list(self._notes(bundle))

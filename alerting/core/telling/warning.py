@@ -9,7 +9,7 @@ from alerting.core.backoff import words
 from alerting.model import Notification, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from alerting.core.telling.muting import Held
     from alerting.core.telling.plan import Plan
@@ -24,8 +24,7 @@ def ending_silences(
     messages: list[Notification] = []
     warned: list[tuple[str, Millis]] = []
     for silence in state.silences.values():
-        lasts = silence.ends - silence.starts > plan.silence_warning  # a short one is over before a warning helps
-        if not lasts or not silence.ends - plan.silence_warning <= now < silence.ends:
+        if not _is_worth(silence, plan) or not silence.ends - plan.silence_warning <= now < silence.ends:
             continue
         if (silence.id, silence.ends) in state.warned:
             continue
@@ -39,13 +38,19 @@ def ending_silences(
     return messages, warned
 
 
-def warns_at(state: State, plan: Plan) -> list[Millis]:
-    """Give the times of warnings to come."""
+def warns_at(state: State, plan: Plan, hiding: Collection[str], now: Millis) -> list[Millis]:
+    """Give the times of the warnings to come, of silences (their ids) that hide something."""
     return [
         silence.ends - plan.silence_warning
         for silence in state.silences.values()
+        if silence.id in hiding and now < silence.ends and _is_worth(silence, plan)
         if (silence.id, silence.ends) not in state.warned
     ]
+
+
+def _is_worth(silence: Silence, plan: Plan) -> bool:
+    """Tell whether a silence lasts long enough: a short one is over before a warning helps."""
+    return silence.ends - silence.starts > plan.silence_warning
 
 
 def _warning(  # noqa: PLR0917  the parts of a message
