@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("alerting.__main__",),
     ("alerting.cli",),
     ("alerting.daemon", "alerting.web"),
-    ("alerting.vitals", "alerting.control"),
+    ("alerting.vitals", "alerting.control", "alerting.interaction"),
     ("alerting.wiring",),
     (
         "alerting.engine",
@@ -198,6 +198,9 @@ HEAVY = (
     "re2",
     "boto3",
     "dns",
+    "jinja2",
+    "smtplib",
+    "apprise",
 )
 QUICK = {
     "--version": ("asyncio", "yaml", "sqlite3", "json", *HEAVY),

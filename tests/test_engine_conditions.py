@@ -10,7 +10,20 @@ import pytest
 from alerting.core.lang.condition import compile_condition
 from alerting.core.lang.names import Names, SourceNames
 from alerting.engine import Engine, Setup, Target
-from alerting.model import NO_LABELS, SHARED, Fault, FaultKind, Kind, Labels, Metric, Reading, Rule, RuleSpec, Sample
+from alerting.model import (
+    NO_LABELS,
+    SHARED,
+    Fault,
+    FaultKind,
+    Kind,
+    Labels,
+    Metric,
+    Reading,
+    Receiver,
+    Rule,
+    RuleSpec,
+    Sample,
+)
 from alerting.patterns import compile_pattern
 from alerting.store.memory import MemoryStore
 from tests.clock import FakeClock
@@ -99,7 +112,7 @@ class World:
         self.engine = Engine(self.store, self.clock, compile_pattern, sample_store=self.kept)
         await self.engine.open()
         targets = [Target(source) for source in (self.health, self.sentry, self.host, self.page)]
-        self.engine.adopt(Setup(self.rules, targets, {"chat": "group"}))
+        self.engine.adopt(Setup(self.rules, targets, {"chat": Receiver()}))
 
     async def tick(self, passed: int = 30 * S) -> list[str]:
         await self.clock.advance(passed)

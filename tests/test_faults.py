@@ -55,6 +55,7 @@ from types import SimpleNamespace
 from alerting import faults
 from alerting.cli.run import _Voice
 from alerting.clock import SystemClock
+from alerting.model import Receiver
 from alerting.engine import Engine, Setup, Target
 from alerting.model import Alert, Notification, Secret
 from alerting.outbox import Outbox
@@ -87,7 +88,7 @@ async def main():
     await engine.open()
     app = App(clock)
     app.raises = ValueError("no sense in " + os.environ["HIDDEN"])
-    engine.adopt(Setup([rule(notify=("slack",))], [Target(app)], {"slack": "group"}))
+    engine.adopt(Setup([rule(notify=("slack",))], [Target(app)], {"slack": Receiver()}))
     await engine.tick()
     await engine.tick()
     await store.commit(Change(0, notifications=[Notification("n", "slack", "g", "1 new", clock.now(), "High")]))

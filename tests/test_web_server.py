@@ -17,6 +17,8 @@ pytest.importorskip("uvicorn", reason="the extra `web` is not installed")
 pytest.importorskip("starlette", reason="the extra `web` is not installed")
 
 from alerting.errors import AlertingError
+from alerting.exposition import PageReader
+from alerting.model import NO_LABELS
 from alerting.web import app, exposition, server
 
 
@@ -94,6 +96,10 @@ def test_numbers_are_written_as_the_format_wants_them(value: float, written: str
     assert page.splitlines()[-1] == f"m {written}"
 
 
-def test_a_family_without_lines_is_left_out() -> None:
-    """HELP and TYPE alone tell nobody anything."""
-    assert exposition.page([exposition.Family("m", "gauge", "h", [])]) == ""
+def test_a_family_without_lines_is_declared() -> None:
+    """So a rule over it finds nothing; a name that is on no page would be unknown."""
+    page = exposition.page([exposition.Family("m", "gauge", "h", [])])
+    assert page == "# HELP m h\n# TYPE m gauge\n"
+    reader = PageReader(NO_LABELS, 10)
+    assert reader.read(page.encode() + b"other 1\n", 0, frozenset({"m"})) == []
+    assert [each.name for each in reader.kinds] == ["m"]

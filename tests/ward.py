@@ -176,6 +176,7 @@ class Ward:
         self.folder = tempfile.TemporaryDirectory()  # where its socket is
         self.program: Any = SimpleNamespace(
             state=f"{self.folder.name}/alerting.db",
+            notifiers={},
             engine=self.engine,
             outbox=self.outbox,
             store=self.store,

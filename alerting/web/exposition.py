@@ -29,13 +29,12 @@ class Family(NamedTuple):
 
 
 def page(families: Iterable[Family]) -> str:
-    """Write the page. Families without a line are left out."""
+    """Write the page. A family without a line is declared: a rule over it finds nothing, and is not unknown."""
     lines: list[str] = []
     for name, kind, words, points in families:
-        if points:
-            help_text = words.replace("\\", "\\\\").replace("\n", "\\n")
-            lines += (f"# HELP {name} {help_text}", f"# TYPE {name} {kind}")
-            lines += (f"{name}{suffix}{_labels(labels)} {_number(value)}" for value, labels, suffix in points)
+        help_text = words.replace("\\", "\\\\").replace("\n", "\\n")
+        lines += (f"# HELP {name} {help_text}", f"# TYPE {name} {kind}")
+        lines += (f"{name}{suffix}{_labels(labels)} {_number(value)}" for value, labels, suffix in points)
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -188,7 +188,7 @@ def _no(error: str, why: str = "") -> Reply:
 
 def _fields(request: Request) -> dict[str, Any] | None:
     """The arguments of a Web API call, sent as JSON or as a form whose blocks are JSON."""
-    if request.headers.get("content-type", "").startswith("application/json"):
+    if request.body and request.headers.get("content-type", "").startswith("application/json"):
         fields = request.json()
         return fields if isinstance(fields, dict) else None
     form: dict[str, Any] = dict(parse_qsl(request.body.decode()))

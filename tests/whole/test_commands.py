@@ -121,7 +121,7 @@ def test_send_test_reaches_each_receiver(scene: Scene) -> None:
 
 
 def test_send_change_tells_pagerduty_and_pages_nobody(scene: Scene) -> None:
-    """All receivers that keep a record of changes, or one; nobody to tell and wrong words are exit 2, a refusal is 3."""
+    """All receivers that keep a record of changes, or one; nobody to tell or wrong words: exit 2; a refusal: 3."""
     words = ("send-change", "shop 1.4.2 deployed", "--link", "https://ci.example.org/7", "--details", "by=ann")
     assert "pagerduty took the change" in scene.run(*words, "--source", "ci", code=0).stdout
     scene.run(*words, "--receiver", "pagerduty", code=0)

@@ -370,7 +370,7 @@ def test_a_process_that_was_stopped_is_well_when_it_goes_on(scene: Scene) -> Non
 def test_the_shipped_rules_about_alerting_pass_their_tests(scene: Scene) -> None:
     """And they load beside others, under a route."""
     shutil.copytree(REPOSITORY / "rules" / "self", scene.folder / "rules" / "self")
-    assert "5 tests in 1 file" in scene.run("test", "rules/self/alerting.test.yaml", code=0).stdout
+    assert "6 tests in 1 file" in scene.run("test", "rules/self/alerting.test.yaml", code=0).stdout
     scene.run("validate", "rules/self/alerting.yaml", code=0)
 
 
