@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections import Counter
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from alerting.errors import SecretError
 from alerting.http import DEADLINE, LIMIT, HttpFailed, retry_at, revealed, shown
@@ -74,6 +75,14 @@ class Endpoint:
             reach=values.get("reach", ()),
             redirects=redirects,
         )
+
+    @property
+    def host(self) -> str:
+        """Tell which host is asked; empty where nobody can tell."""
+        try:
+            return urlsplit(revealed(self.url)).hostname or ""
+        except (SecretError, ValueError):  # each request says what is wrong
+            return ""
 
     async def get(
         self, path: str = "", params: Sequence[tuple[str, str]] = (), deadline: Millis | None = None

@@ -374,7 +374,8 @@ class Engine:
         self._overrun += sum(len(batch.rules) for batch in chosen if batch.name in self._running)
         self._running.update((batch.name, self._clock.monotonic()) for batch in free)
         try:
-            await self._run(free, log, everyone=everyone, whole=only is None)
+            if free or not chosen:  # what is left out must not queue up for a turn of nothing
+                await self._run(free, log, everyone=everyone, whole=only is None)
         finally:
             for batch in free:
                 self._running.pop(batch.name, None)

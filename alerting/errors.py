@@ -7,7 +7,7 @@ secret. The tree::
     ├── ConfigError       rules or settings that cannot be used; carries every problem found
     ├── ConditionError    one condition that cannot be understood; positions count from its first character
     ├── EvaluationError   a condition to which the series at hand give no answer, or which takes too long
-    ├── TemplateError     an annotation's template that failed while it was rendered
+    ├── TemplateError     a template that cannot be used, or that failed while it was rendered
     ├── SecretError       a reference to a secret that cannot be followed now
     ├── ReportRefused     what a job reported of itself is not taken
     ├── StateRefused      the state file is damaged, foreign, or newer than this program
@@ -92,7 +92,7 @@ class ConditionError(AlertingError):
 
 
 class TemplateError(AlertingError):
-    """An annotation's template that failed while it was rendered; its text goes out plain, with this reason."""
+    """A template that cannot be used, or failed while it was rendered: then plain words go out, with this reason."""
 
 
 class EvaluationError(AlertingError):

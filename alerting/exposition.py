@@ -26,6 +26,7 @@ _PLAIN = re.compile(  # `name value` or `name{label="value",…} value`, in ASCI
     rb'(([A-Za-z_:][A-Za-z0-9_:]*)(?:\{[A-Za-z_][A-Za-z0-9_]*="[ -!#-\[\]-~]*"'
     rb'(?:,[A-Za-z_][A-Za-z0-9_]*="[ -!#-\[\]-~]*")*,?\})?) ([^ \t]+)'
 )
+_PLAIN_PAIR = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="([^"]*)"')  # within a plain line
 _Stamped = tuple[float, "Millis | None"]
 
 
@@ -126,9 +127,7 @@ class PageReader:
     def _sample(self, line: bytes, number: int) -> None:
         """Take a line that is more than a known series and a value: new, stamped, repeated, or wrong."""
         try:
-            if self._names and self._unasked(line):
-                return
-            place, value, stamp = self._stamped(line) or self._careful(line)
+            place, value, stamp = self._plain(line) or self._stamped(line) or self._careful(line)
         except UnicodeDecodeError:
             raise UnreadableError(f"line {number} is not UTF-8") from None
         except UnreadableError as error:
@@ -143,14 +142,27 @@ class PageReader:
         if stamp is not None:
             self._stamps[place] = stamp
 
-    def _unasked(self, line: bytes) -> bool:
-        """Tell whether a line is a plain one, and right, of a name that nobody asked for; remember its series."""
+    def _plain(self, line: bytes) -> tuple[int, float, None] | None:
+        """Read `name value` or `name{label="value",…} value` of labels that are no trouble; None for all else.
+
+        Most lines of most pages are so, and the first page of a target would take three times as long by `_careful`.
+        """
         match = _PLAIN.fullmatch(line)
-        if match is None or match[2].decode() in self._names:
-            return False
-        _number(match[3].decode())
-        self._known[match[1]] = _UNASKED
-        return True
+        if match is None:
+            return None
+        written, name = match[1], match[2].decode()
+        value = _number(match[3].decode())
+        if self._names and name not in self._names:
+            self._known[written] = _UNASKED
+            return _UNASKED, value, None
+        pairs = _PLAIN_PAIR.findall(written.decode())
+        pairs += self._target.pairs
+        named = dict(pairs)
+        if len(named) != len(pairs) or "__name__" in named or "" in named.values():
+            return None
+        pairs.sort()
+        place = self._known[written] = self._place(name, Labels.from_sorted(tuple(pairs)))
+        return place, value, None
 
     def _stamped(self, line: bytes) -> tuple[int, float, Millis] | None:
         """Read a known series with a stamp; None where the line is anything else."""
@@ -169,12 +181,16 @@ class PageReader:
         value, stamp = _value(text[end:], seconds=self._seconds)
         place = _UNASKED
         if not self._names or name in self._names:
-            series = (name, _on_target(pairs, self._target, honor=self._honor))
-            place = self._places.setdefault(series, len(self._series))
-            if place == len(self._series):
-                self._series.append(series)
+            place = self._place(name, _on_target(pairs, self._target, honor=self._honor))
         self._known[text[:end].encode()] = place
         return place, value, stamp
+
+    def _place(self, name: str, labels: Labels) -> int:
+        """Give the place of a series, which two ways of writing it share."""
+        place = self._places.setdefault((name, labels), len(self._series))
+        if place == len(self._series):
+            self._series.append((name, labels))
+        return place
 
     def _newer(self, place: int, value: float, stamp: Millis | None) -> bool:
         """Tell whether a repeated series may take the place of the earlier one: the same, or with a later stamp."""

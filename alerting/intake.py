@@ -32,6 +32,14 @@ class Target(NamedTuple):
     unknown_after: Millis = 300_000
 
 
+class _Places:
+    """So many fetches at once; of them, half for targets that hung last time, so that those do not take them all."""
+
+    def __init__(self, number: int) -> None:
+        self.all = asyncio.Semaphore(number)
+        self.slow = asyncio.Semaphore(max(1, number // 2))
+
+
 class Fetches:
     """The fetches in flight. `take` is called with each reading, in the event loop, as it arrives.
 
@@ -47,7 +55,7 @@ class Fetches:
         *,
         at_once: int,
         deadline: Millis,
-        on_fault: OnFault,
+        on_fault: OnFault = lambda _part, _error: None,
     ) -> None:
         self._on_fault = on_fault
         self._clock = clock
@@ -55,8 +63,9 @@ class Fetches:
         self._take = take
         self._labels_of = labels_of
         self.crowded_at: Millis = 0  # when a fetch last got its place while others wait for theirs; monotonic
-        self._places = asyncio.Semaphore(at_once)
-        self._slow = asyncio.Semaphore(max(1, at_once // 2))  # of them, for those that hung last time
+        self._places = _Places(at_once)
+        self._at_one_host = max(1, at_once // 2)
+        self._hosts: dict[str, _Places] = {}
         self._deadline = deadline
         self._flying: dict[int, asyncio.Task[None]] = {}  # by the identity of the source
         self._hung: set[int] = set()
@@ -81,6 +90,7 @@ class Fetches:
         """Forget what is known of all other targets: the identity of one that is gone may be given to another."""
         known = {id(target.source) for target in targets}
         self._hung &= known
+        self._hosts = {}  # those of now are made when they are asked; what flies keeps its place
 
     async def close(self) -> None:
         """End what is in flight."""
@@ -90,14 +100,24 @@ class Fetches:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _fetch(self, target: Target, needs: Sequence[Need], since: Millis | None) -> None:
-        lane = self._slow if id(target.source) in self._hung else nullcontext()
-        async with lane, self._places:
-            if self._places.locked():
+        hung, places, there = id(target.source) in self._hung, self._places, self._places_at(target.source)
+        slow_there, slow = (there.slow, places.slow) if hung else (nullcontext(), nullcontext())
+        async with slow_there, there.all, slow, places.all:  # its host first: who waits for that keeps nobody else out
+            if places.all.locked() or there.all.locked():
                 self.crowded_at = self._clock.monotonic()
             reading = await self._read(target.source, needs, since)
         hung = reading.fault is not None and reading.fault.kind is FaultKind.TIMEOUT
         (self._hung.add if hung else self._hung.discard)(id(target.source))
         self._take(target, reading)
+
+    def _places_at(self, source: Source) -> _Places:
+        """Give the places at the source's host; a source that names none is by itself."""
+        host = getattr(source, "host", "")
+        if not host:
+            return _Places(1)
+        if host not in self._hosts:
+            self._hosts[host] = _Places(self._at_one_host)
+        return self._hosts[host]
 
     async def _read(self, source: Source, needs: Sequence[Need], since: Millis | None) -> Reading:
         """Fetch, with a second deadline behind the source's own; what a source raises is a fault of ours."""

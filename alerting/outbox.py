@@ -333,6 +333,8 @@ class Outbox:
         if terms.pace is not None and wanted > 0:
             wanted = min(wanted, pace.room(terms.pace, lane.paid_until, now))
             if not wanted and not lane.ready:
+                if not lane.beside.waits and await self._store.next_due(lane.receiver) is None:
+                    return Pause(IDLE)
                 return Pause(max(_SOONEST, pace.wait(terms.pace, lane.paid_until, now)), paced=True)
         elif terms.at_once > 1 and lane.took < QUICK and not lane.failures:
             wanted = terms.at_once * _AHEAD

@@ -57,7 +57,8 @@ class Source(Protocol):
 
     name: str  # in the settings
     namespace: str  # model.SHARED for metrics pages, else the name
-    # Where an entry has several targets, `target: str` says which one this is.
+    # Where an entry has several targets, `target: str` says which one this is. Where many entries and targets may be
+    # at one host, `host: str` says which host that is now; it is not asked by too many of them at once.
 
     async def fetch(self, needs: Sequence[Need], since: Millis | None) -> Reading:
         """Read once, within the total deadline. Never raises for what the world does: that is a Fault.

@@ -618,6 +618,50 @@ def test_f34_only_so_many_fetches_run_at_once() -> None:
     asyncio.run(story())
 
 
+def test_one_host_is_not_asked_for_all_its_targets_at_once() -> None:
+    """Half of the places at most, half of these for those that hang; others are read meanwhile."""
+
+    async def story() -> None:
+        clock, running, most = FakeClock(), Counter(), Counter()  # type: ignore[var-annotated]
+
+        class There(App):
+            host = ""
+
+            async def fetch(self, needs: Any, since: Any) -> Any:
+                running[self.host] += 1
+                most[self.host] = max(most[self.host], running[self.host])
+                try:
+                    return await super().fetch(needs, since)
+                finally:
+                    running[self.host] -= 1
+
+        apps = [There(clock, f"app{number}") for number in range(50)]
+        for number, app in enumerate(apps):
+            app.host = "many" if number < 40 else "few"
+            app.delay, app.values = S, {"1": 1}
+        engine = Engine(MemoryStore(), clock, compile_pattern, limits=Limits(fetches=20))
+        await engine.open()
+        rules = [rule(f"R{number}", Above(10, f"app{number}")) for number in range(50)]
+        engine.adopt(Setup(rules, [Target(app) for app in apps], {}))
+        began = clock.monotonic()
+        await clock.run(asyncio.ensure_future(engine.tick()))
+        assert most == {"many": 10, "few": 10}
+        assert clock.monotonic() - began == 4 * S
+        for app in apps[:30]:
+            app.delay = H
+        await clock.run(asyncio.ensure_future(engine.tick()))  # these hang, and are known to from now on
+        most.clear()
+        began = clock.monotonic()
+        fetched = [app.fetched for app in apps[30:]]
+        task = asyncio.ensure_future(engine.tick())
+        await clock.advance(3 * S)
+        assert [app.fetched for app in apps[30:]] == [each + 1 for each in fetched], "held up by those that hang"
+        task.cancel()
+        await engine.close()
+
+    asyncio.run(story())
+
+
 # ------------------------------------------------------------------------------------------- bounds, recording
 
 

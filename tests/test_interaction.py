@@ -18,7 +18,7 @@ from alerting.model import AlertKey, Answer, Delivery, DeliveryState, Matcher, O
 from alerting.patterns import compile_pattern
 from alerting.ports import Change, Press
 from alerting.store.memory import MemoryStore
-from tests.clock import FakeClock
+from tests.clock import FakeClock, settle
 from tests.notifiers.desk import AT, notice, telling
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ PRESS = Press("ops", {"channel": "C1"}, KEY, AT, "acknowledge", "ann")
 
 
 def pressed(press: Press, *fires: Notice, fail: Exception | None = None) -> tuple[str, dict[str, str], list[str]]:
-    """Press a button of a message that was sent to C1; give the answer, what is to be kept, and what was complained of."""
+    """Press a button of a message that was sent to C1; give the answer, what is kept, what was complained of."""
     kept: dict[str, str] = {}
     said: list[str] = []
 
@@ -171,15 +171,11 @@ def test_a_fault_in_listening_ends_neither_the_daemon_nor_the_listening() -> Non
         first, second = Talker(), Talker()
         interaction.adopt([first])  # type: ignore[list-item]
         running = asyncio.create_task(interaction.run())
-        for _ in range(20):
-            await asyncio.sleep(0)
+        await settle()
         await clock.advance(60_000)
-        for _ in range(20):
-            await asyncio.sleep(0)
         assert (first.began, first.ended) == (2, 0)
         interaction.adopt([second])  # type: ignore[list-item]
-        for _ in range(20):
-            await asyncio.sleep(0)
+        await settle()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         await asyncio.sleep(0)

@@ -165,3 +165,23 @@ def test_a_receiver_that_refuses_everything_f22() -> None:
         await street.end()
 
     asyncio.run(main())
+
+
+def test_cron_tells_the_fallback_too_f22() -> None:
+    """Each run is a process of its own: what an earlier one could not send for five minutes is passed on and sent."""
+
+    async def main():
+        clock = FakeClock()
+        chat, mail = Receiver(clock, "chat", otherwise=RETRY), Receiver(clock, "mail")
+        street = Street(rule(notify=("chat",)), people=[chat, mail], fallback={"chat": ["mail"]}, terms=LATE)
+        for run in range(3):
+            await (street.open() if not run else street.restart())
+            await street.end()  # nothing sends but the run itself
+            await street.tick(20.0, 3 * M)
+            sent = asyncio.ensure_future(street.outbox.drain(30 * S))
+            await clock.run(sent)
+            assert len(about(mail.ledger)) == (run == 2)
+        assert {each.notification.receiver for each in sent.result() if each.state == "sent"} == {"mail"}
+        assert about(mail.ledger) == [(["firing 1"], ("chat could not be told: 500",))]
+
+    asyncio.run(main())

@@ -22,13 +22,13 @@ from alerting.errors import ConditionError, EvaluationError, TemplateError
 from alerting.model import NO_LABELS, SHARED, AlertState, Labels, Reading, Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Literal
 
     from alerting.casework.testfile import AlertCheck, Case, ExpressionCheck
     from alerting.core.lang.condition import CompiledCondition
     from alerting.core.lang.names import Names
-    from alerting.model import Alert, Condition, Millis, Notice, Patterns, Rule, Transition, Value
+    from alerting.model import Alert, Millis, Need, Notice, Patterns, Rule, Transition, Value
 
 _ALERTS = "ALERTS"  # the series that Prometheus makes of alerts
 _FOREVER = 2**62  # ms; in a test no time counts as not observed
@@ -257,18 +257,23 @@ class _Play:
     def _led_there(self, track: Track, now: Millis) -> Iterator[str]:
         yield from self._rule_lines(track)
         if track.rule is not None:
-            yield from self._seen(track.rule.condition, now - track.spec.query_offset)
+            yield from self._seen(track.rule.needs, now - track.spec.query_offset)
         for each in self.life.get(track.spec.id, [])[-_SHOWN_STEPS:]:
-            change = f"{each.before} -> {each.after} {each.labels}".rstrip()
+            level = f" ({each.level})" if each.level else ""
+            change = f"{each.before} -> {each.after}{level} {each.labels}".rstrip()
             yield f"{self._at(each.at):<11} {change}: {each.why}"
 
     def _rule_lines(self, track: Track) -> Iterator[str]:
-        origin = track.spec.origin
-        yield f"the rule    {' '.join(track.spec.condition.split())} ({origin.file}:{origin.line})"
+        spec, origin = track.spec, track.spec.origin
+        names = [*(level.name for level in spec.levels), *(["clear"] if spec.clear else ())]
+        texts = [" ".join(text.split()) for text in spec.conditions]
+        named = zip(["", *names][-len(texts) :], texts, strict=True)
+        text = "; ".join(f"{name}: {each}" if name else each for name, each in named)
+        yield f"the rule    {text} ({origin.file}:{origin.line})"
 
-    def _seen(self, condition: Condition, now: Millis) -> Iterator[str]:
-        """Give the newest samples of the series that the condition looks at."""
-        for need in dict.fromkeys(condition.needs):
+    def _seen(self, needs: Iterable[Need], now: Millis) -> Iterator[str]:
+        """Give the newest samples of the series that conditions look at."""
+        for need in dict.fromkeys(needs):
             selection = self.samples.selection(need.namespace, need.name, need.matchers, self.plan.patterns)
             for series in selection.series[:_SHOWN_SERIES]:
                 low, high = series.bounds(now - max(need.window, self.samples.lookback), now)

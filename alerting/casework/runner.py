@@ -100,7 +100,7 @@ def _ordered(rules: Sequence[Rule], file: CaseFile) -> list[Rule]:
 
 def _stepped(rule: Rule, file: CaseFile, names: Names, patterns: Patterns) -> Rule:
     """Have subqueries without a step take the test's interval of evaluation, as promtool does."""
-    if ":]" not in rule.spec.condition.replace(" ", ""):
+    if not any(":]" in text.replace(" ", "") for text in rule.spec.conditions):
         return rule
     again, _ = compiled(rule.spec._replace(interval=file.interval), names, patterns)
     return again

@@ -165,9 +165,7 @@ def compiled(
     spec: RuleSpec, names: Names, patterns: Patterns, lookback: Millis = LOOKBACK
 ) -> tuple[Rule, Sequence[Diagnostic]]:
     """Compile a rule's conditions; their warnings beside it. Raises ConditionError."""
-    levels = [level.condition for level in spec.levels]
-    texts = [*(levels or [spec.condition]), *([spec.clear] if spec.clear else ())]
-    made = [_condition(text, spec, names, patterns, lookback) for text in texts]
+    made = [_condition(text, spec, names, patterns, lookback) for text in spec.conditions]
     return assembled(spec, [each for each, _ in made]), [each for _, warnings in made for each in warnings]
 
 

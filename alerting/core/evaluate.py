@@ -62,9 +62,11 @@ def evaluate(
             return QUIET
         if inherited:
             gaps = (*gaps, *inherited)
-        clearing = _Clearing(rule.clear, samples, now - rule.spec.query_offset, since) if rule.clear else None
-        verdicts, overflow = _verdicts(rule, result, active, rule.spec.limit or limit, inherited, clearing)
-        if clearing is not None:
+        if rule.clear is None:
+            verdicts, overflow = _verdicts(rule, result, active, rule.spec.limit or limit, inherited)
+        else:
+            clearing = _Clearing(rule.clear, samples, now - rule.spec.query_offset, since)
+            verdicts, overflow = _verdicts(rule, result, active, rule.spec.limit or limit, inherited, clearing)
             gaps = tuple(dict.fromkeys((*gaps, *clearing.gaps)))
         if gaps and rule.spec.on_missing is OnMissing.FIRE:
             verdicts.extend(_missing(rule, gaps, active, verdicts))
@@ -138,10 +140,11 @@ def _verdicts(  # noqa: PLR0917  hot: keyword arguments cost
     active: Mapping[Labels, Alert],
     limit: int,
     inherited: Sequence[Gap],
-    clearing: _Clearing | None,
+    clearing: _Clearing | None = None,
 ) -> tuple[list[Verdict], str]:
     """Give TRUE for what holds (within the limit), and a judgement for each other alert."""
-    leveled, level = result if isinstance(result, Reached) else None, ""
+    leveled: Any = result if rule.levels else None  # a Reached
+    level = ""
     found: dict[Labels, Verdict | None] = {}
     room: int | None = None  # for new alerts; counted when the first one asks
     left_out = 0
@@ -162,10 +165,12 @@ def _verdicts(  # noqa: PLR0917  hot: keyword arguments cost
                 continue
             room -= 1
         found[labels] = Verdict(rule.spec.id, labels, Truth.TRUE, value, _why_true(result, labels, value), level)
+    verdicts = [verdict for verdict in found.values() if verdict is not None]
     for labels, alert in active.items():
         if labels not in found:
-            found[labels] = _judged(rule, result, alert, inherited, clearing)
-    verdicts = [verdict for verdict in found.values() if verdict is not None]
+            verdict = _judged(rule, result, alert, inherited, clearing)
+            if verdict is not None:
+                verdicts.append(verdict)
     overflow = f"{left_out} more series than the limit of {limit}: no alert is made for them" if left_out else ""
     return verdicts, overflow
 

@@ -79,6 +79,12 @@ class RuleSpec(NamedTuple):
     active_time_intervals: tuple[str, ...] = ()
     unheld: bool = False  # no silence, window or other stage holds its messages back: the canary's
 
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """The texts of all its conditions: its own, or those of its levels; then that of `clear`."""
+        own = tuple(level.condition for level in self.levels) or (self.condition,)
+        return (*own, self.clear) if self.clear else own
+
 
 class Rule(NamedTuple):
     """A rule ready to run."""

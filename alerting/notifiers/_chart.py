@@ -7,6 +7,7 @@ written on top. Times are UTC, as in everything that is not shown in a reader's 
 from __future__ import annotations
 
 import io
+import sys
 import time
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
@@ -30,6 +31,7 @@ _GAP = 3  # times the usual distance between two points: the line is broken ther
 _PAPER, _INK, _FAINT = "#ffffff", "#1d1c1d", "#9a9a9c"
 _LINE, _FILL, _LIMIT = "#1264a3", "#e3eef7", "#d72b3f"
 _FONT = 18
+_FURTHEST = sys.float_info.max
 
 
 class _Field(NamedTuple):
@@ -68,7 +70,7 @@ def _field(picture: Picture) -> _Field:
     low, high = min(values), max(values)
     air = (high / 2 - low / 2) * 0.2 or abs(high) * 0.1 or 1.0
     bottom = 0.0 if 0 <= low < air else low - air
-    return _Field(picture.points[0][0], picture.points[-1][0], bottom, high + air)
+    return _Field(picture.points[0][0], picture.points[-1][0], max(bottom, -_FURTHEST), min(high + air, _FURTHEST))
 
 
 def _shapes(pen: ImageDraw.ImageDraw, picture: Picture, field: _Field) -> None:

@@ -80,7 +80,8 @@ def compose(filled: Filled, between: Correspondents, now: Millis, before: str) -
     letter["References"] = f"{root} {before}" if before else root
     letter["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office note may answer
     notes = "".join(f"{text.line(note)}\n" for note in notification.notes)
-    letter.set_content(f"{notes}{filled.text}\n" if filled.text else f"{_head(notification)}\n")
+    plainly = f"{notes}{filled.text}\n" if filled.text else f"{subject(filled)}\n\n{plain.body(notification)}\n"
+    letter.set_content(plainly)
     letter.add_alternative(filled.html or page(filled), subtype="html")
     return letter
 
@@ -98,10 +99,6 @@ def message_id(notification: Notification, domain: str) -> str:
 def _id(kind: str, name: str, domain: str) -> str:
     digest = hashlib.sha256(f"{kind}\n{name}".encode("utf-8", "surrogatepass")).hexdigest()
     return f"<{digest[:32]}.alerting@{domain}>"
-
-
-def _head(notification: Notification) -> str:
-    return f"{text.headline(notification)}\n\n{plain.body(notification)}"
 
 
 # ------------------------------------------------------------------------------------------- HTML
@@ -132,7 +129,8 @@ def _alert(notice: Notice) -> str:
     )
     links = " · ".join(f'<a href="{html.escape(url)}">{words}</a>' for words, url in text.links(notice).items())
     heading = f"<b>{_safe(plain.heading(notice))}</b>"
-    return f'<p>{heading}</p><table style="font-size:14px">\n{rows}</table><p>{links}</p>'
+    below = f"<p>{links}</p>" if links else ""
+    return f'<p>{heading}</p><table style="font-size:14px">\n{rows}</table>{below}'
 
 
 def _rows(notice: Notice) -> Iterator[tuple[str, str]]:

@@ -64,6 +64,11 @@ class Health:
             return Reading(self.name, self.namespace, at, (down,), self._labels, found, took)
         return Reading(self.name, self.namespace, at, found, self._labels, None, took)
 
+    @property
+    def host(self) -> str:
+        """Tell which host is asked."""
+        return self._endpoint.host
+
     async def close(self) -> None:
         """Nothing of its own to let go of."""
 

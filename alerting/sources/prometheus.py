@@ -66,6 +66,11 @@ class Prometheus:
         samples = (Sample("up", self._labels, 1.0, at), *found)
         return Reading(self.name, SHARED, at, samples, self._labels, None, took, self._reader.kinds)
 
+    @property
+    def host(self) -> str:
+        """Tell which host is asked."""
+        return self._endpoint.host
+
     async def close(self) -> None:
         """Nothing of its own to let go of."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.bench import commands, engine_rules, host_reading, idle, probes, read_pages
+from tests.bench import commands, engine_rules, host_reading, idle, probes, read_pages, telling
 
 PARTS = {
     "Rules in the engine (aims: 2.5, 8, 12 and flat; 60 MiB)": engine_rules.main,
@@ -11,6 +11,7 @@ PARTS = {
     "Health checks": probes.main,
     "Host readings (aim: 0.1 of a scrape of node_exporter)": host_reading.main,
     "Metrics pages": read_pages.main,
+    "Telling": telling.main,
 }
 
 

@@ -415,3 +415,47 @@ def test_a_file_that_is_wrong_is_not_run(tmp_path, text, message):
     report = run([tmp_path / "x.test.yaml", PEER / "peer.test.yaml"])
     assert (report.exit_code, report.files[0].outcomes, len(report.files[1].outcomes)) == (2, (), 3)
     assert message in report.text()
+
+
+# ------------------------------------------------------------------------------------------- levels and clear
+
+LEVELS = """
+alert: Disk
+levels: {warning: disk_usage > 85%, critical: disk_usage > 95%}
+clear: disk_usage < 80%
+annotations: {summary: "{{ $value }} on {{ $labels.mount }}"}
+"""
+FILLING = """
+tests:
+  - interval: 1m
+    input_series: [{series: 'disk_usage{mount="/"}', values: 80 90 96 90 82 70}]
+    alert_rule_test:
+      - {eval_time: 0m, alertname: Disk}
+      - {eval_time: 1m, alertname: Disk, exp_alerts: [{exp_labels: {mount: /, severity: warning}}]}
+      - eval_time: 2m
+        alertname: Disk
+        exp_alerts: [{exp_labels: {mount: /, severity: critical}, exp_annotations: {summary: 96 on /}}]
+      - {eval_time: 3m, alertname: Disk, exp_alerts: [{exp_labels: {mount: /, severity: warning}}]}
+      - {eval_time: 4m, alertname: Disk, exp_alerts: [{exp_labels: {mount: /, severity: SEVERITY}}]}
+      - {eval_time: 5m, alertname: Disk}
+    promql_expr_test:
+      - expr: count(ALERTS{severity="critical"})
+        eval_time: 2m
+        exp_samples: [{labels: "{}", value: 1}]
+"""
+
+
+def test_a_level_is_the_severity_that_a_test_expects(tmp_path):
+    """It moves up and down, and the alert is held until it is clear."""
+    assert (
+        play(tmp_path, FILLING.replace("SEVERITY", "warning"), a=LEVELS).text() == "7 checks passed, 1 test in 1 file"
+    )
+
+
+def test_a_difference_shows_every_level_and_how_it_came_to_it(tmp_path):
+    """The conditions by name, and each move with its reason."""
+    lines = said(play(tmp_path, FILLING.replace("SEVERITY", "critical"), a=LEVELS))
+    rule = "warning: disk_usage > 85%; critical: disk_usage > 95%; clear: disk_usage < 80%"
+    assert any(line.startswith(f"the rule    {rule} (") for line in lines)
+    assert 'expected    {alertname="Disk", mount="/", severity="critical"}' in "\n".join(lines)
+    assert any('firing -> firing (critical) {mount="/"}: disk_usage{mount="/"} = 96% > 95%' in line for line in lines)

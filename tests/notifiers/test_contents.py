@@ -213,6 +213,7 @@ def test_f26_no_content_is_refused() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_f26_no_content_is_refused_in_many() -> None:
     """In full 1,000 generated messages."""
     check_contents(range(100, 100 + rounds(200, full=1000)))

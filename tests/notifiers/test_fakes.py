@@ -159,6 +159,7 @@ def test_the_slack_fake_answers_in_the_published_shapes() -> None:
     assert len(errors) == 6
 
 
+_BUTTON = {"type": "button", "action_id": "a", "value": "v", "text": {"type": "plain_text", "text": "Press"}}
 SLACK_LIMITS: list[tuple[dict[str, Any], str]] = [
     ({"blocks": [{"type": "header", "text": {"type": "plain_text", "text": "x" * 151}}]}, "invalid_blocks"),
     ({"blocks": [{"type": "header", "text": {"type": "mrkdwn", "text": "x"}}]}, "invalid_blocks"),
@@ -167,6 +168,10 @@ SLACK_LIMITS: list[tuple[dict[str, Any], str]] = [
     ({"blocks": [{"type": "divider"}] * 51}, "invalid_blocks"),
     ({"blocks": [{"type": "context", "elements": []}]}, "invalid_blocks"),
     ({"blocks": [{"type": "nonsense"}]}, "invalid_blocks"),
+    ({"blocks": [{"type": "actions", "elements": []}]}, "invalid_blocks"),
+    ({"blocks": [{"type": "actions", "elements": [{"type": "button"}]}]}, "invalid_blocks"),
+    ({"blocks": [{"type": "actions", "elements": [_BUTTON | {"value": "x" * 2001}]}]}, "invalid_blocks"),
+    ({"blocks": [{"type": "actions", "elements": [_BUTTON | {"action_id": ""}]}]}, "invalid_blocks"),
     ({"attachments": [{"color": "blue"}]}, "invalid_attachments"),
     ({"blocks": [{"type": "section", "text": {"type": "mrkdwn", "text": "x" * 2900}}] * 5}, "msg_blocks_too_long"),
 ]

@@ -25,6 +25,7 @@ TRUE, FALSE, UNKNOWN, VANISHED = "true", "false", "unknown", "vanished"
 PERHAPS = "gone, perhaps for long enough"
 MAX_GAP = max(2 * INTERVAL, M)
 UNKNOWN_AFTER = M
+LOOKBACK = 5 * M
 RECOVERED, NOT_REPORTED, NO_DATA, REMOVED = "recovered", "no longer reported", "ended: no data", "rule removed"
 PLACE = {place.name: place for place in PLACES}
 BY_SPACE: dict[str, list[Place]] = {}
@@ -185,6 +186,9 @@ class Model:
 
     def stage(self, now: int, wall: int, judged: Sequence[tuple[str, bool]]) -> Stage:
         """Say what a turn comes to. `judged`: the rules that it evaluates, and whether our own code failed there."""
+        for name, seen in self.seen.items():
+            if not seen.fault and wall - seen.at >= LOOKBACK:
+                self.seen[name] = Seen("not read for long", {})  # what was not read is not believed, nor gone
         turn = Stage(now, heard=dict(self.heard))
         for key, life in self.lives.items():
             turn.before.setdefault(key.rule, {})[key] = life

@@ -172,7 +172,7 @@ def plan(seed: int, hours: float) -> Plan:
     disk = _windows(dice, end, AT_DISK, lean[2])
     events = _events(dice, end, rules, lean[3])
     ours = _windows(dice, end, IN_OUR_CODE, 1.0)
-    return Plan(seed, end, rules, series, sources, receivers, disk, ours, events, dice.pick((1, 1, 3)))
+    return Plan(seed, end, rules, series, sources, receivers, disk, ours, events, dice.pick((1, 1, 3, 8)))
 
 
 def _rule(dice: Dice, number: int) -> RuleDef:

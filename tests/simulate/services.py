@@ -213,7 +213,7 @@ class Line:
 
     def _script(self, window: Window | None, request: Request, notification: Notification) -> Script:
         services, dice = self._services, self._services.dice
-        quick = 5 + dice.whole(0, 80)
+        quick = 1 + dice.whole(0, dice.pick((20, 90)))
         kind = window.kind if window else ""
         if kind == "flaky":
             kind = dice.pick(("", "", "500", "lost", "reset", "429"))

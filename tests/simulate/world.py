@@ -28,6 +28,7 @@ class Seen(NamedTuple):
     fault: str
     series: dict[str, dict[Labels, float]]
     nameless: bool = False  # it failed before it could say what its series carry
+    at: int = 0  # wall time, where it was read
 
 
 class _Noticed(tuple[Sample, ...]):  # noqa: SLOT001  it carries one thing more than a tuple
@@ -143,7 +144,7 @@ class Source:
         up = Sample("up", self._labels, 0.0 if fault else 1.0, at)
         samples = [up, *(Sample(m, labels, v, at) for m, of in series.items() for labels, v in of.items())]
         noticed = _Noticed(samples)
-        seen = Seen(fault.message if fault else "", series)
+        seen = Seen(fault.message if fault else "", series, at=at)
 
         def look() -> None:
             self._world.said.add(self.name)
