@@ -362,7 +362,8 @@ class Outbox:
                 results[result.notification.id] = result
             lane.held.append(result)
             lane.woken.set()
-            if lane.failures or (self._stop is not None and self._stop.is_set()) or results is not None:
+            resting = lane.rests_until > self._clock.monotonic()  # another flight was asked to leave it alone
+            if lane.failures or resting or (self._stop is not None and self._stop.is_set()) or results is not None:
                 return
 
     async def _put_back(self, lane: Lane) -> None:

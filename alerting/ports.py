@@ -149,9 +149,10 @@ class Listens(Protocol):
     """What a notifier has besides when people can answer its messages."""
 
     async def listen(self, on_press: Callable[[Press], Awaitable[str]], say: Callable[[str], None]) -> None:
-        """Hear of presses until cancelled; returns at once where the settings want no buttons. Never raises.
+        """Hear of presses until cancelled; returns at once where the settings want no buttons.
 
-        `on_press` gives what the person who pressed is told. `say` hears what is wrong with the connection.
+        Never raises for what the world does. `on_press` gives what the person who pressed is told; what it raises goes
+        up. `say` hears what is wrong with the connection.
         """
         ...
 

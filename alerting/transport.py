@@ -12,7 +12,6 @@ import logging
 import socket
 import ssl
 import zlib
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING
 
 import h11
@@ -37,13 +36,30 @@ _PORTS = {"http": 80, "https": 443}
 def new_client(user_agent: str) -> httpx.AsyncClient:
     """Make the client: our transport, no redirects, no cookies, nothing from the environment."""
     logging.getLogger("httpx").propagate = False  # it writes addresses, which may hold secrets, at INFO
-    return httpx.AsyncClient(
+    return _Client(
         transport=BoundedTransport(),
         follow_redirects=False,
         trust_env=False,
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         headers={"user-agent": user_agent, "accept-encoding": "gzip", "connection": "close"},
     )
+
+
+class _NoCookies(httpx.Cookies):
+    """Keeps none. A jar that refuses each of them would take a twentieth of the CPU of a request to say so."""
+
+    def extract_cookies(self, response: httpx.Response) -> None:
+        """Leave them in the answer."""
+
+
+class _Client(httpx.AsyncClient):
+    """httpx's client without a cookie jar."""
+
+    _none = _NoCookies()
+
+    @property  # type: ignore[misc]  # httpx's can be set; nobody may set this one
+    def cookies(self) -> httpx.Cookies:
+        """Give none."""
+        return self._none
 
 
 class BoundedTransport(httpx.AsyncBaseTransport):

@@ -248,7 +248,7 @@ class _Play:
             lines.append(f"no answer   {error}")
         if lines:
             if not isinstance(condition, ConditionError):
-                lines += self._seen(condition, now)
+                lines += self._seen(condition.needs, now)
             what = f"{' '.join(check.expression.split())} at {_span(check.at)}"
             self.failures.append(Failure(what, tuple(lines), check.origin))
 

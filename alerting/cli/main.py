@@ -36,7 +36,7 @@ rules and settings again, and keeps the ones in force if the new ones are wrong.
 
 QUERY = """\
 Reads the sources once and prints the series of an expression.
-What needs several readings, such as rate(), is unknown here."""
+What needs several readings, such as rate(), is unknown then; --wait makes a second reading."""
 
 CHECK = """\
 Evaluates every rule once, sends what is due, and ends: the form for cron. The exit code tells how it went:
@@ -183,6 +183,8 @@ def _validate(command: argparse.ArgumentParser) -> None:
 
 def _query(command: argparse.ArgumentParser) -> None:
     command.add_argument("expression", metavar="EXPR", help="a condition or expression, e.g. 'disk_usage > 50%%'")
+    said = "read a second time after so long, for rate() and all else that looks back"
+    command.add_argument("--wait", metavar="DURATION", type=_duration, default=0, help=said)
 
 
 def _test(command: argparse.ArgumentParser) -> None:

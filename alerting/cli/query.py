@@ -38,7 +38,7 @@ def main(arguments: Namespace) -> int:
         wrong = [each for each in error.diagnostics if not each.warning]
         raise AlertingError("\n".join(str(_problem(text, each)) for each in wrong)) from None
     warn(*(str(_problem(text, each)) for each in warnings))
-    readings = asyncio.run(read(settings, condition.needs))
+    readings = asyncio.run(read(settings, condition.needs, arguments.wait))
     found, gaps = _evaluate(condition, readings)
     if arguments.output == "json":
         series = [{"labels": labels.as_dict(), "value": value} for labels, value in found]
@@ -50,6 +50,8 @@ def main(arguments: Namespace) -> int:
         elif not gaps:
             say("no series: nothing fits, or no comparison holds")
         warn(*(f"unknown: {why}" for why in gaps))
+        if gaps and not arguments.wait and any(need.window and not need.bucket for need in condition.needs):
+            warn("a range needs more than the one reading made here; `--wait 30s` makes a second one, 30 s later")
     return Exit.INCOMPLETE if gaps else Exit.OK
 
 

@@ -115,7 +115,8 @@ def _print(standing: Standing) -> None:
     alerts = sorted(overview.alerts, key=lambda each: (_ORDER.index(each.state), each.key.rule_id, each.labels.pairs))
     if alerts:
         rows = [
-            (_state(each, standing), each.key.rule_id, str(each.labels), shown(each.since), each.why) for each in alerts
+            (_state(each, standing), seen.name(each.key), str(each.labels), shown(each.since), each.why)
+            for each in alerts
         ]
         colours = [_COLOURS[each.state] for each in alerts]
         say(*table(("STATE", "RULE", "SERIES", "SINCE", "REASON"), rows, colours))

@@ -80,7 +80,7 @@ class Socket:
         self._timeout = timeout
 
     async def run(self, on_press: Callable[[Press], Awaitable[str]], say: Callable[[str], None]) -> None:
-        """Hear of presses until cancelled."""
+        """Hear of presses until cancelled. Raises what `on_press` raises."""
         failures = 0
         while True:
             began = self._clock.monotonic()
@@ -112,14 +112,20 @@ class Socket:
             logger=_SILENT,
         )
         async with connection as line:
-            working = asyncio.create_task(self._work(presses, team, on_press))
+            tasks = {
+                asyncio.create_task(_receive(line, presses)),
+                asyncio.create_task(self._work(presses, team, on_press)),  # ends by a fault only, which is then raised
+            }
             try:
-                await _receive(line, presses)
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
             except ConnectionClosed:
                 raise _LostError("Slack closed the connection") from None
             finally:
-                working.cancel()
-                await asyncio.gather(working, return_exceptions=True)
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _work(
         self, presses: asyncio.Queue[Mapping[str, Any]], team: str, on_press: Callable[[Press], Awaitable[str]]

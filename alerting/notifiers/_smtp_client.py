@@ -85,7 +85,7 @@ class Transaction:
             _expect("MAIL FROM", *smtp.mail(sender))
             refused = _offer(smtp, recipients)
             _expect("DATA", *smtp.docmd("DATA"), wanted=354)
-            self._show()
+            self.shown = True  # first: once `drop` has shut the connection, what is not shown cannot be
             smtp.send(smtplib.quotedata(letter) + ".\r\n")
             _expect("the letter", *smtp.getreply())
             smtp.putcmd("QUIT")  # its answer is not waited for: the letter is taken
@@ -128,13 +128,6 @@ class Transaction:
                 raise ConnectionAbortedError
             self._socket = connected
         return connected
-
-    def _show(self) -> None:
-        """Pass the point from which the letter may be taken. Raises OSError when it was broken off."""
-        with self._lock:
-            if self._dropped:
-                raise ConnectionAbortedError
-            self.shown = True
 
 
 def _offer(smtp: smtplib.SMTP, recipients: Sequence[str]) -> Sequence[str]:

@@ -127,7 +127,7 @@ class Slack:
             message = compose_plain(notification, own) if "plain" in before else compose(notification, own)
             answer = await speak(wire, self._blocking, partial(self._post_to_webhook, wire, message))
             return answer if isinstance(answer, Answer) else self._judged_webhook(answer, before)
-        loud = any(notice.step in LOUD for notice in notification.firing)
+        loud = notification.loud and any(notice.step in LOUD for notice in notification.firing)
         changes_it = "ts" in before and not loud
         if "plain" in before:
             message = compose_plain(notification, own)

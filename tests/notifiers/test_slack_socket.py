@@ -144,6 +144,32 @@ def test_a_lost_connection_is_opened_anew_after_a_pause() -> None:
     assert ear.said == ["ops: buttons are not heard: Slack closed the connection"]
 
 
+def test_a_fault_in_whoever_hears_goes_up_and_is_not_swallowed() -> None:
+    """Whoever listens is told, and listens again; a dead ear would be worse."""
+
+    async def run() -> None:
+        with Slack() as slack:
+            async with SlackSocket() as socket:
+                slack.socket_url = socket.url
+                tools = new_tools()
+                tokens = {"token": Secret.literal(TOKEN), "app_token": Secret.literal(APP_TOKEN)}
+                values = {**tokens, "channel": "#ops", "base_url": slack.api, "timeout": 5000}
+                notifier = registry.build_notifier(Section("ops", "slack", values), tools)
+
+                async def fail(_: Press) -> str:
+                    raise ZeroDivisionError
+
+                assert isinstance(notifier, Listens)
+                task = asyncio.create_task(notifier.listen(fail, print))
+                await socket.connected()
+                await socket.send(envelope("e1", press(ACKNOWLEDGE, VALUE)))
+                with pytest.raises(ZeroDivisionError):
+                    await asyncio.wait_for(task, 10)
+                await tools.http.close()
+
+    asyncio.run(run())
+
+
 TROUBLE = [
     (Step(status=200, body='{"ok": false, "error": "invalid_auth"}'), "apps.connections.open: invalid_auth"),
     (Step(status=503), "apps.connections.open: answered 503"),

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -203,6 +204,21 @@ def test_f57_work_and_output_have_bounds(source: str) -> None:
     made = said(lambda: jinja.render(template, seen))
     assert len(made) <= jinja.OUTPUT
     assert time.process_time() - began < 2
+
+
+def test_f57_a_filter_makes_nothing_huge_on_its_way() -> None:
+    """20,000 characters, each replaced by 15,000, would be 300 MB before anything is cut."""
+    source = "{{ alerts|join('', 'why')|replace('', '" + "z" * 15_000 + "') }}"
+    template = jinja.compiled(source, VARIABLES)
+    seen = data(telling(*[notice(why="x" * 5000) for _ in range(5)]))
+    tracemalloc.start()
+    try:
+        made = jinja.render(template, seen)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(made) == jinja.OUTPUT
+    assert peak < 5_000_000
 
 
 EVIL = ("{{ 7 * 7 }}", "{% for x in alerts %}", "{{ self.__class__ }}", "{# x", "<b>&amp;", "\x00\u202e", "{{", "%}")

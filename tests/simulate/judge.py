@@ -253,7 +253,9 @@ class Judge:
         else:
             self.wishes[notification.id] = Wish(self.life, self.loop.at, self.loop.at + duration, epoch=self.epoch)
         until = self.loop.at + min(duration, LONGEST_WISH)
-        self.wishes[notification.receiver] = Wish(self.life, self.loop.at, until)
+        before = self.wishes.get(notification.receiver)
+        if before is None or before.until < until:
+            self.wishes[notification.receiver] = Wish(self.life, self.loop.at, until)
 
     def answered(self, notification: Notification, answer: Answer) -> None:
         """Take note of what the program made of an attempt."""

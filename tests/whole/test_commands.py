@@ -89,6 +89,12 @@ def test_query_prints_series_of_every_source(scene: Scene) -> None:
     document = json.loads(scene.run("query", "-o", "json", "health_check.database.status", code=0).stdout)
     assert document["series"][0]["value"] == "ok"
     assert json.loads(scene.run("query", "-o", "json", "http_errors_total + 1", code=0).stdout)["series"]
+    rate = "rate(http_errors_total[5m])"
+    once = scene.run("query", rate, code=3).stderr
+    assert "unknown" in once
+    assert "--wait 30s" in once
+    twice = scene.run("query", "--wait", "1s", "-o", "json", rate, code=0).stdout
+    assert json.loads(twice)["series"][0]["value"] >= 0
     bad = scene.run("query", "disk_usage >", code=2)
     assert "^" in bad.stderr
     scene.app.answer(503, "<html>")

@@ -1,0 +1,124 @@
+"""What the simulator has found in the program, each as a small test of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from alerting.core.telling import keeping
+from alerting.lane import Terms
+from alerting.model import Answer, Delivery, DeliveryState, Matcher, Notification, Outcome, Receipt, Silence
+from alerting.outbox import Outbox
+from alerting.ports import Change
+from alerting.store.memory import MemoryStore
+from tests.clock import FakeClock
+from tests.tick import H, House, M, S, rule
+
+
+def test_a_clock_set_back_holds_nothing_back_that_a_silence_has_let_go() -> None:
+    """An alert that began under a silence is told when the wall stands before both, not a day later."""
+
+    async def play() -> None:
+        house = await House(rule("High")).open()
+        now = house.clock.now()
+        silence = Silence("s", (Matcher("alertname", "=", "High"),), now, now + H, "ann", "", now)
+        await house.engine.take({keeping.silence_name("s"): keeping.silence_text(silence)})
+        house.app.values = {"1": 11}
+        assert not (await house.engine.tick()).notifications
+        house.clock.step(-24 * H)
+        await house.clock.advance(10 * S)
+        told = (await house.engine.tick()).notifications
+        assert {each.receiver for each in told} == {"chat", "pager"}
+
+    asyncio.run(play())
+
+
+class _Stuck(MemoryStore):
+    """A store that takes a minute for each commit."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self._clock = clock
+        self.commits = 0
+
+    async def commit(self, change: Change) -> None:
+        self.commits += 1
+        await self._clock.sleep(M)
+        await super().commit(change)
+
+
+def test_while_a_turn_is_being_saved_nothing_asks_for_another() -> None:
+    """`tells` stays quiet and a batch that runs is not queued again: a slow disk gathers no crowd of turns."""
+
+    async def play() -> None:
+        clock = FakeClock()
+        house = House(rule("High"), clock=clock, store=_Stuck(clock))
+        await house.open()
+        (batch,) = house.engine.due()
+        ticks = [asyncio.ensure_future(house.engine.tick([batch]))]
+        await clock.advance(S)
+        assert not house.engine.tells()
+        due = house.engine.next_due()
+        assert due is not None
+        assert due > clock.monotonic()
+        ticks += [asyncio.ensure_future(house.engine.tick([batch])) for _ in range(10)]
+        await clock.advance(S)
+        assert [tick.done() for tick in ticks] == [False, *[True] * 10]
+        await clock.run(ticks[0])
+        assert house.store.commits == 1  # type: ignore[attr-defined]
+
+    asyncio.run(play())
+
+
+class _Limited:
+    """A receiver that is quick, until it asks one of two that ask at once to leave it alone."""
+
+    name = "chat"
+    stands_for = "group"
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self.asked: deque[int] = deque()
+
+    async def deliver(self, notification: Notification, previous: Receipt | None) -> Answer:
+        number = len(self.asked)
+        self.asked.append(self._clock.monotonic())
+        await self._clock.sleep(10 + number % 2)
+        return Answer(Outcome.RETRY, "429", 60 * S) if number == 4 else Answer(Outcome.SENT)
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class _SlowRecords(MemoryStore):
+    """A store that takes its time to record how attempts ended."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    async def settle(self, *ended: Delivery) -> None:
+        await self._clock.sleep(5 * S)
+        await super().settle(*ended)
+
+
+def test_a_success_beside_it_does_not_drown_a_receivers_wish() -> None:
+    """Of two attempts in flight one is asked to wait and one succeeds: what is ready stays back all the same."""
+
+    async def play() -> None:
+        clock = FakeClock()
+        store, chat = _SlowRecords(clock), _Limited(clock)
+        messages = [Notification(f"n{n}", "chat", f"key {n}", "1 new", clock.now(), "t") for n in range(20)]
+        await store.commit(Change(clock.now(), notifications=messages))
+        outbox = Outbox(store, {"chat": chat}, clock, lambda: 0.5, terms={"chat": Terms(2)})  # type: ignore[dict-item]
+        stop = asyncio.Event()
+        running = asyncio.ensure_future(outbox.run(stop))
+        await clock.advance(50 * S)
+        wished = chat.asked[4] + 12
+        assert not [at for at in chat.asked if wished < at < wished + 50 * S]
+        await clock.advance(2 * M)
+        assert (await store.overview()).counts[DeliveryState.SENT] == len(messages)
+        stop.set()
+        await clock.run(running)
+
+    asyncio.run(play())
