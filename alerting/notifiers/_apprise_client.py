@@ -1,5 +1,6 @@
-"""Apprise (extra `apprise`), and the only file that knows it. Its own retries are off and its log lines are dropped.
+"""Apprise (extra `apprise`), and the only file that knows it. Its log lines are dropped.
 
+A service is asked directly, not through Apprise's own manager: that one would make retries of its own.
 Its plugins speak HTTP by themselves: redirects, proxies and pauses inside one call are theirs, and not bounded by
 more than the deadline of the attempt.
 """
@@ -42,7 +43,6 @@ def post(address: str, posting: Posting, seconds: float, note: Callable[[str], N
     service = Apprise.instantiate(address, asset=asset)
     if service is None:
         return None
-    service.retry = 0
     if service.overflow_mode == OverflowMode.UPSTREAM:
         service.overflow_mode = OverflowMode.TRUNCATE
     note(str(service.service_name))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HANG, CUT = "hang", "cut"  # scripted instead of a reply
+SLOW = "slow"  # its own reply, half a second late
 _WANTED = ("From", "To", "Subject", "Date", "Message-ID", "References", "Auto-Submitted", "MIME-Version")
 
 
@@ -100,6 +101,7 @@ class MailServer:
     async def _stop(self) -> None:
         assert self._server is not None
         self._server.close()
+        await asyncio.sleep(0.02)  # a connection that was just accepted becomes one that can be ended
         for each in self._protocols:
             if each.transport is not None:
                 each.transport.abort()
@@ -151,6 +153,9 @@ class MailServer:
         said = self.says.get(stage, "")
         if said == HANG:
             await asyncio.sleep(60)
+        if said == SLOW:
+            await asyncio.sleep(0.5)
+            return ""
         if said == CUT:
             server.transport.abort()  # type: ignore[union-attr]
             await asyncio.sleep(60)

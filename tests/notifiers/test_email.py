@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from alerting.model import Outcome, Secret, Section
 from alerting.notifiers._smtp_client import Door, Transaction, is_here
 from alerting.notifiers.email import build, problems
 from tests.fakes.certificates import Authority
-from tests.fakes.smtp import CUT, HANG, MailServer
+from tests.fakes.smtp import CUT, HANG, SLOW, MailServer
 from tests.notifiers.desk import new_tools, notice, over, telling
 
 if TYPE_CHECKING:
@@ -202,6 +203,27 @@ def test_f19_f24_the_deadline_of_an_attempt_is_total(stage: str, outcome: Outcom
         assert answer.outcome == outcome, answer
         time.sleep(0.1)
         assert len(server.letters) == (stage == "DATA")
+
+
+def test_f24_what_was_given_up_sends_nothing_later() -> None:
+    """A server that is slow at each step: the attempt is over before the letter's turn, which then never comes."""
+    with MailServer(says={"EHLO": SLOW, "MAIL": SLOW}) as server:
+        answer = attempt(server, timeout=600)
+        time.sleep(0.8)
+    assert (answer.outcome, server.letters) == (RETRY, [])
+
+
+def test_f24_a_connection_that_comes_too_late_is_closed_unused() -> None:
+    """The attempt was given up while it was being made: nothing is said over it."""
+    transaction = Transaction(5)
+    transaction.drop()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        door = Door("127.0.0.1", listening.getsockname()[1], "none", "localhost")
+        with pytest.raises(ConnectionAbortedError):
+            transaction.run(door, "", "a@example.org", ["b@example.org"])
+        came, _ = listening.accept()
+        with came:
+            assert came.recv(100) == b""
 
 
 def test_f18_a_server_that_is_not_there_is_tried_again() -> None:

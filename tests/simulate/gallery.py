@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 from alerting import engine, outbox
 from alerting.core import backoff, lifecycle
 from alerting.core.samples import Samples
+from alerting.core.telling import muting
+from alerting.core.telling.desk import Desk
+from alerting.core.telling.folding import Folded
 from alerting.engine import Engine
 from alerting.errors import StateMoved, StoreError
 from alerting.intake import Intake
-from alerting.model import AlertState, Answer, DeliveryState, Ended, Outcome, Truth
+from alerting.model import AlertState, Answer, DeliveryState, Ended, Outcome, Step, Truth
 from alerting.notifiers import _pagerduty_client, _wire, slack
 from alerting.outbox import Outbox
 from alerting.store import deliveries
@@ -248,6 +251,19 @@ def one_incident_per_message(plant: Plant) -> None:
     plant.altering(lambda change, _: _with_messages(change, altered))
 
 
+@mistake
+def folded_without_a_word(plant: Plant) -> None:
+    """Of messages that piled up only the newest is sent; what the others had to say is told to nobody."""
+    plant.swap(outbox, "folded", lambda waiting, **_: Folded(len(waiting), waiting[-1]))
+
+
+@mistake
+def page_folded_into_its_resolve(plant: Plant) -> None:
+    """What is over by the time the pager can be reached is told as a resolve alone, which pages nobody."""
+    original = outbox.folded
+    plant.swap(outbox, "folded", lambda waiting, **_: original(waiting, "group"))
+
+
 # ------------------------------------------------------------------------------------------- who is told of what
 
 
@@ -312,6 +328,34 @@ def what_goes_on_is_left_out(plant: Plant) -> None:
     plant.altering(lambda change, _: _with_messages(change, altered))
 
 
+@mistake
+def silences_hold_ends_back(plant: Plant) -> None:
+    """A silence that begins after a page keeps the resolve from everybody."""
+    original = muting.held
+
+    def held(owed: Any, quiet: Any) -> Any:
+        return original(owed, quiet) or original(owed._replace(step=Step.FIRING), quiet)
+
+    plant.swap(muting, "held", held)
+
+
+@mistake
+def ended_silence_not_noticed(plant: Plant) -> None:
+    """What a silence has hidden is told when something else happens, not when it ends."""
+    plant.swap(Desk, "next_at", lambda self, now: now if self._disturbed else None)
+
+
+@mistake
+def silences_end_with_the_process(plant: Plant) -> None:
+    """A silence is not kept: after a restart people hear of what they have silenced."""
+    original = SqliteStore.kept
+
+    async def kept(self: SqliteStore, prefix: str) -> Any:
+        return {} if prefix == "silence/" else await original(self, prefix)
+
+    plant.swap(SqliteStore, "kept", kept)
+
+
 # ------------------------------------------------------------------------------------------- what readings mean
 
 
@@ -344,7 +388,7 @@ def unknown_counts_as_true(plant: Plant) -> None:
 
 def _with_policy(plant: Plant, **changes: int) -> None:
     original = lifecycle.policy_of
-    plant.swap(lifecycle, "policy_of", lambda spec, gap: original(spec, gap)._replace(**changes))
+    plant.swap(lifecycle, "policy_of", lambda *of: original(*of)._replace(**changes))
 
 
 @mistake

@@ -65,10 +65,12 @@ class Judge:
         self.created: dict[str, tuple[int, Notification]] = {}  # id -> (its place in the order, what)
         self.created_at: dict[str, int] = {}
         self.attempts: dict[str, list[Attempt]] = {}
-        self.claimed_at: dict[str, int] = {}
+        self.settled_at: dict[str, int] = {}
         self.parked: dict[str, str] = {}
         self.told_by: dict[str, str] = {}  # folded messages -> the one that says what they had to say
         self.may_park: set[str] = set()  # a receiver said something that ends the trying
+        self.calm_since = 0  # since when the process has run without a pause
+        self.busy_at = dict.fromkeys(RECEIVERS, 0)  # when each receiver was last sent to, or answered
         self.wishes: dict[str, Wish] = {}  # by receiver, and by message
         self.failures: dict[str, list[int]] = {name: [] for name in RECEIVERS}  # in a row
         self.in_key: dict[tuple[str, str], list[str]] = {}  # what was ever owed, in order
@@ -263,6 +265,7 @@ class Judge:
         self.say("answered", receiver, self.place(notification.id), answer.outcome, answer.why)
         if answer.outcome == "sent" and not attempt.accepted:
             self.fail(f"taken for delivered: {self.place(notification.id)} to {receiver}: {answer.why}")
+        self.busy_at[receiver] = self.loop.at
         if answer.outcome in {"sent", "refused"}:
             attempt.final = True
             self.failures[receiver] = []
@@ -277,12 +280,14 @@ class Judge:
         self.life += 1
         self.skewed = self.skewed or (self.life > 1 and self.epoch != self.loop.offset)
         self.epoch = self.loop.offset
+        self.calm_since = self.loop.at
         self.set_anew()
 
     def set_anew(self) -> None:
         """Settings were read again, or another process began: what was learnt of the receivers is forgotten."""
         for receiver in RECEIVERS:
             self.wishes.pop(receiver, None)
+            self.busy_at[receiver] = self.loop.at
             self.failures[receiver] = []
 
     def folded(self, told_by: dict[str, str]) -> None:
@@ -304,6 +309,8 @@ class Judge:
             self.parked[id_] = delivery.why
         if id_ in self.wishes:
             self.wishes[id_].kept = True
+        if delivery.state in {"sent", "parked"}:
+            self.settled_at[id_] = self.loop.at
         self.say("settled", delivery.notification.receiver, self.place(id_), delivery.state)
 
     def heir(self, id_: str) -> str:
@@ -311,6 +318,16 @@ class Judge:
         while id_ in self.told_by:
             id_ = self.told_by[id_]
         return id_
+
+    def is_fresh(self, id_: str) -> bool:
+        """Tell whether a message was never tried, nor one that it had to wait for."""
+        if id_ not in self.created:
+            return False
+        message = self.created[id_][1]
+        in_key = self.in_key[message.receiver, message.group_key]
+        older = in_key[: in_key.index(id_)]
+        alone = all(self.heir(each) != id_ and self.settled_at.get(each, 0) < self.created_at[id_] for each in older)
+        return alone and not self.attempts.get(id_)
 
     def is_accepted(self, id_: str) -> bool:
         """Tell whether a receiver has it, or the message that tells it."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from alerting.ports import Change
 
-LONGEST = 90.0  # s that may go by until a mistake is found
+LONGEST = 600.0  # s that may go by until a mistake is found
 HOURS = 1.0  # simulated, of each seed that looks for it
 _MISSING = object()
 

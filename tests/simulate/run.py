@@ -133,6 +133,10 @@ class Run:
         opened = {("pager", key) for key in self.services.incidents.open} - spoilt
         if opened != {each for each in told if each[0] == "pager"}:
             judge.fail(f"PagerDuty does not know what is true: open {opened}, told {told}")
+        for id_, (_, message) in judge.created.items():
+            paged = message.receiver != "pager" or self.services.paged(message.group_key)
+            if message.firing and not paged and not judge.is_parked(id_):
+                judge.fail(f"nobody was paged: {judge.place(id_)}")
         self._compare_with_world()
         for rule in self.rules:
             if self.loop.at - self._looked.get(rule.id, [0])[-1] > PACE:
@@ -227,6 +231,7 @@ class Run:
                 process.set_back()
         elif kind == "pause":
             self.loop.at += detail
+            self.judge.calm_since = self.loop.at
             self._excuse(30 * S)
         elif kind == "break":
             self._break()

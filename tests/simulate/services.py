@@ -38,6 +38,7 @@ SECTIONS = {
     "room": ("slack", {"webhook_url": "https://hooks.slack.test/services/T0/B0/x"}),
     "pager": ("pagerduty", {"routing_key": pagerduty.ROUTING_KEY}),
 }
+LATEST = 45 * S  # until a message is first tried, where nothing fails: the longest rest, and some more
 REFUSALS = ("invalid_auth", "channel_not_found", "invalid_arguments")
 WISHES = ("0", "1", "30", "30", "120", "600", "3600", "86400", "-5", "soon", "", "date")
 _sending: ContextVar[Notification] = ContextVar("sending")
@@ -116,6 +117,27 @@ class Services:
         self.posted[ts] = body
         return _json(200, {"ok": True, "channel": "C0", "ts": ts})
 
+    def paged(self, key: str) -> bool:
+        """Tell whether an incident was ever opened under a key."""
+        return self.incidents.opened[pagerduty.ROUTING_KEY, key] > 0
+
+    def not_too_late(self, receiver: str, id_: str) -> None:
+        """Where nothing fails and the receiver is idle, a message is not left lying."""
+        judge, plan, now = self.judge, self.plan, self.judge.loop.at
+        wish = judge.wishes.get(receiver)
+        ready = max(
+            judge.created_at.get(id_, now),
+            judge.calm_since,
+            judge.busy_at[receiver],
+            judge.disk.hurt_at,
+            now - plan.receivers[receiver].since(now),
+            now - plan.disk.since(now),
+            0 if wish is None else wish.until,
+        )
+        if judge.is_fresh(id_) and now - ready > LATEST:
+            judge.fail(f"{judge.place(id_)} was left lying for {(now - ready) / S:g} s, and nothing fails")
+        judge.busy_at[receiver] = now
+
     # ---------------------------------------------------------------------------------------- answering
 
     def limited(self, quick: int) -> Script:
@@ -177,6 +199,7 @@ class Line:
         wire, request = caught.wire, caught.request
         services.requests += 1
         attempt = Attempt(judge.life)
+        services.not_too_late(self._receiver, notification.id)
         judge.asked(notification, attempt)
         window = services.plan.receivers[self._receiver].at(clock.monotonic())
         script = self._script(window, request, notification)

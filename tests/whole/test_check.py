@@ -210,6 +210,7 @@ def test_a_receiver_that_fails_keeps_its_message_owed_and_delays_nobody(scene: S
     scene.check(code=3)
     assert len(scene.pagerduty.incidents.open) == 1
     status = scene.run("status", code=0).stdout
+    assert "firing  HighErrorRate " in status, "by its name, as in check"
     assert "owed" in status
     assert "503" in status
     scene.slack.clear()
