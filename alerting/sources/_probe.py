@@ -6,6 +6,7 @@ A probe's `look` gives what it found, or raises: FailedError with the reason in 
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from functools import lru_cache
@@ -123,16 +124,21 @@ async def within_reach(host: str, port: int, reach: Sequence[str], resolve: Reso
     return await addresses(host, port, reach, resolve)
 
 
-@lru_cache(maxsize=8)
 def trusting(ca_file: str | None) -> ssl.SSLContext:
     """Give the context that trusts the authorities of a PEM file, or those that come with the program.
 
-    Raises FailedError where the file cannot be used.
+    It is made anew when the file has changed. Raises FailedError where the file cannot be used.
     """
     import certifi  # noqa: PLC0415  only who checks certificates needs it
 
+    file = ca_file or certifi.where()
     try:
-        return ssl.create_default_context(cafile=ca_file or certifi.where())
+        return _context(file, os.stat(file).st_mtime_ns)  # noqa: PTH116  a path as text
     except OSError as error:  # ssl.SSLError is one too
         text = f"cannot use the certificate file of the settings: {error.strerror or 'not valid PEM'}"
         raise FailedError(FaultKind.TLS, text) from None
+
+
+@lru_cache(maxsize=8)
+def _context(file: str, _changed: int) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=file)

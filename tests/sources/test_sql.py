@@ -6,7 +6,7 @@ import socket
 import sqlite3
 import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -364,11 +364,16 @@ def mute(answer: bytes = b"", *, close: bool = False, delay: float = 0) -> Itera
             except OSError:
                 pass
 
-        threading.Thread(target=work, daemon=True).start()
+        server = threading.Thread(target=work, daemon=True)
+        server.start()
         try:
             yield f"postgresql://u:{SECRET}@127.0.0.1:{listener.getsockname()[1]}/d?sslmode=disable", taken
         finally:
             listener.shutdown(socket.SHUT_RDWR)
+            for each in taken:
+                with suppress(OSError):  # closed already, or hung up on
+                    each.shutdown(socket.SHUT_RDWR)
+            server.join(5)  # else it may take one more connection, which nobody would close
             for each in taken:
                 each.close()
 

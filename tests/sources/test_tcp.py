@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 import tracemalloc
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -62,6 +63,18 @@ def test_an_answer_may_come_in_pieces() -> None:
     """What is expected may lie across them, anywhere in the first 64 KiB."""
     with Wire(wire.saying(b"x" * 60_000 + b"220 mail ready\r\n")) as server:
         assert look(server.target, expect="x220 mail").fault is None
+
+
+def test_an_authority_that_is_renewed_in_its_file_counts_at_the_next_look(authority: Authority, tmp_path: Path) -> None:
+    """Without a restart, as for sources over HTTP."""
+    (tmp_path / "other").mkdir()
+    trusted = tmp_path / "ca.pem"
+    with Wire(wire.answering(b"PING", b"PONG"), authority.server("good")) as server:
+        settings = {"tls": True, "ca_file": str(trusted), "send": "PING", "expect": "PONG"}
+        trusted.write_bytes(Path(Authority(tmp_path / "other").file).read_bytes())
+        assert failed(look(server.target, **settings)) is FaultKind.TLS
+        trusted.write_bytes(Path(authority.file).read_bytes())
+        assert look(server.target, **settings).fault is None
 
 
 def test_tls_is_spoken_and_checked(authority: Authority) -> None:
