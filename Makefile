@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 # One worker for each core; a worker that has nothing left takes from the others.
 PYTEST := $(BIN)/python -m pytest -q -n auto --dist worksteal
 
-.PHONY: help install demo test quick full lint format docs bench clean
+.PHONY: help install demo test quick full simulate lint format docs bench clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -39,6 +39,10 @@ quick: $(VENV)/.test ## the tests that take under a minute
 
 full: $(VENV)/.test ## the slow tests with as many trials as docs/ gives figures for, and the figures
 	ALERTING_FULL=1 $(PYTEST) -m slow -rP --timeout 7200
+
+simulate: $(VENV)/.test ## faults by seed in virtual time: SEEDS=200 HOURS=2, SEED=7 replays one, MISTAKES=1 (docs/simulator.md)
+	$(BIN)/python -m tests.simulate $(if $(SEED),--seed $(SEED) $(if $(HOURS),--hours $(HOURS)),\
+		$(if $(MISTAKES),--mistakes,--seeds $(or $(SEEDS),200) --hours $(or $(HOURS),2)))
 
 lint: $(VENV)/.lint ## ruff and mypy, as in CI
 	$(BIN)/ruff check .

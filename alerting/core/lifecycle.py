@@ -94,7 +94,7 @@ def advance(alert: Alert | None, verdict: Verdict, now: Millis, policy: Policy, 
     else:
         if truth is Truth.TRUE and is_steady(alert, verdict.level):
             return Step(alert)
-        last = alert.since if previous is None else previous
+        last = _seen_at(alert) if previous is None else previous
         unseen = not 0 <= now - last <= policy.max_gap
         lost_from = alert.paused_at if alert.paused_at is not None else last if unseen else now
     keeps = policy.on_missing is OnMissing.KEEP
@@ -165,6 +165,12 @@ def _settled(
     if gone_since is not None and now - gone_since >= policy.vanish_after:
         return Truth.FALSE, Ended.NOT_REPORTED, verdict.why
     return Truth.UNKNOWN, Ended.RECOVERED, verdict.why
+
+
+def _seen_at(alert: Alert) -> Millis:
+    """Give a time at which it was surely judged. Its stamp is the last resort: it does not follow the wall's steps."""
+    clocks = (alert.quiet_since, alert.paused_at, alert.gone_since)
+    return max((at for at in clocks if at is not None), default=alert.since)
 
 
 def _gone_since(alert: Alert | None, now: Millis, *, unseen: bool) -> Millis:

@@ -112,6 +112,11 @@ class Handle:
         self._drop()
         self._lock.release()
 
+    @property
+    def in_doubt(self) -> bool:
+        """Tell whether something failed, and the caller may not know what is on disk."""
+        return self._connection is None or self.moved
+
     # ------------------------------------------------------------------------------------- the connection
 
     def ready(self) -> sqlite3.Connection:

@@ -76,10 +76,11 @@ class SqliteStore:
         return await self._call(self._open)
 
     async def commit(self, change: Change) -> None:
-        """Write one tick's change; with nothing in it, nothing is done."""
-        if is_empty(change):
-            return
-        await self._call(lambda: self._commit(change))
+        """Write one tick's change; with nothing in it, nothing is done, unless an earlier one is in doubt."""
+        if not is_empty(change):
+            await self._call(lambda: self._commit(change))
+        elif self._handle.in_doubt:  # else whoever has nothing to write would never learn what became of it
+            await self._call(self._agree)
 
     async def claim(
         self, receiver: str, now: Millis, lease: Millis, limit: int, fold: Fold | None = None
@@ -172,10 +173,14 @@ class SqliteStore:
         self._handle.moved = False
         return snapshot
 
-    def _commit(self, change: Change) -> None:
+    def _agree(self) -> None:
+        """See to it that the caller knows all that is on disk. Raises StateMoved."""
         self._handle.ready()
         if self._handle.moved:
             raise StateMoved("an earlier commit that seemed to fail may be saved: the state is read anew")
+
+    def _commit(self, change: Change) -> None:
+        self._agree()
         prune = self._pruned_at is None or abs(change.at - self._pruned_at) >= _PRUNE_EVERY
 
         def write(rows: sqlite3.Connection) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from alerting.errors import StoreError
+from alerting.outbox import LEASE
 from alerting.store.handle import Handle
 from alerting.store.schema import create
 from alerting.store.sqlite import SqliteStore
@@ -38,6 +39,7 @@ class Disk:
         self.windows = windows
         self.dice = dice
         self.armed = ""  # the process is to die "before" or "after" the next write
+        self.doubt_until = 0  # until then a message may stand as claimed that nobody holds
         self.hurt_at = -S  # when a call last failed or was slow
         create(self.path, INSTALLATION)
         self.witness = sqlite3.connect(self.path, isolation_level=None, timeout=0)
@@ -141,6 +143,8 @@ class Thread:
             self.handle._drop()
             self.handle._commits = known
             error = StoreError("the commit failed, as far as anybody can tell")
+        if doing == "claim" and (kind == "torn" or future.done()):
+            disk.doubt_until = loop.at + LEASE  # claimed on disk, and the lane does not know: its lease must end
         if armed == "after":
             loop.dying = True
             return

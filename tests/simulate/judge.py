@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from alerting.model import AlertState
-from tests.simulate.model import FIRING, RESOLVED
+from tests.simulate.life import FIRING, RESOLVED
 from tests.simulate.plan import RECEIVERS, M, S
 
 if TYPE_CHECKING:

@@ -30,17 +30,12 @@ class Loop(asyncio.BaseEventLoop):
         self.offset = 0
         self.steps = 0  # callbacks run so far
         self.dying = False  # the process is to end before its next callback
+        self.ended = False  # the program has come to its end: somebody should look
         self.fuse = -1  # so many callbacks more, then it dies; negative: it does not
         self.faults: list[str] = []  # what no code of the program took care of
         self._timers: list[tuple[int, int, Callable[[], None]]] = []
         self._made = 0
-        self._tasks = 0
         self.set_exception_handler(lambda _, context: self.faults.append(str(context.get("exception") or context)))
-
-    def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
-        """Number the tasks, so that whoever ends all of them does so in one order."""
-        self._tasks += 1
-        return super().create_task(coro, **{**options, "name": f"{self._tasks:09}"})
 
     def time(self) -> float:
         return self.at / 1000
@@ -59,13 +54,13 @@ class Loop(asyncio.BaseEventLoop):
         heapq.heappush(self._timers, (self.at + duration, self._made, call))
 
     def play(self, until: int) -> None:
-        """Run everything up to the time `until`; comes back early when the process is dying."""
+        """Run everything up to the time `until`; comes back early when the process dies or ends."""
         ready = self._ready  # type: ignore[attr-defined]
         timers = self._timers
         busy = 0
         asyncio._set_running_loop(self)
         try:
-            while not self.dying:
+            while not (self.dying or self.ended):
                 while ready:
                     if self.fuse >= 0:
                         if self.fuse == 0:
@@ -88,7 +83,7 @@ class Loop(asyncio.BaseEventLoop):
                     self.at = at
                     busy = 0
                 call()
-            if not self.dying:
+            if not (self.dying or self.ended):
                 self.at = max(self.at, until)
         finally:
             asyncio._set_running_loop(None)
@@ -101,14 +96,14 @@ class Loop(asyncio.BaseEventLoop):
             tasks = asyncio.all_tasks(self)
             if not tasks:
                 break
-            for task in sorted(tasks, key=lambda each: each.get_name()):
+            for task in sorted(tasks, key=lambda each: int(each.get_name().rpartition("-")[2])):  # in order of making
                 task.cancel()
-            self.dying = False
+            self.dying = self.ended = False
             self.play(self.at)
             self._timers.clear()
         else:
             raise Wedged(f"tasks do not end when they are cancelled: {tasks}")
-        self.dying = False
+        self.dying = self.ended = False
 
 
 class Dead(asyncio.CancelledError):

@@ -17,6 +17,7 @@ from tests.simulate.run import simulate
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 
+    from alerting.model import Notification
     from alerting.ports import Change
 
 LONGEST = 600.0  # s that may go by until a mistake is found
@@ -60,6 +61,15 @@ class Plant:
             await store.commit(alter(change, engine))
 
         self.committing(commit)
+
+    def rewriting(self, alter: Callable[[Notification, Engine], Notification | None]) -> None:
+        """Have the engine owe other messages than it means to; None leaves one out."""
+
+        def altered(change: Change, engine: Engine) -> Change:
+            messages = [alter(message, engine) for message in change.notifications]
+            return change._replace(notifications=tuple(each for each in messages if each is not None))
+
+        self.altering(altered)
 
     def undo(self) -> None:
         """Take everything back, newest first."""

@@ -1,32 +1,42 @@
-"""What should be told: a second, small implementation of DESIGN §6 and §7, written from the text.
+"""What should be told: a second, small implementation of what the documentation says, written from the text.
 
 It is given what the program has seen (readings as they were taken in), when it judged which rules, which turns came
-to be saved, and the configuration in force; it says who is owed what. It adds up observed time where the program
-moves stamps. Where the text leaves room (a step of the wall clock between two processes), time is an interval: what
-must be told is told after its lower end, what may be told after its upper end.
+to be saved, and the configuration in force; it says which alerts begin and end (`life`), and who is owed what.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.model import NO_LABELS, SHARED, Labels, OnMissing
+from tests.simulate.life import (
+    FALSE,
+    FIRING,
+    NONE,
+    REMOVED,
+    RESOLVED,
+    TRUE,
+    UNKNOWN,
+    VANISHED,
+    Policy,
+    ended,
+    lived,
+    looked,
+)
 from tests.simulate.plan import INTERVAL, PLACES, M
 from tests.simulate.world import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from tests.simulate.life import Life, Next, Span, Turned
     from tests.simulate.plan import Place, RuleDef
 
-TRUE, FALSE, UNKNOWN, VANISHED = "true", "false", "unknown", "vanished"
-PERHAPS = "gone, perhaps for long enough"
 MAX_GAP = max(2 * INTERVAL, M)
 UNKNOWN_AFTER = M
 LOOKBACK = 5 * M
-RECOVERED, NOT_REPORTED, NO_DATA, REMOVED = "recovered", "no longer reported", "ended: no data", "rule removed"
 PLACE = {place.name: place for place in PLACES}
 BY_SPACE: dict[str, list[Place]] = {}
 for _place in PLACES:
@@ -43,59 +53,12 @@ _LABELS = {
     )
 }
 
-Span = tuple[int, int]  # observed time: at least, at most
-NONE: Span = (0, 0)
-
-
-class Policy(NamedTuple):
-    """What an alert's life depends on."""
-
-    for_: int = 0
-    keep: int = 0
-    on_missing: OnMissing = OnMissing.KEEP
-    vanish: int = 0
-
-
-class Look(NamedTuple):
-    """What one evaluation says of one alert, once the rule's policy is applied."""
-
-    said: str
-    policy: Policy
-    passed: Span  # observed time since the evaluation before
-    gone: Span | None = None
-    ended: str = RECOVERED  # what an end would be called
-    missing: bool = False  # it holds for want of data
-
 
 class Key(NamedTuple):
     """An alert."""
 
     rule: str
     labels: Labels
-
-
-@dataclass(frozen=True, slots=True)
-class Life:
-    """An alert that is pending or fires."""
-
-    firing: bool
-    held: Span = NONE  # pending: how long it has been true
-    quiet: Span | None = None  # firing: how long it has been false
-    gone: Span | None = None  # how long it has been vanished without a break
-    last: str = TRUE  # what the last evaluation said of it
-    no_data: bool = False  # it stands for readings that are missing
-
-
-FIRING, RESOLVED = "firing", "resolved"
-
-
-class Turned(NamedTuple):
-    """An alert begins to fire, or ends; with `sure` False it may do so now or later."""
-
-    after: str
-    ended: str = ""
-    sure: bool = True
-    otherwise: Life | None = None  # what it is where it has not turned
 
 
 class News(NamedTuple):
@@ -142,6 +105,7 @@ class Model:
         self.heard: dict[str, str] = {}  # source -> its fault or "", not judged by a saved turn yet
         self._clock: dict[str, int] = {}  # rule or built-in rule -> when it was judged last, in a saved turn
         self._skewed: dict[str, int] = {}  # the same, where the wall stepped unseen: by how much it looks otherwise
+        self._whom: dict[str, tuple[str, ...]] = {}  # rule -> its receivers, until the next set of rules
         self.silences: dict[str, Hush] = {}
         self._shaken: set[str] = set()  # rules that were gone and came back: their clocks may begin anew
 
@@ -171,6 +135,7 @@ class Model:
         """Take over a set of rules."""
         before = self.rules
         self.rules = {rule.id: rule for rule in rules}
+        self._whom = {}
         self._shaken |= self.rules.keys() - before.keys()
         wanted = {(rule.namespace, rule.metric) for rule in self.rules.values()}
         self.ever &= wanted
@@ -206,7 +171,7 @@ class Model:
             rule_id = key.rule.removeprefix(RULE_BLIND)
             unread = rule_id.startswith(SOURCE_DOWN) and not self._readers(PLACE[key.labels.get("source")].namespace)
             if unread or (rule_id not in self.rules and not rule_id.startswith("alerting/")):
-                self._end(turn, key, life, REMOVED)
+                self._put(turn, key, ended(life, REMOVED))
         for key in self.lives | turn.lives:
             turn.wanted[key] = self._wanted(key, wall)
         return turn
@@ -253,12 +218,13 @@ class Model:
 
     def _wanted(self, key: Key, wall: int) -> tuple[str, ...]:
         """Say for whom an alert is, silences considered."""
-        rules = self._behind(key.rule)
-        labels = {**key.labels.as_dict(), "alertname": _name(key.rule)}
         for hush in self.silences.values():
-            if hush.starts <= wall < hush.ends and labels.get(hush.name, "") == hush.value:
+            value = _name(key.rule) if hush.name == "alertname" else key.labels.get(hush.name)
+            if hush.starts <= wall < hush.ends and value == hush.value:
                 return ()
-        return tuple(dict.fromkeys(name for rule in rules for name in rule.notify))
+        if key.rule not in self._whom:
+            self._whom[key.rule] = tuple(dict.fromkeys(n for rule in self._behind(key.rule) for n in rule.notify))
+        return self._whom[key.rule]
 
     def _behind(self, rule_id: str) -> list[RuleDef]:
         """Give the rules whose receivers an alert is for."""
@@ -340,90 +306,19 @@ class Model:
     # ---------------------------------------------------------------------------------------- one alert
 
     def _step(self, turn: Stage, key: Key, truth: str, policy: Policy) -> None:
-        """DESIGN's table of an alert's life."""
+        """Let one alert live on, if it is or begins."""
         life = self.lives.get(key)
         passed, unseen = self._passed(turn.at, key)
         if life is not None and key.rule in self._shaken:
-            life = replace(life, held=(0, life.held[1]), quiet=life.quiet and (0, life.quiet[1]))
-        look = self._looked(truth, policy, life, passed, unseen=unseen)
-        if look.said == PERHAPS:
-            self._unsure_end(turn, key, life, look)
-        elif life is None:
-            if look.said == TRUE:
-                self._begin(turn, key, look)
-        elif not life.firing:
-            self._pending(turn, key, life, look)
-        else:
-            self._firing(turn, key, life, look)
+            life = life.shaken()
+        self._put(turn, key, lived(life, looked(truth, policy, life, passed, unseen=unseen)))
 
-    @staticmethod
-    def _looked(truth: str, policy: Policy, life: Life | None, passed: Span, *, unseen: bool | None) -> Look:
-        """Apply what the rule says of missing data. `unseen`: time went by without evaluation (None: perhaps)."""
-        if truth in {TRUE, FALSE}:
-            return Look(truth, policy, passed)
-        if policy.on_missing is OnMissing.FIRE:
-            return Look(TRUE, policy, passed, missing=True)
-        if policy.on_missing is OnMissing.RESOLVE:
-            return Look(FALSE, policy, passed, ended=NO_DATA)
-        if truth == UNKNOWN:
-            return Look(UNKNOWN, policy, passed)
-        before = life.gone if life is not None and unseen is not True else None
-        gone = NONE if before is None else (0 if unseen is None else before[0] + passed[0], before[1] + passed[1])
-        said = FALSE if gone[0] >= policy.vanish else PERHAPS if gone[1] >= policy.vanish else UNKNOWN
-        return Look(said, policy, passed, gone, ended=NOT_REPORTED)
-
-    @staticmethod
-    def _begin(turn: Stage, key: Key, look: Look) -> None:
-        turn.lives[key] = Life(firing=look.policy.for_ <= 0, no_data=look.missing)
-        if turn.lives[key].firing:
-            turn.turned[key] = Turned(FIRING)
-
-    @staticmethod
-    def _pending(turn: Stage, key: Key, life: Life, look: Look) -> None:
-        held = _add(life.held, look.passed) if life.last == TRUE else life.held
-        if look.said == FALSE:
-            turn.lives[key] = None
-        elif look.said == UNKNOWN or held[1] < look.policy.for_:
-            turn.lives[key] = replace(life, held=held, last=look.said, gone=look.gone)
-        else:
-            sure = held[0] >= look.policy.for_
-            still = Life(firing=False, held=(held[0], min(held[1], look.policy.for_ - 1)))
-            turn.lives[key] = Life(firing=True, no_data=look.missing)
-            turn.turned[key] = Turned(FIRING, "", sure, None if sure else still)
-
-    def _firing(self, turn: Stage, key: Key, life: Life, look: Look) -> None:
-        if look.said == TRUE:
-            turn.lives[key] = Life(firing=True, no_data=life.no_data and look.missing)
-            return
-        quiet = life.quiet
-        if quiet is not None and life.last == FALSE:
-            quiet = _add(quiet, look.passed)
-        if look.said == UNKNOWN:
-            turn.lives[key] = replace(life, quiet=quiet, last=UNKNOWN, gone=look.gone)
-            return
-        keep = look.policy.keep
-        quiet = NONE if quiet is None else quiet
-        still = replace(life, quiet=(quiet[0], min(quiet[1], max(0, keep - 1))), last=FALSE, gone=look.gone)
-        if quiet[1] < keep:
-            turn.lives[key] = replace(still, quiet=quiet)
-        elif quiet[0] >= keep:
-            self._end(turn, key, life, look.ended)
-        else:
-            self._end(turn, key, life, look.ended, still)
-
-    @staticmethod
-    def _end(turn: Stage, key: Key, life: Life, ended: str, otherwise: Life | None = None) -> None:
-        turn.lives[key] = None
-        if life.firing:
-            turn.turned[key] = Turned(RESOLVED, ended, otherwise is None, otherwise)
-
-    def _unsure_end(self, turn: Stage, key: Key, life: Life | None, look: Look) -> None:
-        """It may count as gone by now, or not yet."""
-        if life is not None:
-            still = replace(life, last=UNKNOWN, gone=look.gone)
-            self._end(turn, key, life, look.ended, still)
-            if not life.firing:
-                turn.lives[key] = still
+    def _put(self, turn: Stage, key: Key, now: Next) -> None:
+        life, turned = now
+        if life is not None or key in self.lives:
+            turn.lives[key] = life
+        if turned is not None:
+            turn.turned[key] = turned
 
     def _passed(self, now: int, key: Key) -> tuple[Span, bool | None]:
         """Give the observed time since the alert was judged last, and whether time went unobserved (None: perhaps)."""
@@ -452,7 +347,3 @@ def _name(rule_id: str) -> str:
 @cache
 def _blind(rule_id: str) -> Key:
     return Key(f"{RULE_BLIND}{rule_id}", Labels({"rule": rule_id.partition(":")[2]}))
-
-
-def _add(span: Span, more: Span) -> Span:
-    return span[0] + more[0], span[1] + more[1]

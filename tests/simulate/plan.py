@@ -215,8 +215,8 @@ class Weather(NamedTuple):
     kinds: Sequence[str]
 
 
-AT_SOURCES = Weather((2 * M, 20 * M), (5 * S, 4 * M), (*FAILS, *ODD_SOURCE * 2))
-AT_RECEIVERS = Weather((2 * M, 12 * M), (10 * S, 6 * M), RECEIVER)
+AT_SOURCES = Weather((3 * M, 22 * M), (5 * S, 4 * M), (*FAILS, *ODD_SOURCE * 2))
+AT_RECEIVERS = Weather((3 * M, 14 * M), (10 * S, 6 * M), RECEIVER)
 AT_DISK = Weather((5 * M, 25 * M), (2 * S, 90 * S), DISK)
 IN_OUR_CODE = Weather((20 * M, 60 * M), (S, 90 * S), ("fault of ours",))
 

@@ -89,15 +89,16 @@ class Recorder:
             process.run.frame = process.run.loop.offset
             judge.saved(change)
 
-        if is_empty(change):
-            saved()
-        else:
+        empty = is_empty(change)
+        if not empty:
             self._thread.doing, self._thread.on_disk = "commit", saved
         try:
             await self._locked(self._store.commit(change))
         except StoreError as error:
             process.run.say("not saved", type(error).__name__)
             raise
+        if empty:
+            saved()
         judge.model.acknowledge(stage)
 
     async def claim(self, *arguments: Any) -> Sequence[Delivery]:
@@ -151,6 +152,7 @@ class Process:
         self._stop = asyncio.Event()
         self._beat = asyncio.Event()
         self.main = run.loop.create_task(self._main())
+        self.main.add_done_callback(lambda _: setattr(run.loop, "ended", True))
 
     # ---------------------------------------------------------------------------------------- its life
 

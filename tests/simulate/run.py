@@ -160,6 +160,8 @@ class Run:
     def _nothing_late(self) -> None:
         wall = START + self.loop.at + self.judge.epoch
         for id_, state, not_before in self.disk.unsettled():
+            if state == "claimed" and self.loop.at < self.disk.doubt_until:
+                continue
             if self.judge.skewed and wall < not_before <= wall + LONGEST_WISH:
                 continue  # its wait was set by another wall
             _, message = self.judge.created[id_]

@@ -130,6 +130,7 @@ class Services:
             judge.calm_since,
             judge.busy_at[receiver],
             judge.disk.hurt_at,
+            judge.disk.doubt_until,
             now - plan.receivers[receiver].since(now),
             now - plan.disk.since(now),
             0 if wish is None else wish.until,

@@ -4,15 +4,36 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import TYPE_CHECKING
 
+from alerting.core import lifecycle
 from alerting.core.telling import keeping
+from alerting.errors import StoreError
 from alerting.lane import Terms
-from alerting.model import Answer, Delivery, DeliveryState, Matcher, Notification, Outcome, Receipt, Silence
+from alerting.model import (
+    AlertState,
+    Answer,
+    Delivery,
+    DeliveryState,
+    Labels,
+    Matcher,
+    Notification,
+    Outcome,
+    Receipt,
+    Silence,
+    Truth,
+    Verdict,
+)
 from alerting.outbox import Outbox
 from alerting.ports import Change
+from alerting.store.handle import Handle
 from alerting.store.memory import MemoryStore
+from alerting.store.sqlite import SqliteStore
 from tests.clock import FakeClock
 from tests.tick import H, House, M, S, rule
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_a_clock_set_back_holds_nothing_back_that_a_silence_has_let_go() -> None:
@@ -120,5 +141,55 @@ def test_a_success_beside_it_does_not_drown_a_receivers_wish() -> None:
         assert (await store.overview()).counts[DeliveryState.SENT] == len(messages)
         stop.set()
         await clock.run(running)
+
+    asyncio.run(play())
+
+
+def test_a_clock_set_back_ends_nothing_whose_last_evaluation_is_not_known() -> None:
+    """An alert that was quiet for a moment fires on though its rule went and came back under another wall."""
+    policy = lifecycle.Policy(keep_firing_for=30 * S)
+    fired = lifecycle.advance(None, _verdict(Truth.TRUE), 10 * H, policy).alert
+    quiet = lifecycle.advance(fired, _verdict(Truth.FALSE), 10 * H + 10 * M, policy, 10 * H + 10 * M).alert
+    assert quiet is not None
+    step = lifecycle.advance(lifecycle.rebased(quiet, -H), _verdict(Truth.FALSE), 9 * H + 20 * M, policy, None)
+    assert step.alert is not None
+    assert step.alert.state is AlertState.FIRING
+
+
+def _verdict(truth: Truth) -> Verdict:
+    return Verdict("rules.yaml:High", Labels({"a": "1"}), truth, 1.0, lambda: "so")
+
+
+class _Torn(SqliteStore):
+    """A store whose next commit reaches the disk and seems to have failed."""
+
+    tears = False
+
+    async def commit(self, change: Change) -> None:
+        known = self._handle._commits
+        await super().commit(change)
+        if self.tears:
+            self.tears = False
+            self._handle._drop()
+            self._handle._commits = known
+            raise StoreError("it failed, as far as anybody can tell")
+
+
+def test_a_commit_that_only_seemed_to_fail_is_noticed_though_nothing_else_is_to_be_written(tmp_path: Path) -> None:
+    """An alert fires on disk while memory knows nothing of it: its end is told all the same."""
+
+    async def play() -> None:
+        store = _Torn(Handle(str(tmp_path / "state.db")))
+        house = await House(rule("High"), store=store).open()
+        await house.engine.tick()
+        house.app.values, store.tears = {"1": 11}, True
+        assert (await house.engine.tick()).trouble
+        house.app.values = {"1": 9}
+        told = []
+        for _ in range(3):
+            await house.clock.advance(10 * S)
+            told += (await house.engine.tick()).notifications
+        assert {each.receiver for each in told if each.all_resolved} == {"chat", "pager"}
+        await store.close()
 
     asyncio.run(play())
