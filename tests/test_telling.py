@@ -289,3 +289,44 @@ def test_an_end_that_waits_for_its_group_is_told_whatever_happens(restarted: boo
         assert (over.group_key, over.all_resolved, over.resolved[0].ended) == (page.group_key, True, "recovered")
 
     asyncio.run(story())
+
+
+def test_a_window_that_nobody_defines_any_more_keeps_nobody_quiet() -> None:
+    """The last good rules may outlive the settings: rather tell."""
+
+    async def story() -> None:
+        house = House(rule(notify=("chat",), active_time_intervals=("office",), mute_time_intervals=("nights",)))
+        house.more = {"calendar": Calendar({}, lambda _: UTC)}
+        await house.open()
+        assert said((await after(house, 0, 20)).notifications) == [("chat", "firing")]
+
+    asyncio.run(story())
+
+
+def test_a_group_forgets_what_was_over_before_it_was_told() -> None:
+    """The next alert waits for `group_wait` of its own."""
+
+    async def story() -> None:
+        house = await House(rule(notify=()), route=TREE).open()
+        await after(house, 0, 20)
+        await after(house, 10 * S, 3)
+        assert said((await after(house, H, 20)).notifications) == []
+        assert said((await after(house, 30 * S)).notifications) == [("chat", "firing")]
+
+    asyncio.run(story())
+
+
+def test_a_group_of_which_nothing_fires_is_forgotten_after_a_day() -> None:
+    """Groups by labels come and go; the state must not grow with all that there ever were."""
+
+    async def story() -> None:
+        house = await House(rule(notify=()), route=TREE, patient=False).open()
+        await after(house, 0, 20)
+        await after(house, 5 * M, 3)
+        assert await house.store.kept("group/")
+        await after(house, 25 * H)
+        await house.engine.take(silence(house, value="Other"))  # anything that makes it look again
+        await after(house, M)
+        assert await house.store.kept("group/") == {}
+
+    asyncio.run(story())

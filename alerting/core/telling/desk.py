@@ -228,7 +228,7 @@ class Desk:
         _update(state.subjects, effects.subjects)
         _update(state.over, effects.over)
         _update(state.held, effects.held)
-        state.groups.update(effects.groups)
+        _update(state.groups, effects.groups)
         for key in effects.acks:
             state.acks.pop(key, None)
         state.warned.update(effects.warned)

@@ -71,11 +71,12 @@ def _window(owed: Owed, quiet: Quiet) -> Held | None:
     if quiet.calendar is None:
         return None
     route, spec = owed.direction.route, owed.subject.spec
-    for name in (*spec.mute_time_intervals, *route.mute_time_intervals):
+    for name in (*spec.mute_time_intervals, *route.mute_time_intervals):  # one that nobody defines covers nothing
         if quiet.calendar.covers(name, quiet.now):
             return Held("window", f"it is {name}", name, quiet.calendar.changes_at(name, quiet.now))
     for names in (spec.active_time_intervals, route.active_time_intervals):
-        if names and not any(quiet.calendar.covers(name, quiet.now) for name in names):
+        known = all(name in quiet.calendar for name in names)  # else rather tell: rules may outlive their windows
+        if names and known and not any(quiet.calendar.covers(name, quiet.now) for name in names):
             ends = [quiet.calendar.changes_at(name, quiet.now) for name in names]
             until = min((each for each in ends if each is not None), default=None)
             return Held("window", f"it is not {' or '.join(names)}", names[0], until)

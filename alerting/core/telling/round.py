@@ -15,6 +15,7 @@ from alerting.core.telling.digest import digest
 from alerting.core.telling.flapping import calm_at, judge
 from alerting.core.telling.grouping import Group, due_at, has_timers, joined, spoke
 from alerting.core.telling.muting import Held, Quiet
+from alerting.core.telling.notes import hidden_by, notes
 from alerting.core.telling.owing import Owed, holds, owed
 from alerting.core.telling.render import Ending
 from alerting.core.telling.routing import DIRECT, Direction, Subject, directions, matched
@@ -24,10 +25,11 @@ from alerting.core.telling.warning import ending_silences
 from alerting.model import AlertState, Decision, Ended, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from typing import Protocol
 
     from alerting.core.telling.digest import Bundle
+    from alerting.core.telling.notes import Hidden
     from alerting.core.telling.plan import Plan
     from alerting.core.telling.routing import News
     from alerting.core.telling.state import State
@@ -45,15 +47,8 @@ if TYPE_CHECKING:
             ...
 
 
-_RELEASES = {  # what is said of a message that was held, by the stage that held it
-    "silence": "told now: the silence is over",
-    "window": "told now: the window is over",
-    "depends": "told now: what it depends on fires no more",
-    "inhibit": "told now: what hid it fires no more",
-    "acknowledge": "told now: the acknowledgement is over",
-}
 _STALE = frozenset((Step.REMINDER, Step.ESCALATED, Step.RETURNED))  # told long after the value was read
-_NAMED = 5  # so many names stand in a note
+_REMEMBERED: Millis = 86_400_000  # a group of which nothing fires is forgotten after this
 _PICTURES = 3  # alerts of one message that are drawn: no receiver shows more, and each may cost 60 evaluations
 
 
@@ -75,7 +70,7 @@ class Effects(NamedTuple):
     over: Mapping[AlertKey, Over | None]
     held: Mapping[tuple[AlertKey, str], tuple[Step, Held] | None]
     looked: Sequence[AlertKey]
-    groups: Mapping[tuple[str, str], Group]
+    groups: Mapping[tuple[str, str], Group | None]
     acks: Sequence[AlertKey]  # those that are over
     notices: Mapping[AlertKey, Notice]
     warned: Sequence[tuple[str, Millis]]
@@ -94,7 +89,7 @@ class Round:
         self._subjects: dict[AlertKey, Subject | None] = {}
         self._over: dict[AlertKey, Over | None] = {}
         self._held: dict[tuple[AlertKey, str], tuple[Step, Held] | None] = {}
-        self._groups: dict[tuple[str, str], Group] = {}
+        self._groups: dict[tuple[str, str], Group | None] = {}
         self._acks_over: list[AlertKey] = []
 
     def told(self, news: Sequence[News]) -> Telling:
@@ -118,10 +113,13 @@ class Round:
         bundles, waits = calmed(bundles, state, self._plan, self._now)
         for each, until in waits:
             self._hold(each, Held("storm", "waits for the next summary of a storm", "", until))
+        held = self._everything_held()
+        hidden = hidden_by(held, {**state.subjects, **self._subjects})
         notices: dict[AlertKey, Notice] = {}
-        messages = [self._message(bundle, notices) for bundle in bundles]
-        warnings, warned = ending_silences(state, self._plan, self._now, self._everything_held())
+        messages = [self._message(bundle, notices, hidden) for bundle in bundles]
+        warnings, warned = ending_silences(state, self._plan, self._now, held)
         self._settle()
+        self._tidy(candidates)
         return Telling(
             [*messages, *warnings],
             self._decisions,
@@ -287,7 +285,7 @@ class Round:
             episode = each.subject.alert.episode
             self._decide(each.key, episode, each.name, each.receiver, "held", why.stage, why.why, why.by, why.until)
 
-    def _message(self, bundle: Bundle, notices: dict[AlertKey, Notice]) -> Notification:
+    def _message(self, bundle: Bundle, notices: dict[AlertKey, Notice], hidden: Hidden) -> Notification:
         """Write one message, and take note of what it says."""
         receiver = self._plan.receivers.get(bundle.receiver)
         drawn = _PICTURES if receiver is not None and receiver.pictures else 0
@@ -298,14 +296,14 @@ class Round:
             for place, each in enumerate(bundle.changed)
         ]
         bundle = bundle._replace(changed=changed)
-        notes = list(self._notes(bundle))
+        lines = tuple(notes(bundle, self._state, hidden))
         for each in (*bundle.changed, *bundle.resolved):
             self._held[each.key, bundle.receiver] = None
             episode, why = each.subject.alert.episode, each.direction.why
             self._decide(each.key, episode, each.name, bundle.receiver, "told", "message", why, bundle.id)
         endings = {each.key: self._ending(each.key) for each in bundle.resolved}
         known = {**self._known(bundle), **notices}
-        message = render.notification(bundle, known, endings, self._now, self._plan.external_labels, notes)
+        message = render.notification(bundle, known, endings, self._now, self._plan.external_labels, lines)
         notices.update((notice.key, notice) for notice in message.firing if notice.step != Step.ONGOING)
         return message
 
@@ -316,30 +314,6 @@ class Round:
     def _ending(self, key: AlertKey) -> Ending:
         over = self._over.get(key) or self._state.over[key]
         return over.ending
-
-    def _notes(self, bundle: Bundle) -> Iterator[str]:
-        """Say what else people should know: why it comes late, what it hides, that the rule has another name."""
-        released = [
-            self._state.held[each.key, bundle.receiver][1]
-            for each in bundle.changed
-            if (each.key, bundle.receiver) in self._state.held
-        ]
-        yield from dict.fromkeys(
-            f"{_RELEASES[held.stage]} ({held.why})" for held in released if held.stage in _RELEASES
-        )
-        names = {each.subject.spec.name for each in bundle.changed if each.step is Step.FIRING}
-        hidden: dict[str, None] = {}
-        for (key, receiver), (_, held) in self._everything_held().items():
-            subject = self._subject_now(key)
-            if receiver == bundle.receiver and held.stage == "depends" and held.by in names and subject is not None:
-                hidden[subject.spec.name] = None
-        if hidden:
-            more = f" and {len(hidden) - _NAMED} more" if len(hidden) > _NAMED else ""
-            yield f"not told meanwhile, as it depends on this: {', '.join(list(hidden)[:_NAMED])}{more}"
-        for each in bundle.resolved:
-            name, announced = each.subject.spec.name, self._state.notices.get(each.key)
-            if announced is not None and name not in (announced.name, each.key.rule_id):
-                yield f"the rule is called {name} by now"
 
     # ------------------------------------------------------------------------------------ bookkeeping
 
@@ -354,10 +328,8 @@ class Round:
 
     def _settle(self) -> None:
         """Forget what is not held any more; keep how an alert ended until all know."""
-        looked = {key for key, _ in self._state.held}
-        for place in self._state.held:
-            if place[0] in looked:
-                self._held.setdefault(place, None)
+        for place in self._state.held:  # all of it was looked at
+            self._held.setdefault(place, None)
         for key, over in {**self._state.over, **self._over}.items():
             if over is None:
                 continue
@@ -368,6 +340,17 @@ class Round:
                 if key in self._state.over:
                     self._texts[keeping.over_name(key)] = None
                 self._over[key] = None
+
+    def _tidy(self, waiting: Collection[tuple[str, str]]) -> None:
+        """Let groups forget what waited for them and is over, and forget groups that are over themselves."""
+        for place, group in self._state.groups.items():
+            if place in waiting:
+                continue
+            if group.waiting_since is not None:
+                self._remember(group._replace(waiting_since=None), kept=True)
+            elif self._now - (group.spoken_at or 0) >= _REMEMBERED and not self._state.announced.key_of(*place):
+                self._groups[place] = None
+                self._texts[keeping.group_name(group)] = None
 
     def _decide(  # noqa: PLR0917  a decision's own fields
         self,
