@@ -3,11 +3,11 @@
 Theory of operation. A tick is given batches of rules. It reads each source that they need once (`intake`);
 readings go into the samples as they arrive. As soon as the sources of a batch have answered, the batch is part of
 a *turn* (of several, where its rules take long: the quick ones go first): at one moment its rules are evaluated and
-their alerts stepped (`core.turn`), the rules that watch the watching are judged (`core.builtin`), what people are to
-hear of is directed, bundled and worded (`core.routing`, `core.digest`, `core.render`). All of that is pure and takes
-effect nowhere. Then **one transaction** writes alerts, transitions and messages; only when it is on disk does the
-engine's own memory follow, and only then is the outbox woken. A turn that could not be saved leaves no trace but
-`trouble` in the report: its rules are evaluated anew.
+their alerts stepped (`core.turn`), the rules that watch the watching are judged (`core.builtin`), and what people are
+to hear of is worked out and worded (`core.telling`). All of that is pure and takes effect nowhere. Then **one
+transaction** writes alerts, transitions, decisions and messages; only when it is on disk does the engine's own memory
+follow, and only then is the outbox woken. A turn that could not be saved leaves no trace but `trouble` in the report:
+its rules are evaluated anew. A turn without rules tells what was held back and is due by now.
 
 A batch whose sources answered is not held up by another whose source hangs. Ticks may overlap, turns do not. A
 tick that is cancelled lets the turn that it is in come to its end.
@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from alerting.core.backoff import words
 from alerting.core.book import Book, Reach
@@ -30,43 +30,32 @@ from alerting.core.progress import Loop
 from alerting.core.schedule import Schedule, batches_of, namespaces_of
 from alerting.core.status import RuleStatus
 from alerting.core.telling.fallback import reasons
-from alerting.core.telling.inhibition import Inhibitor
 from alerting.core.telling.keeping import PREFIXES
 from alerting.core.telling.picture import kept_for_pictures
-from alerting.core.telling.plan import Plan
 from alerting.core.telling.render import Context
-from alerting.core.telling.tree import Tree
 from alerting.core.turn import Turn, parted
 from alerting.errors import AlertingError, StateMoved, StoreError
 from alerting.intake import Intake, Target
-from alerting.model import Storm
 from alerting.ports import Change
+from alerting.report import Log, TickReport
+from alerting.setup import DEFAULT_LIMITS, Limits, Setup, plan_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 
     from alerting.core.schedule import Batch
-    from alerting.core.telling.calendar import Calendar
     from alerting.core.telling.muting import Held
     from alerting.core.telling.round import Telling
     from alerting.model import (
         Ack,
         Alert,
         AlertKey,
-        Decision,
         Delivery,
-        Flapping,
-        Inhibition,
         Millis,
         Notice,
-        Notification,
         Patterns,
-        Receiver,
         Redact,
-        Route,
-        Rule,
         Silence,
-        Transition,
     )
     from alerting.ports import Clock, SampleStore, Snapshot, Store
 
@@ -76,76 +65,6 @@ _LULL: Millis = 50  # between two turns that only tell, at least
 _REST: Millis = 1_000  # the same, after one that could not be saved
 _COMMIT: Millis = 30_000  # the longest that a turn may take to be saved
 STEP: Millis = 250  # a difference between the clocks that is no mere drift
-
-
-class Setup(NamedTuple):
-    """What the engine works on: one consistent set, taken over whole by `adopt`."""
-
-    rules: Sequence[Rule]  # all that are in force, in order
-    targets: Sequence[Target]
-    receivers: Mapping[str, Receiver]
-    fallback: tuple[str, ...] = ()  # who is told of what nobody names and no route fits
-    external_labels: Mapping[str, str] = {}
-    unknown_after: Millis = 300_000
-    max_gap: Millis | None = None  # None: the larger of 2 intervals and 1 m, per rule
-    good_config: str | None = None  # saved with the next commit as the last good set
-    route: Route | None = None
-    inhibitions: Sequence[Inhibition] = ()
-    calendar: Calendar | None = None
-    flapping: Flapping | None = None
-    storm: Storm = Storm()
-    silence_warning: Millis = 900_000
-    patient: bool = True  # False: nobody comes back soon, so nothing waits for `group_wait`
-
-
-class Limits(NamedTuple):
-    """Bounds that hold whatever a source or a rule does."""
-
-    series: int = 1_000  # alerts of one rule, where the rule sets no `limit`
-    fetches: int = 50  # at once
-    fetch_deadline: Millis = 15_000  # a second line behind the source's own
-    lookback: Millis = 300_000
-
-
-DEFAULT_LIMITS = Limits()
-
-
-class TickReport(NamedTuple):
-    """What one tick did."""
-
-    evaluated: int  # rules
-    missed: int  # evaluations that were due since the last report and left out
-    transitions: Sequence[Transition]
-    notifications: Sequence[Notification]
-    decisions: Sequence[Decision]  # who was told of what, who was not, and why
-    faults: Mapping[str, str]  # source -> why it fails now
-    blind: Mapping[str, str]  # rule id -> why it could not be judged, for a reason other than a failed source
-    trouble: str  # the state could not be saved: what was decided then is undone; empty: it was saved
-    notices: Sequence[str]  # worth a log line: a step of the wall clock, samples that are not kept
-
-    @property
-    def incomplete(self) -> bool:
-        """Tell whether something could not be read, judged or saved."""
-        return bool(self.faults or self.blind or self.trouble)
-
-
-class _Log:
-    """A report in the making."""
-
-    def __init__(self) -> None:
-        self.evaluated = 0
-        self.transitions: list[Transition] = []
-        self.notifications: list[Notification] = []
-        self.decisions: list[Decision] = []
-        self.trouble = ""
-        self.notices: list[str] = []
-
-    def add(self, turn: Turn, telling: Telling) -> None:
-        """Add what a turn did that was saved."""
-        self.evaluated += turn.evaluated
-        self.transitions += turn.transitions
-        self.notifications += telling.notifications
-        self.decisions += telling.decisions
 
 
 class Engine:
@@ -280,28 +199,13 @@ class Engine:
         self._book.adopt(
             setup.rules,
             sources,
-            plan=self._plan(setup),
+            plan=plan_of(setup, self._patterns),
             context=self._context(),
             unknown_after=setup.unknown_after,
             max_gap=setup.max_gap,
         )
         self._batches = batches_of(rules)
         self._schedule.replace(self._batches, self._clock.monotonic())
-
-    def _plan(self, setup: Setup) -> Plan:
-        """Make ready how people are told."""
-        return Plan(
-            setup.receivers,
-            None if setup.route is None else Tree(setup.route, self._patterns),
-            setup.fallback,
-            Inhibitor(setup.inhibitions, self._patterns) if setup.inhibitions else None,
-            setup.calendar,
-            setup.flapping,
-            setup.storm,
-            setup.silence_warning,
-            setup.external_labels,
-            setup.patient,
-        )
 
     def _context(self) -> Context:
         return Context(self._setup.external_labels, patterns=self._patterns)
@@ -363,7 +267,7 @@ class Engine:
         removed then. An empty `batches` reads nothing and still does what is left over from `adopt` and
         `report_config`. A batch that another tick is running is left out and counted as missed.
         """
-        log = _Log()
+        log = Log()
         if not self._lock.locked():  # before anything is read: readings are stamped by the wall
             self._see_clocks(log)
         everyone = batches is None
@@ -392,7 +296,7 @@ class Engine:
                 narrowed.append(batch._replace(namespaces=spaces, rules=tuple(rule.id for rule in kept)))
         return narrowed
 
-    async def _run(self, batches: Sequence[Batch], log: _Log, *, everyone: bool, whole: bool) -> None:
+    async def _run(self, batches: Sequence[Batch], log: Log, *, everyone: bool, whole: bool) -> None:
         """Read what the batches need; each has its turn as soon as its sources have answered."""
         waiting = [(batch, self._intake.start(batch.namespaces, everyone=everyone)) for batch in batches]
         turns: deque[list[str]] = deque()
@@ -423,7 +327,7 @@ class Engine:
 
     # ---------------------------------------------------------------------------------------- turns
 
-    async def _turn(self, rules: Sequence[str], log: _Log, *, whole: bool) -> None:
+    async def _turn(self, rules: Sequence[str], log: Log, *, whole: bool) -> None:
         """Evaluate rules (by their ids) at one moment and save what that changes; memory follows only then."""
         async with self._lock:
             now = self._see_clocks(log)
@@ -465,7 +369,7 @@ class Engine:
             if self._next_setup is not None:
                 self._adopt(self._next_setup)
 
-    async def _remember(self, log: _Log) -> None:
+    async def _remember(self, log: Log) -> None:
         """Take the state from the store anew: it holds a change that memory was told had failed."""
         before = self._book
         try:
@@ -484,7 +388,7 @@ class Engine:
         self._book.rebase(self._stepped)
         self._on_commit(tuple(self._setup.receivers))  # it may owe something that nobody was woken for
 
-    def _see_clocks(self, log: _Log) -> Millis:
+    def _see_clocks(self, log: Log) -> Millis:
         """Give the wall time; when it has stepped against the monotonic clock, take the durations along."""
         wall, monotonic = self._clock.now(), self._clock.monotonic()
         step = (wall - self._clocks[0]) - (monotonic - self._clocks[1])
@@ -520,7 +424,7 @@ class Engine:
 
     # ---------------------------------------------------------------------------------------- telling how it stands
 
-    def _report(self, log: _Log) -> TickReport:
+    def _report(self, log: Log) -> TickReport:
         passed_over = self._schedule.missed + self._overrun
         missed, self._missed = passed_over - self._missed, passed_over
         return TickReport(

@@ -33,6 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "alerting.canary",
         "alerting.rotation",
     ),
+    ("alerting.setup", "alerting.report"),
     (
         "alerting.config",
         "alerting.sources",
