@@ -259,9 +259,11 @@ def _quick_check(connection: sqlite3.Connection) -> str:
     connection.set_progress_handler(give_up, 50_000)
     try:
         return str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
-    except sqlite3.OperationalError:
+    except sqlite3.OperationalError as error:
         if steps > _CHECK_STEPS:
             return "ok"
+        if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:  # raised in `give_up`, where SQLite swallows it
+            raise KeyboardInterrupt from None
         raise
     finally:
         connection.set_progress_handler(None, 0)

@@ -6,8 +6,10 @@ import asyncio
 import os
 import random
 import shutil
+import signal
 import sqlite3 as driver
 import stat
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ import pytest
 from alerting.errors import LockHeld, StateRefused, StoreError
 from alerting.ports import Change
 from alerting.store import sqlite
-from alerting.store.schema import VERSION
+from alerting.store.schema import VERSION, _quick_check
 from tests.store.made import AT, alert, owed, transition
 
 NAME = "state.db"
@@ -339,3 +341,27 @@ def test_names_with_odd_characters_and_absolute_paths_work(tmp_path) -> None:
 
     asyncio.run(main())
     assert (tmp_path / "a?b#c%20d.db").exists()
+
+
+def test_an_interrupt_that_comes_while_a_file_is_checked_is_not_swallowed() -> None:
+    """SQLite makes an error of its own of what is raised in a callback."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    connection = driver.connect(":memory:")
+    connection.execute("CREATE TABLE t (x TEXT)")
+    connection.execute(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000)"
+        " INSERT INTO t SELECT 'row ' || i FROM n"
+    )
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for _ in range(20):
+            signal.setitimer(signal.ITIMER_REAL, 0.005)
+            with pytest.raises(KeyboardInterrupt):
+                deque((_quick_check(connection) for _ in range(1_000)), maxlen=0)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        connection.close()
