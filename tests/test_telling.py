@@ -330,3 +330,22 @@ def test_a_group_of_which_nothing_fires_is_forgotten_after_a_day() -> None:
         assert await house.store.kept("group/") == {}
 
     asyncio.run(story())
+
+
+def test_what_is_held_back_is_written_down_once_and_remembered_by_the_next_process() -> None:
+    """Cron starts a process a minute: neither is the same decision written each time, nor the reason forgotten."""
+
+    async def story() -> None:
+        house = await House(rule(notify=("chat",))).open()
+        await house.engine.take(silence(house))
+        (held_back,) = (await after(house, 0, 20)).decisions
+        assert held_back.stage == "silence"
+        for _ in range(3):
+            await house.restart()
+            assert (await after(house, M)).decisions == []
+        await house.restart()
+        (told,) = (await after(house, H)).notifications
+        assert told.notes == ("told now: the silence is over (silenced by ann: deploy)",)
+        assert await house.store.kept("held/") == {}
+
+    asyncio.run(story())

@@ -7,7 +7,8 @@ effect, once the store has it. What is held is looked at again whenever somethin
 at the latest when its time comes (`next_at`). So nothing that fires is forgotten, however often the process ends.
 
 What must survive the process is little: what was told (the store's announcements), silences, acknowledgements, how a
-held end came about, and the timers of groups: kept texts, written in the same transaction as the messages.
+held end came about, what holds something back, and the timers of groups: kept texts, written in the same transaction
+as the messages.
 """
 
 from __future__ import annotations
@@ -79,6 +80,9 @@ class Desk:
         elif name.startswith(keeping.GROUP):
             group = keeping.read_group(text)
             state.groups[group.receiver, group.name] = group
+        elif name.startswith(keeping.HELD):
+            place, held = keeping.read_held(text)
+            state.held[place] = held
         elif name.startswith(keeping.OVER):
             key, ending = keeping.read_over(text)
             if key in state.notices:

@@ -10,8 +10,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from alerting.core.telling.grouping import Group
+from alerting.core.telling.muting import Held
 from alerting.core.telling.render import Ending
-from alerting.model import Ack, AlertKey, Ended, Matcher, Silence
+from alerting.model import Ack, AlertKey, Ended, Matcher, Silence, Step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,8 @@ SILENCE = "silence/"  # and the id
 ACK = "ack/"  # and rule id, `#`, fingerprint
 GROUP = "group/"  # and receiver, `#`, the group: what the timers of a group must remember
 OVER = "over/"  # and rule id, `#`, fingerprint: how an alert ended of whose end somebody was not told
-PREFIXES = (SILENCE, ACK, GROUP, OVER)
+HELD = "held/"  # and rule id, `#`, fingerprint, `#`, receiver: what holds something back
+PREFIXES = (SILENCE, ACK, GROUP, OVER, HELD)
 
 
 def silence_name(silence_id: str) -> str:
@@ -87,6 +89,23 @@ def read_over(text: str) -> tuple[AlertKey, Ending]:
     """Read what `over_text` wrote. Raises ValueError."""
     fields = _load(text, ("key", *Ending._fields))
     return AlertKey(*fields.pop("key")), Ending(**{**fields, "ended": Ended(fields["ended"])})
+
+
+def held_name(key: AlertKey, receiver: str) -> str:
+    """Name the text of what holds something back."""
+    return f"{HELD}{key.rule_id}#{key.fingerprint}#{receiver}"
+
+
+def held_text(key: AlertKey, receiver: str, step: Step, held: Held) -> str:
+    """Write what holds something back."""
+    return _dump({"key": list(key), "receiver": receiver, "step": step, **held._asdict()})
+
+
+def read_held(text: str) -> tuple[tuple[AlertKey, str], tuple[Step, Held]]:
+    """Read what `held_text` wrote. Raises ValueError."""
+    fields = _load(text, ("key", "receiver", "step", *Held._fields))
+    place = AlertKey(*fields.pop("key")), str(fields.pop("receiver"))
+    return place, (Step(fields.pop("step")), Held(**fields))
 
 
 def _dump(fields: Mapping[str, Any]) -> str:

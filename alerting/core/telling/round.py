@@ -283,6 +283,7 @@ class Round:
         self._held[place] = (each.step, why)
         if before is None or (before[0], before[1].stage, before[1].by) != (each.step, why.stage, why.by):
             episode = each.subject.alert.episode
+            self._texts[keeping.held_name(*place)] = keeping.held_text(*place, each.step, why)
             self._decide(each.key, episode, each.name, each.receiver, "held", why.stage, why.why, why.by, why.until)
 
     def _message(self, bundle: Bundle, notices: dict[AlertKey, Notice], hidden: Hidden) -> Notification:
@@ -329,7 +330,8 @@ class Round:
     def _settle(self) -> None:
         """Forget what is not held any more; keep how an alert ended until all know."""
         for place in self._state.held:  # all of it was looked at
-            self._held.setdefault(place, None)
+            if self._held.setdefault(place, None) is None:
+                self._texts[keeping.held_name(*place)] = None
         for key, over in {**self._state.over, **self._over}.items():
             if over is None:
                 continue
