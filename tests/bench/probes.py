@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from tests.bench.pairs import process
+from tests.bench.serving import serve, served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,24 +51,6 @@ class _Answer(asyncio.Protocol):
             head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
             self._line.write(head.encode() + body)
             self._line.close()
-
-
-async def _serve() -> None:
-    server = await asyncio.get_running_loop().create_server(_Answer, "127.0.0.1", 0, backlog=4096)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
-
-
-@contextmanager
-def served() -> Iterator[str]:
-    """Run the server; give its address."""
-    line, home = [sys.executable, "-m", "tests.bench.probes", "serve"], Path(__file__).parents[2]
-    with subprocess.Popen(line, cwd=home, stdout=subprocess.PIPE) as server:
-        assert server.stdout is not None
-        try:
-            yield f"http://127.0.0.1:{int(server.stdout.readline())}"
-        finally:
-            server.terminate()
 
 
 @contextmanager
@@ -154,7 +137,7 @@ def with_hanging(address: str, setup: tuple[dict[str, object], str], every: int)
 def main() -> None:
     """Print the figures."""
     seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
-    with tempfile.TemporaryDirectory(prefix="alerting-bench-") as name, served() as address:
+    with tempfile.TemporaryDirectory(prefix="alerting-bench-") as name, served("tests.bench.probes") as address:
         folder = Path(name)
         print("1,000 endpoints of one entry (aim: all asked within 2 s of the start):")
         print(f"  {first_round(folder / 'first', address, 1000)}", flush=True)
@@ -175,6 +158,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["serve"]:
-        asyncio.run(_serve())
+        asyncio.run(serve(_Answer))
     else:
         main()

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tests.bench.pairs import process
+from tests.bench.serving import serve, served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,24 +93,6 @@ class _Street(asyncio.Protocol):
             told = {"late": late, "last": ends, "served": street.times.get("served", 0.0), "posts": street.posts}
             return json.dumps(told).encode()
         return b"ok"
-
-
-async def _serve() -> None:
-    server = await asyncio.get_running_loop().create_server(_Street, "127.0.0.1", 0, backlog=4096)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
-
-
-@contextmanager
-def street() -> Iterator[str]:
-    """Run the server; give its address."""
-    line, home = [sys.executable, "-m", "tests.bench.telling", "serve"], Path(__file__).parents[2]
-    with subprocess.Popen(line, cwd=home, stdout=subprocess.PIPE) as server:
-        assert server.stdout is not None
-        try:
-            yield f"http://127.0.0.1:{int(server.stdout.readline())}"
-        finally:
-            server.terminate()
 
 
 def ask(url: str, document: Any = None) -> bytes:
@@ -286,7 +269,7 @@ def main() -> None:
     if shutil.which("prometheus") is None or shutil.which("prometheus-alertmanager") is None:
         print("prometheus and prometheus-alertmanager are not installed: nothing to compare with")
         return
-    with street() as here, tempfile.TemporaryDirectory() as folder:
+    with served("tests.bench.telling") as here, tempfile.TemporaryDirectory() as folder:
         print("10,000 alerts to a webhook, one each (aims: rate at least 1.5, CPU at most 0.5)")
         crowd(here, Path(folder))
         print("From a crossing to the request, 1 s interval (aims: p50 0.56, p95 0.63)")
@@ -295,6 +278,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["serve"]:
-        asyncio.run(_serve())
+        asyncio.run(serve(_Street))
     else:
         main()

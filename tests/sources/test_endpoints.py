@@ -17,7 +17,7 @@ from alerting.pool import Pool
 from alerting.ports import Tools
 from alerting.reach import SystemResolver
 from alerting.registry import build_source
-from tests.bench.probes import served
+from tests.bench.serving import served
 from tests.clock import FakeClock, settle
 from tests.fakes.app import App
 from tests.fakes.certificates import Authority
@@ -396,7 +396,7 @@ def test_20_of_200_endpoints_hang_and_the_others_are_on_time_f43() -> None:
         assert len(lags) == 3 * 180
         return sorted(lags)[int(len(lags) * 0.99)]
 
-    with served() as address:
+    with served("tests.bench.probes") as address:
         later = []
         while len(later) < 3 and (not later or later[-1] > 250):  # a busy machine may fall into one of the two
             alone = run(latest(address, 0))
