@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import figures
+from tests.figures import figure
 from tests.full import rounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+__all__ = ["figure"]
 
 EXAMPLES = rounds(100, full=1000)
 settings.register_profile(
@@ -25,3 +29,8 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Keep the figures of the fault rows."""
+    figures.kept(report)

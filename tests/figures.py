@@ -1,0 +1,99 @@
+"""The figures of the fault rows: what a test measured, beside what is asked for.
+
+A test of a row carries the row in its name (`test_f9_…`, of several: `test_f19_f21_…`) and states each figure by the
+fixture `figure`:
+
+    figure("lost", len(lost), at_most=0, n=kills, seed=seed)
+
+The figure is printed and judged: one that misses its target fails the test, or with `aim=True` is only recorded as
+missed. Where ALERTING_FIGURES names a file, it is kept there with the test's outcome, and `make faults` makes
+docs/faults.md of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_NAME = re.compile(r"test_((?:f\d+_)+)")
+
+
+class Figure(Protocol):
+    """States one figure of the row that the running test is named after.
+
+    `n`: independent trials. `seed`: with which they can be run again. `unit`: of the value and its bounds.
+    `row`: only this one of the rows in the test's name.
+    """
+
+    def __call__(
+        self,
+        name: str,
+        value: float,
+        *,
+        at_most: float | None = None,
+        at_least: float | None = None,
+        n: int | None = None,
+        seed: int | str | None = None,
+        unit: str = "",
+        row: str | None = None,
+        aim: bool = False,
+    ) -> None: ...
+
+
+def rows_of(nodeid: str) -> tuple[str, ...]:
+    """Give the rows in a test's name: `…::test_f19_f21_an_answer[x]` is of F19 and F21."""
+    named = _NAME.match(nodeid.rpartition("::")[2])
+    return tuple(named.group(1).upper().strip("_").split("_")) if named else ()
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Figure:
+    """Give the means to state what was measured."""
+
+    def state(
+        name: str,
+        value: float,
+        *,
+        at_most: float | None = None,
+        at_least: float | None = None,
+        n: int | None = None,
+        seed: int | str | None = None,
+        unit: str = "",
+        row: str | None = None,
+        aim: bool = False,
+    ) -> None:
+        rows = rows_of(request.node.nodeid)
+        assert rows, "a figure belongs to a row, and the test's name says to which"
+        assert row is None or row in rows, f"{row} is not in the test's name"
+        met = (at_most is None or value <= at_most) and (at_least is None or value >= at_least)
+        bounds = {"at most": at_most, "at least": at_least}
+        target = " and ".join(f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None)
+        told = {"rows": [row] if row else list(rows), "name": name, "value": value, "unit": unit, "target": target}
+        told |= {"met": met, "n": n, "seed": seed}
+        request.node.user_properties.append(("figure", told))
+        line = f"{'/'.join(rows)}: {name} {value:g} {unit} ({target or 'no target'}; n={n}, seed={seed})"
+        print("\n" + line)
+        assert met or aim, line
+
+    return state
+
+
+def kept(report: pytest.TestReport) -> None:
+    """Keep a test's outcome and figures, where ALERTING_FIGURES says so; called where the results come together."""
+    path = os.environ.get("ALERTING_FIGURES")
+    rows = rows_of(report.nodeid)
+    ended = report.when == "call" or (report.when == "setup" and report.outcome != "passed")
+    if not path or not rows or not ended or "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    figures: Sequence[object] = [value for name, value in report.user_properties if name == "figure"]
+    line = {"test": report.nodeid, "rows": rows, "outcome": report.outcome, "seconds": round(report.duration, 2)}
+    with Path(path).open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps(line | {"figures": figures}) + "\n")
