@@ -2,8 +2,9 @@
 
 Theory of operation. One job of the scheduler, the *beat*, asks the engine which batches are due and starts a tick
 for them; ticks run beside each other, so that a source that hangs delays only its own rules. The job's trigger asks
-the engine when the next batch is due, so that an idle daemon sleeps. The scheduler counts by the wall clock; where
-that steps, a watch on the difference to the monotonic clock sets the job anew, so that evaluations keep their pace.
+the engine when the next batch is due, so that an idle daemon sleeps. The scheduler sleeps by the loop's clock and
+then asks the wall what is due; so whenever it wakes, and every two seconds besides, the difference of the two clocks
+is looked at, and where it changed the job is set anew: evaluations keep their pace whatever the wall does.
 
 This is one of the two shells (with the command line) that catch everything: no fault in one beat ends the daemon.
 """
@@ -23,7 +24,7 @@ from apscheduler.triggers.base import BaseTrigger
 
 from alerting.control import Control
 from alerting.core.builtin import CANARY
-from alerting.core.lasting import Lasting
+from alerting.core.lasting import Lasting, kind_of
 from alerting.errors import StoreError
 from alerting.interaction import Interaction
 
@@ -64,6 +65,19 @@ class NextDue(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
         return now + timedelta(milliseconds=max(_SHORTEST_SLEEP, min(_LONGEST_SLEEP, wait)))
 
 
+class Metronome(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has no types
+    """APScheduler, with a look at the clocks between its waking and its asking what is due."""
+
+    def __init__(self, look: Callable[[], None]) -> None:
+        super().__init__(timezone=UTC)
+        self._look = look
+
+    def wakeup(self) -> None:
+        """See what is due by now."""
+        self._look()
+        super().wakeup()
+
+
 class Daemon:
     """One run of the program, from start to drain."""
 
@@ -101,7 +115,8 @@ class Daemon:
         self._grace = grace
         self._ticks: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
-        self._scheduler: Any = AsyncIOScheduler(timezone=UTC)
+        self._scheduler: Any = Metronome(self._see_step)
+        self._offset = program.clock.now() - program.clock.monotonic()  # when it was looked at last
         self._reloading = asyncio.Lock()
         self._shown: dict[str, str] = {}  # what was last logged of each source and rule, so that it is said once
         self._lasting = Lasting()
@@ -113,6 +128,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping, number)
         loop.add_signal_handler(signal.SIGHUP, self._reloading_soon)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # one that came while we started is obeyed now
         sending = asyncio.create_task(self._program.outbox.run(self._stop, self._grace))
         others = [self._start(part, loop) for part, loop in self._beside.items()]
         trigger = NextDue(self._program.engine, self._program.clock)
@@ -172,6 +188,11 @@ class Daemon:
         except Exception as error:  # noqa: BLE001  a shell: no fault in one beat ends the daemon
             self._fault("the beat", error)
 
+    def _beat_now(self) -> None:
+        """Look at once at what is due: it may be something else than the beat waits for."""
+        if self._scheduler.running:
+            self._scheduler.modify_job("beat", next_run_time=datetime.now(UTC))
+
     async def _tick(self, batch: Any) -> None:
         began = self._program.clock.monotonic()
         try:
@@ -207,18 +228,24 @@ class Daemon:
         task.add_done_callback(self._ticks.discard)
 
     async def _watch(self) -> None:
-        """Set the beat anew when the wall clock steps: the scheduler waits by the wall."""
+        """Look at the clocks also while the scheduler sleeps, and at the lanes; and wake it if it should not sleep."""
         clock = self._program.clock
-        offset = clock.now() - clock.monotonic()
         while True:
             self._vitals.promise(_CLOCK, _WATCH)
             await clock.sleep(_WATCH)
-            seen = clock.now() - clock.monotonic()
             self._look_at_lanes()
-            if abs(seen - offset) > _STEP:
-                self._say("clock_stepped", "the wall clock stepped", "warning", by_ms=seen - offset)
-                self._scheduler.modify_job("beat", next_run_time=datetime.now(UTC))
-            offset = seen
+            self._see_step()
+            due = self._program.engine.next_due()
+            if due is not None and clock.monotonic() - due > _WATCH:  # two steps that made up for each other
+                self._beat_now()
+
+    def _see_step(self) -> None:
+        """Set the beat anew when the wall clock has stepped: what was to be done then is to be done now."""
+        seen = self._program.clock.now() - self._program.clock.monotonic()
+        step, self._offset = seen - self._offset, seen
+        if abs(step) > _STEP:
+            self._say("clock_stepped", "the wall clock stepped", "warning", by_ms=step)
+            self._beat_now()
 
     # ------------------------------------------------------------------------------------- signals
 
@@ -235,6 +262,8 @@ class Daemon:
 
     async def _reload_now(self) -> None:
         async with self._reloading:
+            if self._stop.is_set():
+                return
             self._vitals.promise("reload", _RELOAD)
             self._systemd.reloading(self._program.clock.monotonic())
             try:
@@ -243,6 +272,8 @@ class Daemon:
                 self._fault("the reload", error)
                 wrong = "a fault of alerting itself"
             self._vitals.release("reload")
+            if self._stop.is_set():  # meanwhile: there is nothing more to beat, and systemd knows that we leave
+                return
             self._vitals.reloaded(wrong)
             self._systemd.ready("watching by the former rules: the new ones are wrong" if wrong else "watching")
             if wrong:
@@ -252,7 +283,7 @@ class Daemon:
                 self._lasting = Lasting()  # batches and lanes may be others now
                 self._interaction.adopt(self._program.notifiers.values())
                 self._say("reloaded", "reloaded", rules=self._program.engine.count())
-            self._scheduler.modify_job("beat", next_run_time=datetime.now(UTC))
+            self._beat_now()
 
     # ------------------------------------------------------------------------------------- words
 
@@ -288,12 +319,13 @@ class Daemon:
 
     def _fault(self, part: str, error: BaseException, **fields: object) -> None:
         """Log a fault of ours with its trace; not each time, where it comes at every turn."""
-        if self._lasting.wrong(part, f"{part}: {error!r}", self._program.clock.monotonic()):
+        if self._lasting.wrong(part, f"{part}: {kind_of(error)}", self._program.clock.monotonic()):
             message = "a fault of alerting itself in %s"
             self._log.error(message, part, exc_info=error, extra={"action": "fault", **fields})
 
     def _look_at_lanes(self) -> None:
-        """Log what keeps the state from serving a lane."""
+        """Log what keeps the state from being saved, or from serving a lane."""
+        self._note("state", self._program.store.unsaved)
         for lane in self._program.outbox.lanes():
             self._note(f"lane {lane.receiver}", lane.trouble)
 

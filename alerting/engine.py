@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 
     from alerting.core.schedule import Batch
+    from alerting.core.telling.effects import Telling
     from alerting.core.telling.muting import Held
-    from alerting.core.telling.round import Telling
     from alerting.model import (
         Ack,
         Alert,
@@ -84,13 +84,14 @@ class Engine:
     ) -> None:
         """`on_commit` is called with the receivers to which something new is owed, once it is on disk.
 
-        `on_fault` is called with what was raised while a source was read, a fault of ours, and where.
+        `on_fault` is called with faults of ours and where they were: raised by a source, or while a rule was evaluated.
         """
         self._store = store
         self._clock = clock
         self._patterns = patterns
         self._redact = redact
         self._on_commit = on_commit
+        self._on_fault = on_fault
         self._limits = limits
         self._lock = asyncio.Lock()  # turns follow one another
         self._turns: set[asyncio.Future[None]] = set()
@@ -336,8 +337,10 @@ class Engine:
             for track in map(self._book.tracks.get, rules):
                 if track is not None:
                     turn.evaluate(track)
+            for part, error in turn.faults():
+                self._on_fault(part, error)
             heard, good_config = dict(self._intake.heard), self._good_config
-            self._book.watch(turn, heard, self._problem, self._standing)
+            self._book.watch(turn, heard, self._problem, self._standing, self._redact(self._store.unsaved))
             if whole:
                 self._book.retire(turn)
             context = self._context()

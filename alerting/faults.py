@@ -11,9 +11,11 @@ every program with that SDK.
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 import alerting
+from alerting.core.lasting import kind_of
 from alerting.log import LOGGER
 from alerting.redact import STARS
 
@@ -27,6 +29,7 @@ _PRIVATE = frozenset(
     ("authorization", "proxy-authorization", "cookie", "cookies", "set-cookie", "x-api-key", "api-key")
 )
 _DEEPEST = 20
+_AGAIN = 3600.0  # s between two reports of one kind of fault: a fault in a rule comes at every tick
 
 
 def start(
@@ -71,14 +74,18 @@ def start(
 def report_end(error: BaseException, env: Mapping[str, str]) -> None:
     """Report the fault that ends a command."""
     if start(env, None, env.get("SENTRY_ENVIRONMENT", "")):
-        _report(error)
+        _report(error, "")
         flush()
 
 
-def _report(error: BaseException) -> None:
+def _report(error: BaseException, where: str) -> None:
+    """Report a fault; `where` says in which part of alerting it was."""
     import sentry_sdk  # noqa: PLC0415  loaded by `start`
 
-    sentry_sdk.capture_exception(error)
+    with sentry_sdk.new_scope() as scope:
+        if where:
+            scope.set_context("alerting", {"where": where})
+        scope.capture_exception(error)
 
 
 def flush(seconds: float = FLUSH) -> None:
@@ -89,11 +96,20 @@ def flush(seconds: float = FLUSH) -> None:
 
 
 class _Reporting(logging.Handler):
-    """Reports the log records that come with a trace."""
+    """Reports the log records that come with a trace: of each kind of fault one in an hour."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._reported: dict[str, float] = {}  # kind -> when, by the monotonic clock
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.exc_info and record.exc_info[1] is not None:
-            _report(record.exc_info[1])
+        error = record.exc_info[1] if record.exc_info else None
+        if error is None:
+            return
+        kind, now = kind_of(error), time.monotonic()
+        if now - self._reported.get(kind, -_AGAIN) >= _AGAIN:
+            self._reported[kind] = now
+            _report(error, record.getMessage())
 
 
 def _rate(env: Mapping[str, str], name: str, otherwise: str) -> float:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from alerting.kept import Lines
     from alerting.model import Millis
     from alerting.ports import Resolve
 
@@ -45,13 +46,14 @@ class HttpFailed(AlertingError):
 
 
 class HttpClient:
-    """The Http port. It keeps nothing from one request to the next but what TLS needs."""
+    """The Http port. From one request to the next it keeps what TLS needs and, where asked to, connections."""
 
     def __init__(self, user_agent: str, resolve: Resolve | None = None) -> None:
         self._user_agent = user_agent
         self._resolve = resolve or SystemResolver()
         self._contexts: dict[_Files, tuple[Sequence[int], ssl.SSLContext]] = {}
         self._made: httpx.AsyncClient | None = None
+        self._kept: Lines | None = None
 
     async def request(
         self,
@@ -66,16 +68,23 @@ class HttpClient:
         verify: bool | str = True,
         cert: tuple[str, str] | None = None,
         reach: Sequence[str] = (),
+        keep: bool = False,
     ) -> HttpAnswer:
-        """Make one request. Any status is an answer; anything else raises HttpFailed."""
-        from alerting.transport import Exchange, UnusableError, named  # noqa: PLC0415  only who speaks HTTP pays for it
+        """Make one request. Any status is an answer; anything else raises HttpFailed.
 
-        client = self._client()
-        exchange = Exchange(deadline, limit, reach, self._resolve)
+        `keep`: on a connection that is kept open for the next one (`alerting.kept`).
+        """
+        from alerting.kept import Ride  # noqa: PLC0415  only who speaks HTTP pays for it
+        from alerting.transport import UnusableError, named  # noqa: PLC0415  as above
+
+        exchange = Ride(deadline, limit, reach, self._resolve)
         try:
             async with asyncio.timeout(deadline / 1000):
                 if url.lower().startswith("https:"):
                     exchange.context = self._context(verify, cert)
+                if keep and not params and (head := self._lines().head(method, url, headers or {})):
+                    return await exchange.take(self._lines(), head, body or b"")
+                client = self._client()
                 request = client.build_request(
                     method,
                     url,
@@ -97,7 +106,9 @@ class HttpClient:
             raise HttpFailed(kind, message, maybe_taken=exchange.sent) from None
 
     async def close(self) -> None:
-        """Nothing is open between requests; the client itself is let go."""
+        """Close the connections that are kept; the client itself is let go."""
+        if self._kept is not None:
+            self._kept.close()
         made, self._made = self._made, None
         if made is not None:
             await made.aclose()
@@ -109,6 +120,14 @@ class HttpClient:
 
             self._made = new_client(self._user_agent)
         return self._made
+
+    def _lines(self) -> Lines:
+        """Give the connections that are kept."""
+        if self._kept is None:
+            from alerting.kept import Lines  # noqa: PLC0415  loaded by now
+
+            self._kept = Lines(self._user_agent)
+        return self._kept
 
     def _context(self, verify: bool | str, cert: tuple[str, str] | None) -> ssl.SSLContext:
         """Give what TLS needs for these files, made anew when one of them has changed. Raises UnusableError."""

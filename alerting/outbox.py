@@ -37,7 +37,7 @@ from alerting.core.backoff import Limits, after, exhausted, pause
 from alerting.core.progress import Loop
 from alerting.core.telling.folding import folded
 from alerting.errors import StoreError
-from alerting.lane import PLAIN, QUICK, Lane, LaneStatus, Pause, Terms, first_of, land
+from alerting.lane import DOWN_AFTER, PLAIN, QUICK, Lane, LaneStatus, Pause, Terms, first_of, land
 from alerting.model import Answer, DeliveryState, Outcome
 
 if TYPE_CHECKING:
@@ -52,7 +52,6 @@ LEASE: Millis = 120_000  # of a claim; longer than any attempt
 PATIENCE: Millis = 5_000  # how long `drain` waits for a second attempt
 GRACE: Millis = 8_000  # for what is in flight when the end is asked for
 IDLE: Millis = 60_000  # a lane with nothing to do looks this often, should a wake be lost
-DOWN_AFTER: Millis = 300_000  # so long a message may be tried in vain before its receiver counts as down
 _REST = (2_000, 20_000)  # first and longest rest of a receiver that fails; so at most ten attempts a minute
 _SOONEST: Millis = 10  # a wait is never shorter, so that no lane runs hot
 _STORE_REST: Millis = 1_000  # before a store that failed is asked again
@@ -455,6 +454,8 @@ class Outbox:
             owing = await self._store.owing()
         except StoreError as error:
             self._on_trouble(str(error))
+        except Exception as error:  # noqa: BLE001  as in a lane: nothing would be sent any more, to anybody
+            self._on_fault("looking for what is owed", error)
         for receiver in dict.fromkeys((*self._notifiers, *owing)):
             self._start(self._lane(receiver))
 

@@ -191,10 +191,12 @@ class Http(Protocol):
         verify: bool | str = True,
         cert: tuple[str, str] | None = None,
         reach: Sequence[str] = (),
+        keep: bool = False,
     ) -> HttpAnswer:
         """Make one request. Any status is an answer; anything else raises alerting.http.HttpFailed.
 
-        `reach`: what may be connected to, by the words and networks of alerting.reach; empty: its default.
+        `reach`: what may be connected to, by the words and networks of alerting.reach; empty: its default. `keep`: the
+        connection may be one that was kept open, and is kept for the next request; never for a probe.
         """
         ...
 
@@ -313,7 +315,11 @@ class History(NamedTuple):
 
 
 class Store(Protocol):
-    """Durable state. Every method is all or nothing and raises StoreError when it could not be done."""
+    """Durable state. Every method is all or nothing and raises StoreError when it could not be done.
+
+    A store may hold in memory for a while what its file does not take; `unsaved` says so, and "on disk" below is
+    not true meanwhile. It is all of it saved later, or lost with the process.
+    """
 
     async def open(self) -> Snapshot:
         """Open and check; mint the installation id when new. Raises StateRefused, never starts afresh."""
@@ -389,8 +395,13 @@ class Store(Protocol):
         """Give what happened since a time and was written after `after`: of each list the newest, oldest first."""
         ...
 
+    @property
+    def unsaved(self) -> str:
+        """Why what happens is held in memory only; empty: it is on disk."""
+        ...
+
     async def close(self) -> None:
-        """Close; the lock is released."""
+        """Close; the lock is released. Raises StoreError when something stays unsaved."""
         ...
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from alerting.core.telling.round import Telling
+    from alerting.core.telling.effects import Telling
     from alerting.core.turn import Turn
     from alerting.model import Decision, Notification, Transition
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from alerting.config.settings import names_in
+from alerting.config.zones import find_zone
+from alerting.core.telling.calendar import Calendar
 from alerting.core.telling.inhibition import Inhibitor
 from alerting.core.telling.plan import Plan
 from alerting.core.telling.tree import Tree
-from alerting.model import Storm
+from alerting.model import Receiver, Storm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from alerting.core.telling.calendar import Calendar
+    from alerting.config.settings import Settings
     from alerting.intake import Target
-    from alerting.model import Flapping, Inhibition, Millis, Patterns, Receiver, Route, Rule
+    from alerting.model import Flapping, Inhibition, Millis, Patterns, Route, Rule, Section
+    from alerting.ports import Notifier
 
 
 class Setup(NamedTuple):
@@ -47,6 +51,29 @@ class Limits(NamedTuple):
 
 
 DEFAULT_LIMITS = Limits()
+
+
+def setup_of(settings: Settings, rules: Sequence[Rule], receivers: Mapping[str, Receiver]) -> Setup:
+    """Take from the settings how people are told; the rest has its defaults."""
+    return Setup(
+        rules,
+        (),
+        receivers,
+        external_labels=settings.external_labels,
+        unknown_after=settings.unknown_after,
+        route=settings.route,
+        inhibitions=settings.inhibitions,
+        calendar=Calendar(settings.intervals, find_zone) if settings.intervals else None,
+        flapping=settings.flapping,
+        storm=settings.storm,
+        silence_warning=settings.silence_warning,
+    )
+
+
+def receiver_of(notifier: Notifier, section: Section | None) -> Receiver:
+    """Say what the telling must know of a receiver; without a section it is one of ours."""
+    fallback = () if section is None else tuple(names_in(section.values.get("fallback", ())))
+    return Receiver(notifier.stands_for, getattr(notifier, "pictures", False), fallback)
 
 
 def plan_of(setup: Setup, patterns: Patterns) -> Plan:

@@ -23,14 +23,23 @@ from alerting.reach import addresses, connected
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
+    from typing import Protocol
 
     from alerting.model import Millis
     from alerting.ports import Resolve
 
+    class Reads(Protocol):
+        """What an answer is read from."""
+
+        async def read(self, n: int = -1, /) -> bytes:
+            """Give what came; empty: nothing more will."""
+            ...
+
+
 UNUSABLE = "the address or a header in the settings cannot be used"
-_HEAD = 64 * 1024  # bytes of a head, and of all that may come before the answer proper
+HEAD_MOST = 64 * 1024  # bytes of a head, and of all that may come before the answer proper
 _CHUNK = 64 * 1024
-_PORTS = {"http": 80, "https": 443}
+PORTS = {"http": 80, "https": 443}
 
 
 def new_client(user_agent: str) -> httpx.AsyncClient:
@@ -92,10 +101,11 @@ class Exchange:
         self.context: ssl.SSLContext | None = None  # of TLS
         self.tls_ends: Millis | None = None  # when the server's certificate ends
         self._deadline = deadline
+        self._limit = limit
         self._reach = reach
         self._resolve = resolve
         self._body = _Body(limit)
-        self._line = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD)
+        self._line = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_MOST)
 
     async def run(self, request: httpx.Request) -> httpx.Response:
         """Look up, connect, ask, and read the answer to its end.
@@ -103,9 +113,9 @@ class Exchange:
         Raises ValueError and h11.LocalProtocolError for what cannot be asked, OutOfReach, UnusableError, OSError.
         """
         url = request.url
-        if url.scheme not in _PORTS or not url.host:
+        if url.scheme not in PORTS or not url.host:
             raise ValueError(UNUSABLE)
-        host, port = url.raw_host.decode("ascii"), url.port or _PORTS[url.scheme]
+        host, port = url.raw_host.decode("ascii"), url.port or PORTS[url.scheme]
         wire = self._written(request)
         found = await addresses(host, port, self._reach, self._resolve)
         self.phase = "while connecting"
@@ -118,7 +128,7 @@ class Exchange:
             head = await self._read_head(reader)
             self.phase = "the answer began, but did not end"
             await self._read_body(reader)
-            self.tls_ends = _certificate_end(writer)
+            self.tls_ends = certificate_end(writer)
         fields = [field for field in head.headers if field[0] != b"content-encoding"]  # it is unpacked already
         body = httpx.ByteStream(self._body.whole())  # given as `content`, httpx would add a length that nobody declared
         return httpx.Response(head.status_code, headers=fields, stream=body)
@@ -131,12 +141,12 @@ class Exchange:
         events = [head, *([h11.Data(body)] if body else ()), h11.EndOfMessage()]
         return b"".join(self._line.send(event) or b"" for event in events)
 
-    async def _read_head(self, reader: asyncio.StreamReader) -> h11.Response:
+    async def _read_head(self, reader: Reads) -> h11.Response:
         """Pass over interim answers, as far as they go, until the answer proper begins."""
         came = 0
         while not isinstance(event := self._line.next_event(), h11.Response):
-            if event is h11.NEED_DATA and came > _HEAD:
-                raise UnusableError(FaultKind.MALFORMED, f"{_HEAD} bytes came, and no answer began")
+            if event is h11.NEED_DATA and came > HEAD_MOST:
+                raise UnusableError(FaultKind.MALFORMED, f"{HEAD_MOST} bytes came, and no answer began")
             if event is h11.NEED_DATA:
                 came += await self._more(reader)
             elif not isinstance(event, h11.InformationalResponse):
@@ -145,19 +155,23 @@ class Exchange:
         self._body.unpack(_encoding(event))
         return event
 
-    async def _read_body(self, reader: asyncio.StreamReader) -> None:
+    async def _read_body(self, reader: Reads) -> None:
         while not isinstance(event := self._line.next_event(), h11.EndOfMessage):
             if isinstance(event, h11.Data):
                 self._body.take(event.data)
             else:
                 await self._more(reader)
 
-    async def _more(self, reader: asyncio.StreamReader) -> int:
+    async def _more(self, reader: Reads) -> int:
         """Wait for more bytes; give how many came."""
         data = await reader.read(_CHUNK)
+        self._feed(data)
+        return len(data)
+
+    def _feed(self, data: bytes) -> None:
+        """Take what came; nothing: it was the end."""
         self.ended = not data
         self._line.receive_data(data)
-        return len(data)
 
 
 class _Body:
@@ -187,7 +201,7 @@ class _Body:
             raise UnusableError(FaultKind.MALFORMED, "the packed answer is damaged") from None
         self._size += len(piece)
         if max(self._size, self._wire) > limit:
-            raise UnusableError(FaultKind.TOO_LARGE, f"the answer is longer than {limit} bytes")
+            raise too_large(limit)
         if unpacker and unpacker.unused_data:
             raise UnusableError(FaultKind.MALFORMED, "something follows the packed answer")
         self._parts.append(piece)
@@ -199,15 +213,20 @@ class _Body:
         return b"".join(self._parts)
 
 
+def too_large(limit: int) -> UnusableError:
+    """Give the error for an answer that is longer than so many bytes."""
+    return UnusableError(FaultKind.TOO_LARGE, f"the answer is longer than {limit} bytes")
+
+
 def _encoding(response: h11.Response) -> str:
     """Give how the body is packed; empty: it is not."""
     found = [value for name, value in response.headers if name == b"content-encoding"]
     return b", ".join(found).decode("latin-1").strip().lower()
 
 
-def _certificate_end(writer: asyncio.StreamWriter) -> Millis | None:
+def certificate_end(line: asyncio.StreamWriter | asyncio.Transport) -> Millis | None:
     """When the server's certificate ends; None without TLS, or where it was not checked."""
-    tls = writer.get_extra_info("ssl_object")
+    tls = line.get_extra_info("ssl_object")
     certificate = tls.getpeercert() if tls is not None else None
     return int(ssl.cert_time_to_seconds(str(certificate["notAfter"]))) * 1000 if certificate else None
 

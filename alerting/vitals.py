@@ -40,7 +40,7 @@ class State(NamedTuple):
     """How the state (the database) answered."""
 
     latency: Millis  # of the newest answer; of one that did not come yet, how long it is waited for
-    why: str  # it failed or did not come; empty: it answered
+    why: str  # it failed, did not come, or is in memory only; empty: all is well
 
 
 class Checkup(NamedTuple):
@@ -238,7 +238,7 @@ class Vitals:
     async def _question(self) -> State:
         try:
             await self.program.store.owing()
-            why = ""
+            why = self.program.store.unsaved
         except AlertingError as error:
             why = str(error)
         return State(self.clock.monotonic() - self._probed_at, why)

@@ -11,17 +11,14 @@ from alerting import registry
 from alerting.canary import NAME as NEST
 from alerting.canary import Canary, Nest
 from alerting.clock import SystemClock
-from alerting.config.settings import names_in
-from alerting.config.zones import find_zone
 from alerting.core.builtin import CANARY
 from alerting.core.pace import OFF, pace_of
-from alerting.core.telling.calendar import Calendar
 from alerting.core.telling.keeping import PREFIXES
-from alerting.engine import Engine, Limits, Setup, Target
+from alerting.engine import Engine, Limits, Target
 from alerting.errors import ReportRefused, StoreError
 from alerting.http import HttpClient
 from alerting.lane import Terms
-from alerting.model import Receiver, Secret, Section
+from alerting.model import Secret, Section
 from alerting.outbox import Outbox
 from alerting.patterns import compile_pattern
 from alerting.pool import Pool
@@ -29,6 +26,8 @@ from alerting.ports import SECRETS, Inbox, Tools
 from alerting.reach import SystemResolver
 from alerting.redact import Redactor
 from alerting.rotation import Rotation
+from alerting.setup import receiver_of, setup_of
+from alerting.store.samples import GATHER
 from alerting.store.samples import build as sample_store
 from alerting.store.sqlite import build as sqlite_store
 from alerting.store.sqlite import file_of
@@ -84,10 +83,13 @@ class Program:
         self._retired: list[Source] = []
         url, root = settings.store, settings.root
         self.state = file_of(url, root)  # the path of its file
-        samples: SampleStore | None = None
-        if dry is None:
-            samples = sample_store(url, root, blocking=Pool(1, "samples") if daemon else None)
-        self.store = dry or sqlite_store(url, root, blocking=Pool(1, "state") if daemon else None)
+        self._samples: SampleStore | None = None
+        if dry is None and daemon:
+            self._samples = sample_store(url, root, blocking=Pool(1, "samples"), gather=GATHER)
+        elif dry is None:
+            self._samples = sample_store(url, root)
+        pool = Pool(1, "state") if daemon else None
+        self.store = dry or sqlite_store(url, root, blocking=pool, lasting=daemon)
         self.outbox = Outbox(
             self.store,
             {},
@@ -103,7 +105,7 @@ class Program:
             self.store,
             self.clock,
             compile_pattern,
-            sample_store=samples,
+            sample_store=self._samples,
             redact=self.redact,
             on_commit=self._wake,
             on_fault=on_fault,
@@ -129,25 +131,17 @@ class Program:
         await self._expect([source for source, _ in sources if isinstance(source, Inbox)])
         self._retired.extend(self._sources)
         self._sources = [source for source, _ in sources]
+        receivers = {name: receiver_of(each, settings.receivers.get(name)) for name, each in notifiers.items()}
         self.engine.adopt(
-            Setup(
-                rules=(*rules.rules, *singing),
+            setup_of(settings, (*rules.rules, *singing), receivers)._replace(
                 targets=[
                     *(Target(source, unknown_after) for source, unknown_after in sources),
                     *([] if canary is None else [Target(canary)]),
                 ],
-                receivers={name: receiver_of(each, settings.receivers.get(name)) for name, each in notifiers.items()},
                 fallback=() if settings.configured else (CONSOLE,),
                 external_labels=external_labels(settings),
-                unknown_after=settings.unknown_after,
                 max_gap=max_gap or settings.max_gap,
                 good_config=good,
-                route=settings.route,
-                inhibitions=settings.inhibitions,
-                calendar=Calendar(settings.intervals, find_zone) if settings.intervals else None,
-                flapping=settings.flapping,
-                storm=settings.storm,
-                silence_warning=settings.silence_warning,
                 patient=self._daemon,
             )
         )
@@ -204,6 +198,8 @@ class Program:
         await self.retire()
         await self.outbox.close()
         await self._http.close()
+        if self._samples is not None:  # before the state: whoever writes this file holds its lock
+            await self._samples.close()
         await self.store.close()
 
     async def report(self, source: str, job: str, token: str, body: bytes, *, failed: bool) -> None:
@@ -309,12 +305,6 @@ async def dry_store(settings: Settings) -> Store:
     store = MemoryStore(seed)
     await store.keep(texts)
     return store
-
-
-def receiver_of(notifier: Notifier, section: Section | None) -> Receiver:
-    """Say what the telling must know of a receiver; without a section it is one of ours."""
-    fallback = () if section is None else tuple(names_in(section.values.get("fallback", ())))
-    return Receiver(notifier.stands_for, getattr(notifier, "pictures", False), fallback)
 
 
 def terms_of(notifier: Notifier, section: Section | None) -> Terms:

@@ -99,6 +99,47 @@ asyncio.run(main())
 faults.flush()
 """
 
+RULES = """
+import asyncio, logging, os
+from types import SimpleNamespace
+from alerting import faults
+from alerting.cli.run import _Voice
+from alerting.clock import SystemClock
+from alerting.engine import Engine, Setup, Target
+from alerting.model import Secret
+from alerting.patterns import compile_pattern
+from alerting.redact import Redactor
+from alerting.store.memory import MemoryStore
+from tests.tick import Above, App, rule
+
+redact, secret, clock = Redactor(), Secret.literal(os.environ["HIDDEN"]), SystemClock()
+secret.reveal()
+redact.watch([secret])
+voice = _Voice()
+voice.log, voice.vitals = logging.getLogger("alerting"), SimpleNamespace(clock=clock, tally=SimpleNamespace(faults=0))
+voice.log.addHandler(logging.StreamHandler())
+voice.log.propagate = False
+faults.start(os.environ, redact, "staging", print)
+
+async def main():
+    engine = Engine(MemoryStore(), clock, compile_pattern, on_fault=voice.fault)
+    await engine.open()
+    conditions = [Above() for _ in range(5)]
+    names = ["First", "Second", "Third", "Other", "recorded"]
+    rules = [rule(name, each, notify=()) for name, each in zip(names, conditions)]
+    rules[4] = rule("recorded", conditions[4], notify=(), record="job:v")
+    engine.adopt(Setup(rules, [Target(App(clock))], {}))
+    for number in range(4):  # the text of a fault may be another at each tick
+        for condition in conditions[:3]:
+            condition.raises = KeyError(f"{number} in " + os.environ["HIDDEN"])
+        conditions[4].raises = ZeroDivisionError("by " + os.environ["HIDDEN"])
+        report = await engine.tick()
+    print(voice.vitals.tally.faults, *sorted(report.blind))
+
+asyncio.run(main())
+faults.flush()
+"""
+
 BROKEN = """
 import alerting.cli.status
 
@@ -164,6 +205,25 @@ def test_faults_that_were_caught_where_they_arose_arrive_too() -> None:
     }
     assert values["ValueError"]["stacktrace"]["frames"][-1]["function"] == "fetch"
     assert values["RuntimeError"]["stacktrace"]["frames"][-1]["function"] == "deliver"
+
+
+def test_a_fault_in_a_rule_is_said_once_of_each_kind_with_the_names_of_the_rules() -> None:
+    """Not at every tick, not for every rule, and not anew because its text has changed; the log says the same."""
+    with Envelopes() as sentry:
+        done = python(RULES, SENTRY_DSN=sentry.dsn, HIDDEN=SECRET)
+        assert done.returncode == 0, done.stderr
+        events = {event["exception"]["values"][0]["type"]: event for event in sentry.events}
+        assert len(sentry.events) == 2
+        assert [shape for raw in sentry.raw for shape in SHAPES if shape in raw] == []
+    first, recorded = "evaluating First and 2 more rules", "evaluating recorded"
+    assert {name: event["contexts"]["alerting"]["where"] for name, event in events.items()} == {
+        "KeyError": f"a fault of alerting itself in {first}",
+        "ZeroDivisionError": f"a fault of alerting itself in {recorded}",
+    }
+    assert events["ZeroDivisionError"]["exception"]["values"][0]["value"] == "by ***"
+    said = [line for line in done.stderr.splitlines() if line.startswith("a fault of alerting itself")]
+    assert said == [f"a fault of alerting itself in {first}", f"a fault of alerting itself in {recorded}"]
+    assert done.stdout.split() == ["8", *(f"rules.yaml:{name}" for name in ("First", "Second", "Third", "recorded"))]
 
 
 def test_the_fault_that_ends_a_command_is_reported_without_its_text() -> None:

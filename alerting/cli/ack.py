@@ -34,7 +34,11 @@ async def _ack(arguments: Namespace) -> int:
     settings = load_settings_only(arguments.config)
     seen = await state.seen(settings)
     if arguments.alert in (None, "list"):
+        if arguments.withdraw:
+            raise AlertingError("say which acknowledgement is withdrawn: `alerting ack ALERT --withdraw`")
         return _list(seen, arguments)
+    if not arguments.duration:
+        raise AlertingError("an acknowledgement for 0s is over at once; to take one back write --withdraw")
     if seen is None:
         raise AlertingError(NOTHING)
     found = finding.one(arguments.alert, finding.meant(arguments.alert, finding.candidates(seen), seen.specs))

@@ -6,11 +6,10 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from alerting.cli.finding import compiled
 from alerting.cli.times import iso, moment
-from alerting.core.telling.matchers import Matchers
 from alerting.errors import AlertingError
 from alerting.model import Matcher, Silence
-from alerting.patterns import compile_pattern
 
 if TYPE_CHECKING:
     from alerting.model import Millis
@@ -47,8 +46,8 @@ def imported(path: str, now: Millis, author: str) -> tuple[list[Silence], int]:
     for number, row in enumerate(rows, 1):
         try:
             silences.append(_silence(row, now, author))
-        except (ValueError, AlertingError) as error:
-            wrong.append(f"{path}: silence {number}: {error}")
+        except AlertingError as error:
+            wrong.append(f"{_named(path)}: silence {number}: {error}")
     if wrong:
         raise AlertingError("\n".join([*wrong, "nothing was imported"]))
     kept = [each for each in silences if each.ends > now]
@@ -63,29 +62,33 @@ def _rows(path: str) -> list[Any]:
             with open(path, "rb") as file:  # noqa: PTH123  a path as text
                 data = file.read(_MOST_BYTES + 1)
     except OSError as error:
-        raise AlertingError(f"{path} cannot be read: {error.strerror}") from None
+        raise AlertingError(f"{_named(path)} cannot be read: {error.strerror}") from None
     if len(data) > _MOST_BYTES:
-        raise AlertingError(f"{path} is longer than {_MOST_BYTES // 2**20} MiB")
+        raise AlertingError(f"{_named(path)} is longer than {_MOST_BYTES // 2**20} MiB")
     try:
         rows = json.loads(data)
     except (ValueError, RecursionError):
-        raise AlertingError(f"{path} is no JSON; write it with `amtool silence query -o json`") from None
+        raise AlertingError(f"{_named(path)} is no JSON; write it with `amtool silence query -o json`") from None
     if isinstance(rows, dict):
         rows = [rows]
     if not isinstance(rows, list):
-        raise AlertingError(f"{path} is no list of silences")
+        raise AlertingError(f"{_named(path)} is no list of silences")
     return rows
 
 
+def _named(path: str) -> str:
+    return "standard input" if path == "-" else path
+
+
 def _silence(row: Any, now: Millis, author: str) -> Silence:
-    """Read one silence. Raises AlertingError, and ValueError for a pattern that is none."""
+    """Read one silence. Raises AlertingError."""
     if not isinstance(row, dict):
         raise AlertingError("it is no object")
     matchers = row.get("matchers")
     if not isinstance(matchers, list) or not matchers:
         raise AlertingError("it has no matchers")
     read = tuple(map(_matcher, matchers))
-    if Matchers(read, compile_pattern).fits({}):
+    if compiled(read).fits({}):
         raise AlertingError("it fits alerts of any rule; at least one matcher must ask for something")
     id_ = _text(row, "id", "")
     if len(id_) > _LONGEST_ID or not all(letter.isascii() and (letter.isalnum() or letter == "-") for letter in id_):

@@ -56,7 +56,8 @@ class Evidence(NamedTuple):
     more: int = 0  # samples that are left out
     compared: str = ""  # what its bounds are in the units of what they stand against
     problem: str = ""  # why nothing can be said
-    needs: tuple[Need, ...] = ()  # what the condition reads
+    needs: tuple[Need, ...] = ()  # what the condition and `clear` read
+    clear: str = ""  # whether `clear` holds, and why; empty: there is none, or no series to ask it of
 
 
 def gather(spec: RuleSpec, settings: Settings, series: Labels | None, at: Millis, recorded: frozenset[str]) -> Evidence:
@@ -65,7 +66,7 @@ def gather(spec: RuleSpec, settings: Settings, series: Labels | None, at: Millis
         rule = compiled(spec, names_of(settings, recorded), compile_pattern, settings.lookback)[0]
     except ConditionError as error:
         return Evidence(None, problem=f"the condition does not go with the settings of now: {error}")
-    needs = rule.condition.needs
+    needs = rule.needs
     kept = peek(settings.store, settings.root, {(need.namespace, need.name) for need in needs})
     kept = [each for each in kept if each[3] <= at]
     written = "; ".join(dict.fromkeys(_compared(rule)))
@@ -74,10 +75,13 @@ def gather(spec: RuleSpec, settings: Settings, series: Labels | None, at: Millis
     samples = Samples(settings.lookback, promql=True)
     samples.require(needs, compile_pattern)
     samples.restore(kept)
-    newest = max(received for *_, received in kept)
+    newest = max(max(sample.at, received) for *_, sample, received in kept)  # one may come in while a turn is saved
+    moment = newest - rule.spec.query_offset
     shown = list(_shown(samples, needs, series, _units(settings)))
-    truth, value, why = _judged(rule, samples, newest, series)
-    return Evidence(newest, truth, value, why, tuple(shown[:_MOST]), max(0, len(shown) - _MOST), written, "", needs)
+    truth, value, why = _judged(rule, samples, moment, series)
+    clear = _clear(rule, samples, moment, series)
+    more = max(0, len(shown) - _MOST)
+    return Evidence(newest, truth, value, why, tuple(shown[:_MOST]), more, written, "", needs, clear)
 
 
 def _judged(rule: Rule, samples: Samples, at: Millis, series: Labels | None) -> tuple[Truth | None, str, str]:
@@ -100,6 +104,21 @@ def _judged(rule: Rule, samples: Samples, at: Millis, series: Labels | None) -> 
     return Truth.FALSE, value_text(close.value, condition.unit), close.why
 
 
+def _clear(rule: Rule, samples: Samples, at: Millis, series: Labels | None) -> str:
+    """Say whether what ends an alert holds, by the samples: `false: disk_usage = 82%, not < 80%`."""
+    if rule.clear is None or series is None:
+        return ""
+    try:
+        found = rule.clear.evaluate(samples, at, at)
+        for labels, value in found.true:
+            if labels == series:
+                return f"{Truth.TRUE}: {found.why(labels, value)}"
+        truth, why = found.judge(series)
+    except EvaluationError as error:
+        return f"not known: {error}"
+    return f"{truth if truth is Truth.FALSE else 'not known'}: {why()}"
+
+
 def _shown(
     samples: Samples, needs: Sequence[Need], series: Labels | None, units: Mapping[tuple[str, str], Metric]
 ) -> Iterator[Seen]:
@@ -119,7 +138,7 @@ def _units(settings: Settings) -> dict[tuple[str, str], Metric]:
 
 def _compared(rule: Rule) -> Iterator[str]:
     """Say what each bound is in the unit of what it stands against: `1000ms is compared as 1 s`."""
-    for condition in rule.levels or (rule.condition,):
+    for condition in (*(rule.levels or (rule.condition,)), rule.clear):
         if isinstance(condition, CompiledCondition):
             yield from _bounds(condition.tree())
 
@@ -130,10 +149,15 @@ def _bounds(node: Node) -> Iterator[str]:
         return
     for side, other in ((node.left, node.right), (node.right, node.left)):
         bound, unit = inside(side), unit_of(other)
-        if isinstance(bound, Number) and unit and bound.text not in ("", told := f"{format_literal(bound.value)}"):
+        if isinstance(bound, Number) and unit and _differs(bound.text, told := format_literal(bound.value), unit):
             yield f"{bound.text} is compared as {told} {unit}"
         else:
             yield from _bounds(side)
+
+
+def _differs(written: str, told: str, unit: str) -> bool:
+    """Tell whether a bound is written otherwise than it is compared; one of our own making is written nowhere."""
+    return written not in ("", told, f"{told}{'%' if unit == 'percent' else unit}")
 
 
 def faults(settings: Settings, found: Mapping[str, str], needs: Sequence[Need]) -> list[str]:

@@ -220,6 +220,8 @@ def _value(page: Page, evidence: Evidence) -> Iterator[str]:
     if evidence.why:
         truth = "not known" if evidence.truth is None else evidence.truth
         yield f"{truth}: {evidence.why}"
+    if evidence.clear:
+        yield f"clear is {evidence.clear}"
     if evidence.problem:
         yield evidence.problem
     yield from (f"cannot be read now: {why}" for why in page.faults)
@@ -329,6 +331,7 @@ def _evidence_document(evidence: Evidence) -> dict[str, Any]:
         "value": evidence.value,
         "why": evidence.why,
         "compared": evidence.compared,
+        "clear": evidence.clear,
         "problem": evidence.problem,
         "samples": [
             {

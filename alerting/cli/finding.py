@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from alerting.cli.terminal import clean
 from alerting.config.matchers import parse_matchers
 from alerting.core.lang.suggest import did_you_mean
-from alerting.core.telling.matchers import Matchers
+from alerting.core.telling.matchers import Matchers, written
 from alerting.errors import AlertingError, ConditionError
 from alerting.model import AlertKey, AlertState, Labels
 from alerting.patterns import compile_pattern
@@ -63,6 +63,8 @@ def meant(text: str, alerts: Sequence[Meant], specs: Mapping[str, RuleSpec]) -> 
     """Find what somebody means. Raises AlertingError where nothing has that name; empty: the rule has no such alert."""
     name, brace, inside = text.strip().partition("{")
     name = name.strip()
+    if not name and not brace:
+        raise AlertingError(f"the name of the alert is empty; an alert is named by {FORMS}")
     labels = None
     if brace:
         if not inside.rstrip().endswith("}"):
@@ -90,10 +92,12 @@ def matchers_in(text: str) -> tuple[Matcher, ...]:
 
 def compiled(matchers: Sequence[Matcher]) -> Matchers:
     """Compile matchers. Raises AlertingError for a pattern that is none."""
-    try:
-        return Matchers(matchers, compile_pattern)
-    except ValueError as error:
-        raise AlertingError(str(error)) from None
+    for each in matchers:
+        try:
+            Matchers([each], compile_pattern)
+        except ValueError as error:
+            raise AlertingError(f"the pattern in {clean(written([each]))} is not valid: {error}") from None
+    return Matchers(matchers, compile_pattern)
 
 
 def rules(name: str, specs: Mapping[str, RuleSpec]) -> list[RuleSpec]:

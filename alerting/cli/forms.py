@@ -67,6 +67,7 @@ def decision(decision: Decision) -> dict[str, Any]:
         "why": decision.why,
         "by": decision.by,
         "until": decision.until,
+        "route": decision.route,
     }
 
 

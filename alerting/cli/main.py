@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 _COLLECT_AFTER = 50_000  # new objects; by default 700, but what a command makes is many records and hardly any garbage
 
+_LONGEST = 100 * 365 * 86_400_000  # ms; what is longer can be added to no date
+_LONGEST_TEXT = 40  # characters
+
 DESCRIPTION = """\
 Alert rules as code: watches an app's health, metrics, Sentry and its host, and tells Slack and PagerDuty.
 
@@ -138,9 +141,11 @@ def _duration(text: str) -> int:
     units = text
     for unit in ("ms", "s", "m", "h", "d"):
         units = units.replace(unit, " ")
-    if not text[:1].isdigit() or not text[-1:].isalpha() or not units.replace(" ", "").isdigit():
+    if not text[:1].isdigit() or not text[-1:].isalpha() or not units.replace(" ", "").isdigit() or not text.isascii():
         raise argparse.ArgumentTypeError(f"{text!r} is no duration; write a number with its unit, such as 30s or 5m")
-    return millis(text)
+    if len(text) > _LONGEST_TEXT or (found := millis(text)) > _LONGEST:
+        raise argparse.ArgumentTypeError(f"{text[:_LONGEST_TEXT]!r} is longer than 100 years")
+    return found
 
 
 def _run(command: argparse.ArgumentParser) -> None:

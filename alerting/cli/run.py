@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import select
+import signal
 import sys
 from contextlib import AsyncExitStack, suppress
 from functools import partial
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from alerting.canary import is_canary
 from alerting.cli.exit import Exit
 from alerting.cli.loading import adopt, broken, load, load_for_work
-from alerting.core.lasting import Lasting
+from alerting.core.lasting import Lasting, kind_of
 from alerting.daemon import Daemon
 from alerting.errors import AlertingError, ConfigError, StoreError
 from alerting.log import set_up
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Namespace) -> int:
     """Run until a signal says stop."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # else it would end us before the daemon can obey it
     return asyncio.run(_run(arguments))
 
 
@@ -209,7 +211,7 @@ class _Voice:
     def fault(self, part: str, error: BaseException) -> None:
         """Tell of a fault of ours that was caught, with its trace: so it reaches Sentry, where that is set up."""
         self.vitals.tally.faults += 1
-        if self._lasting.wrong(part, f"{part}: {error!r}", self.vitals.clock.monotonic()):
+        if self._lasting.wrong(part, f"{part}: {kind_of(error)}", self.vitals.clock.monotonic()):
             message = "a fault of alerting itself in %s"
             self.log.error(message, part, exc_info=error, extra={"action": "fault", "part": part})
 

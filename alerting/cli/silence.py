@@ -16,9 +16,8 @@ from alerting.cli.times import distance, moment, shown
 from alerting.core.telling.keeping import silence_name, silence_text
 from alerting.core.telling.matchers import Matchers, written
 from alerting.errors import AlertingError
-from alerting.model import AlertKey, Matcher, Silence
+from alerting.model import LATEST, AlertKey, Matcher, Silence
 from alerting.patterns import compile_pattern
-from alerting.store.sqlite import HISTORY
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -58,10 +57,12 @@ async def _add(settings: Settings, arguments: Namespace) -> int:
         raise AlertingError(
             f"the silence would end at {shown(ends)}, before it {'begins' if ends <= starts else 'is made'}"
         )
+    if ends > LATEST:
+        raise AlertingError("the silence would end after the year 9999; give an end that comes sooner")
     seen = await state.seen(settings)
     id_ = _new_id(each.id for each in _of(seen))
     silence = Silence(id_, matchers, starts, ends, state.author(arguments.author), arguments.comment, now)
-    await state.keep(settings, {**_long_over(seen, now), silence_name(id_): silence_text(silence)})
+    await state.keep(settings, {silence_name(id_): silence_text(silence)})
     fitting = _fitting(silence, finding.candidates(seen)) if seen is not None else []
     if arguments.output == "json":
         say_json(_document(silence, now, fitting, []))
@@ -94,11 +95,6 @@ def _matchers(texts: Sequence[str], *, everything: bool) -> tuple[Matcher, ...]:
             f"{clean(written(matchers))} would silence alerts of any rule; add a matcher, or --all-alerts"
         )
     return matchers
-
-
-def _long_over(seen: Seen | None, now: Millis) -> dict[str, str | None]:
-    """Give the names of silences that nobody will ask for any more, to be forgotten with the next one that is added."""
-    return dict.fromkeys(silence_name(each.id) for each in _of(seen) if now - each.ends > HISTORY)
 
 
 def _new_id(known: Iterable[str]) -> str:
@@ -241,6 +237,8 @@ async def _expire(settings: Settings, arguments: Namespace) -> int:
 
 def _by_id(text: str, silences: Sequence[Silence]) -> Silence:
     """Find a silence by its id or the beginning of it. Raises AlertingError."""
+    if not text:
+        raise AlertingError("an id is empty; `alerting silence list` shows them")
     found = [each for each in silences if each.id == text] or [each for each in silences if each.id.startswith(text)]
     if len(found) == 1:
         return found[0]

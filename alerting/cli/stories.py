@@ -52,7 +52,8 @@ def _story(
         for when, line in delivered(delivery, tries, at):
             lines.append((when, 1, line))
     lines.sort(key=lambda line: line[:2])
-    route = next((each.why for each in reversed(mine) if each.stage == MESSAGE), "")
+    routes = (each.why if each.stage == MESSAGE else each.route for each in reversed(mine))
+    route = next((each for each in routes if each), "")
     labels = next((each.notification.group_labels for each, _ in reversed(sent)), {})
     group = ", ".join(f'{name}="{value}"' for name, value in labels.items())
     return Story(receiver, route, group, [(when, line) for when, _, line in lines])

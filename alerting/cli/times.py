@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 from alerting.config.durations import millis
 from alerting.core.backoff import words
 from alerting.errors import AlertingError
+from alerting.model import LATEST
 
 if TYPE_CHECKING:
     from alerting.model import Millis
 
-_LATEST: Millis = 253_402_300_799_000  # the end of the year 9999
-
 
 def shown(at: Millis | None) -> str:
     """Show a time as messages and reasons do."""
-    return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at else "-"
+    return datetime.fromtimestamp(min(at, LATEST) / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at else "-"
 
 
 def iso(at: Millis) -> str:
@@ -44,7 +43,7 @@ def moment(text: str, now: Millis) -> Millis:
         examples = "2026-11-24T10:05Z, or 10:05 for today (UTC)"
         raise AlertingError(f"{text!r} is no time; write {examples}") from None
     at = round((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
-    if not 0 < at <= _LATEST:
+    if not 0 < at <= LATEST:
         raise AlertingError(f"{text!r} is too far away")
     return at
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from alerting.config.sections import Steps
-    from alerting.model import Inhibition, Matcher, Route
+    from alerting.model import Cause, Inhibition, Matcher, Route
 
 _HEAD = "# Made from {name} by `alerting import alertmanager`.\n"
 _ROUTING = ("route", "inhibit_rules", *routes.WINDOWS)
@@ -145,11 +145,19 @@ def _node(route: Route, above: Route | None) -> dict[str, Any]:
 
 
 def _inhibition(each: Inhibition) -> dict[str, Any]:
-    made: dict[str, Any] = {} if each.name == routes.name_of(each.sources, each.targets) else {"name": each.name}
-    made["source_matchers"] = _matchers(each.sources)
+    made: dict[str, Any] = {} if each.name == routes.name_of(each.causes, each.targets) else {"name": each.name}
+    if each.more:
+        made["sources"] = [_cause(cause) for cause in each.causes]
+    else:
+        made["source_matchers"] = _matchers(each.sources)
     if each.targets:
         made["target_matchers"] = _matchers(each.targets)
-    return {**made, "equal": list(each.equal)} if each.equal else made
+    return {**made, "equal": list(each.equal)} if each.equal and not each.more else made
+
+
+def _cause(cause: Cause) -> dict[str, Any]:
+    made: dict[str, Any] = {"matchers": _matchers(cause.matchers)}
+    return {**made, "equal": list(cause.equal)} if cause.equal else made
 
 
 def _matchers(matchers: Sequence[Matcher]) -> list[str]:

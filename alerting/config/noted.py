@@ -19,14 +19,14 @@ _NO_SECRETS = ("route", "inhibit_rules", "time_intervals", "mute_time_intervals"
 
 
 class Noted:
-    """What was found in one file; it is parsed when the first place is asked for."""
+    """What was found in one file; it is parsed when the first place is asked for, unless it is given."""
 
-    def __init__(self, data: bytes, name: str) -> None:
+    def __init__(self, data: bytes, name: str, file: File | None = None) -> None:
         self.problems: list[Problem] = []
         self.moved: dict[Steps, Steps] = {}  # what was translated: its two first steps -> where that stands in the file
         self._data = data
         self._name = name
-        self._file: File | None = None
+        self._file = file
 
     @property
     def file(self) -> File:

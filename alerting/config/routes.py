@@ -15,7 +15,7 @@ from alerting.config.windows import span_of
 from alerting.core.lang.suggest import did_you_mean
 from alerting.core.telling.matchers import Matchers, written
 from alerting.errors import ConditionError, Span
-from alerting.model import Inhibition, Matcher, Route, TimeSpan
+from alerting.model import Cause, Inhibition, Matcher, Route, TimeSpan
 from alerting.patterns import compile_pattern
 
 if TYPE_CHECKING:
@@ -70,9 +70,10 @@ def routing(
     return _Reader(receivers, report, origin).read(tree, root)
 
 
-def name_of(sources: Sequence[Matcher], targets: Sequence[Matcher]) -> str:
+def name_of(causes: Sequence[Cause], targets: Sequence[Matcher]) -> str:
     """Name an inhibition that has no name."""
-    return f"{written(sources) or 'any'} > {written(targets) or 'any'}"
+    said = " and ".join(written(each.matchers) or "any" for each in causes)
+    return f"{said} > {written(targets) or 'any'}"
 
 
 def nodes(tree: Mapping[str, Any]) -> Iterator[tuple[Steps, Mapping[str, Any]]]:
@@ -238,17 +239,37 @@ class _Reader:
     # ------------------------------------------------------------------ inhibitions
 
     def _inhibition(self, path: Steps, tree: Mapping[str, Any]) -> Inhibition:
-        sources = self._matchers(tree, path, "source_match")
+        first, *more = self._causes(tree, path)
         targets = self._matchers(tree, path, "target_match")
-        equal = tuple(tree.get("equal") or ())
-        if not sources:
+        if not first.matchers:
             hint = "write `source_matchers`: while what they fit fires, the targets are not told"
             self.report(path, "any alert would keep the targets back", hint=hint)
-        elif not targets and not equal:
+        elif not targets and not any(each.equal for each in (first, *more)):
             hint = "write `target_matchers`, or labels under `equal` that both must share"
-            message = f"while {written(sources)} fires, nobody would be told of anything else"
+            fires = " and ".join(written(each.matchers) for each in (first, *more))
+            message = f"while {fires} {'fire' if more else 'fires'}, nobody would be told of anything else"
             self.report(path, message, hint=hint, warning=True)
-        return Inhibition(sources, targets, equal, tree.get("name") or name_of(sources, targets), self.origin(path))
+        name = tree.get("name") or name_of((first, *more), targets)
+        return Inhibition(first.matchers, targets, first.equal, name, self.origin(path), tuple(more))
+
+    def _causes(self, tree: Mapping[str, Any], path: Steps) -> list[Cause]:
+        """Read what must fire: one thing, or each of `sources`."""
+        entries = tree.get("sources") or ()
+        if not entries:
+            return [Cause(self._matchers(tree, path, "source_match"), tuple(tree.get("equal") or ()))]
+        for key in ("source_matchers", "source_match", "source_match_re", "equal"):
+            if tree.get(key):
+                hint = "write it into the entries of `sources`"
+                self.report((*path, key), f"{key!r} does not stand beside `sources`", hint=hint, at_key=True)
+        made = []
+        for index, each in enumerate(entries):
+            here: Steps = (*path, "sources", index)
+            cause = Cause(self._matchers(each, here, "match"), tuple(each.get("equal") or ()))
+            if Matchers(cause.matchers, compile_pattern).fits({}):
+                hint = "write a matcher that asks for something"
+                self.report((*here, "matchers"), "this source fits any alert", hint=hint)
+            made.append(cause)
+        return made
 
     # ------------------------------------------------------------------ matchers
 

@@ -68,12 +68,13 @@ def load_rules(
     patterns: Patterns,
     *,
     files: Sequence[Path] | None = None,
+    told: bool = False,
     cache: Cache = NOTHING,
 ) -> RuleSet:
     """Load the rules that the settings name, or just `files`. Raises nothing: problems stand in the result.
 
-    `names` None: the settings' own vocabulary and what the rules record. For `files` names are open and receivers
-    are not looked up.
+    `names` None: the settings' own vocabulary and what the rules record. For `files` names are open, and receivers
+    and windows are not looked up, unless they are to be `told`.
     """
     found = read_sheets(settings, files)
     with paused():
@@ -81,7 +82,7 @@ def load_rules(
         again = kept and _from_cache(kept, settings, patterns, files)
         if again:
             return again
-        made = _Loading(settings, names, patterns, files).run(found)
+        made = _Loading(settings, names, patterns, files, told=told).run(found)
         if names is None and made.good:
             specs = list(rows_of(rule.spec for rule in made.rules))
             cache.put(found.place, found.key, {"specs": specs, "warnings": problem_rows(made.problems)})
@@ -196,8 +197,15 @@ class _Loading:
     """One loading of rule files from their text, collecting problems."""
 
     def __init__(
-        self, settings: Settings, names: Names | None, patterns: Patterns, files: Sequence[Path] | None
+        self,
+        settings: Settings,
+        names: Names | None,
+        patterns: Patterns,
+        files: Sequence[Path] | None,
+        *,
+        told: bool = False,
     ) -> None:
+        self.told = settings.configured and (files is None or told)
         self.settings = settings
         self.names = names
         self.patterns = patterns
@@ -244,7 +252,7 @@ class _Loading:
         return made
 
     def _rule(self, draft: Draft, names: Names) -> Rule | None:
-        if self.settings.configured and self.files is None:
+        if self.told:
             self._look_at_receivers(draft)
             self._look_at_windows(draft)
         for text in draft.templates:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
+    from alerting.config.documents import File
     from alerting.config.sections import Steps
     from alerting.model import Inhibition, Millis, Route, TimeSpan
 
@@ -116,16 +117,21 @@ def load_settings(path: Path | None, env: Mapping[str, str], cwd: Path, cache: C
     return _Reading(path, env, cwd).settings(cache)
 
 
+def settings_within(file: File, path: Path, env: Mapping[str, str], cwd: Path) -> Settings:
+    """Read settings that stand within another file, `path`: in `file` they are the document. Raises ConfigError."""
+    return _Reading(path, env, cwd, file).settings(NOTHING)
+
+
 class _Reading:
     """One settings file on its way to Settings: what was found, and where it stands."""
 
-    def __init__(self, path: Path, env: Mapping[str, str], cwd: Path) -> None:
+    def __init__(self, path: Path, env: Mapping[str, str], cwd: Path, file: File | None = None) -> None:
         self.path = path
         self.cwd = cwd
-        self.name = shown(path, cwd)
-        self.data = read_bytes(path, self.name)
+        self.name = shown(path, cwd) if file is None else file.name
+        self.data = read_bytes(path, self.name) if file is None else file.data
         self.env = env
-        self.noted = Noted(self.data, self.name)
+        self.noted = Noted(self.data, self.name, file)
 
     def settings(self, cache: Cache) -> Settings:
         """Read, check, build. Raises ConfigError."""
@@ -222,6 +228,7 @@ class _Reading:
         """Turn a tree that fits the schema into Settings."""
         whole = self._completed(tree)
         sections = {group: self._sections(group, whole.get(group, {}), origins) for group in SECTIONS}
+        self._stand_in(sections["receivers"], names_in(whole.get("fallback", ())))
         if "sources" not in whole:
             sections["sources"] = {"host": _section("host", {"type": "host"}, "sources", self.env)}
         routing = self._routing(whole, sections["receivers"], teams, origins)
@@ -295,6 +302,17 @@ class _Reading:
             origin = Origin(self.name, *origins[f"{group}/{name}"])
             made[name] = section(name, entry, SECTIONS[group], origin, partial(self._in_section, (group, name)))
         return made
+
+    def _stand_in(self, receivers: dict[str, Section], fallback: Sequence[str]) -> None:
+        """Give receivers that name no fallback the one of the settings; nobody is his own."""
+        for name in fallback:
+            if name not in receivers:
+                hint = did_you_mean(name, receivers) or known("receivers", receivers)
+                self.noted.at(("fallback",), f"no receiver {name!r}", hint=hint)
+        for name, each in receivers.items():
+            others = [other for other in fallback if other != name and other in receivers]
+            if others and "fallback" not in each.values:
+                receivers[name] = each._replace(values={**each.values, "fallback": others})
 
     def _in_section(self, top: Steps, path: Steps, message: str) -> None:
         self.noted.at((*top, *path), message)

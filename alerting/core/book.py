@@ -10,9 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.core import builtin, lifecycle
+from alerting.core.backoff import words
 from alerting.core.schedule import namespaces_of
 from alerting.core.telling import render
 from alerting.core.telling.desk import Desk
+from alerting.core.telling.newest import Newest
 from alerting.core.turn import Track
 from alerting.model import NO_TEXTS, SHARED, AlertKey, AlertState, Labels, RuleSpec
 
@@ -20,13 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from alerting.core.samples import Samples
+    from alerting.core.telling.effects import Telling
     from alerting.core.telling.plan import Plan
-    from alerting.core.telling.round import Telling
     from alerting.core.telling.routing import Subject
     from alerting.core.turn import Turn
     from alerting.model import Alert, Flapping, Millis, Notice, Receiver, Rule, Told
 
 LEAST_GAP: Millis = 60_000
+_MOMENT: Millis = 1_000  # what is shorter is no length of time to people
 GONE = "the rule is no longer among the rules"
 DISABLED = "the rule is disabled"
 UNREAD = "nothing reads this source any more"
@@ -40,24 +43,40 @@ class Reach(NamedTuple):
 
 
 class Speech:
-    """Gives the words for an alert, over the samples of one moment."""
+    """Gives the words for an alert, over the samples of one moment. `turn`: what it brings counts already."""
 
-    def __init__(self, book: Book, context: render.Context, now: Millis = 0, samples: Samples | None = None) -> None:
+    def __init__(
+        self, book: Book, context: render.Context, turn: Turn | None = None, samples: Samples | None = None
+    ) -> None:
         self._book = book
         self._context = context
-        self._now = now
-        self._samples = samples
+        self._turn = turn
+        self._newest = None if turn is None or samples is None else Newest(samples, turn.now)
 
     def notice(self, alert: Alert, spec: RuleSpec) -> Notice:
         """Say what fires."""
         return render.notice(alert, spec, self._book.unit(spec.id), self._context)
 
     def today(self, subject: Subject, *, picture: bool) -> Notice:
-        """Say it with the value of now where its condition still holds, and with its picture where one is wanted."""
+        """Say it with the value of now where one is known, and with its picture where one is wanted."""
         track = self._book.tracks.get(subject.spec.id)
-        if track is None or track.rule is None or self._samples is None:
+        if track is None or track.rule is None or self._newest is None:
             return subject.notice
-        return render.today(subject, track.rule, self._samples, self._now, picture=picture)
+        return render.today(subject, track.rule, self._newest, picture=picture)
+
+    def doubt(self, subject: Subject) -> str:
+        """Say why the value of an alert is not that of now; empty: it is, or nothing more is known of it."""
+        track, key = self._book.tracks.get(subject.spec.id), subject.alert.key
+        if track is None or self._turn is None:
+            return ""
+        alert = self._turn.alerts.get(key) or track.alerts.get(subject.alert.labels)
+        if alert is None or alert.value == lifecycle.NO_DATA:
+            return ""
+        since, truth = (alert.quiet_since, "false") if alert.paused_at is None else (alert.paused_at, "unknown")
+        if since is None:
+            return ""
+        lasts = self._turn.now - since
+        return f"{truth} now" if lasts < _MOMENT else f"{truth} for {words(lasts)}"
 
 
 class Book:
@@ -207,11 +226,17 @@ class Book:
     # ---------------------------------------------------------------------------------------- into a turn
 
     def watch(
-        self, turn: Turn, heard: Mapping[str, str], problem: str | None, standing: Mapping[str, str] = NO_TEXTS
+        self,
+        turn: Turn,
+        heard: Mapping[str, str],
+        problem: str | None,
+        standing: Mapping[str, str] = NO_TEXTS,
+        unsaved: str = "",
     ) -> None:
         """Step the rules that watch the watching.
 
         `heard`: source -> its fault, or "" where it was read. `standing`: receiver -> why it is down, or "".
+        `unsaved`: why the state is in memory only, or "".
         """
         for source, fault in heard.items():
             if source in self._sources:
@@ -231,6 +256,9 @@ class Book:
         track = self._watcher_if(builtin.CONFIG_BROKEN, Labels(), raised=bool(problem))
         if track is not None:
             turn.step(track, builtin.config_verdict(problem or ""))
+        track = self._watcher_if(builtin.STATE_UNSAVED, Labels(), raised=bool(unsaved))
+        if track is not None:
+            turn.step(track, builtin.unsaved_verdict(unsaved))
 
     def _watch_rule(self, turn: Turn, judged: Track) -> None:
         """Step the rule that says that a rule is blind."""
@@ -265,9 +293,10 @@ class Book:
 
     def _builtin_spec(self, rule_id: str, labels: Labels) -> tuple[RuleSpec, Millis]:
         """Make a built-in rule, and say how often it is judged at least."""
-        if rule_id == builtin.CONFIG_BROKEN:
+        if rule_id in (builtin.CONFIG_BROKEN, builtin.STATE_UNSAVED):
             specs = [track.spec for track in self.tracks.values()]
-            return builtin.config_broken(self._telling(specs), ()), max((spec.interval for spec in specs), default=0)
+            make = builtin.config_broken if rule_id == builtin.CONFIG_BROKEN else builtin.state_unsaved
+            return make(self._telling(specs), ()), max((spec.interval for spec in specs), default=0)
         if rule_id.startswith(builtin.RULE_BLIND):
             spec = self.tracks[rule_id.removeprefix(builtin.RULE_BLIND)].spec
             return builtin.rule_blind(self._telling([spec])[0], self._unknown_after, ()), spec.interval
@@ -314,7 +343,7 @@ class Book:
 
     def tell(self, turn: Turn, context: render.Context, samples: Samples) -> Telling:
         """Work out who hears of the turn, and in which words."""
-        return self.desk.tell(turn.now, turn.news, Speech(self, context, turn.now, samples))
+        return self.desk.tell(turn.now, turn.news, Speech(self, context, turn, samples))
 
     def unit(self, rule_id: str) -> str:
         """Give the unit of a rule's value; empty: it has none, or there is no such rule."""

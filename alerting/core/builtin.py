@@ -1,4 +1,4 @@
-"""The rules that watch the watching: `SourceDown`, `RuleBlind`, `ReceiverDown`, `ConfigBroken`.
+"""The rules that watch the watching: `SourceDown`, `RuleBlind`, `ReceiverDown`, `ConfigBroken`, `StateUnsaved`.
 
 They are ordinary rules to the lifecycle, the digest and the store; only their verdicts come from what the engine
 saw, not from a condition. They tell whoever the rules that cannot be judged would have told, as seriously as the
@@ -22,6 +22,7 @@ SOURCE_DOWN = "alerting/SourceDown/"
 RULE_BLIND = "alerting/RuleBlind/"
 RECEIVER_DOWN = "alerting/ReceiverDown/"
 CONFIG_BROKEN = "alerting/ConfigBroken"
+STATE_UNSAVED = "alerting/StateUnsaved"
 CANARY = "alerting/Canary"  # an ordinary rule, made by alerting.canary; what people are shown leaves it out
 _SEVERITIES = ("critical", "error", "warning", "info")
 _NAMED = 5  # so many rules are named in a reason
@@ -29,7 +30,7 @@ _NAMED = 5  # so many rules are named in a reason
 
 def is_builtin(rule_id: str) -> bool:
     """Tell whether an alert belongs to one of these rules."""
-    return rule_id.startswith((SOURCE_DOWN, RULE_BLIND, RECEIVER_DOWN)) or rule_id == CONFIG_BROKEN
+    return rule_id.startswith((SOURCE_DOWN, RULE_BLIND, RECEIVER_DOWN)) or rule_id in (CONFIG_BROKEN, STATE_UNSAVED)
 
 
 def source_down(source: str, after: Millis, blind: Sequence[RuleSpec], fallback: Sequence[str]) -> RuleSpec:
@@ -45,6 +46,11 @@ def rule_blind(spec: RuleSpec, after: Millis, fallback: Sequence[str]) -> RuleSp
 def config_broken(specs: Sequence[RuleSpec], fallback: Sequence[str]) -> RuleSpec:
     """Make the rule that says that rules or settings do not load; `specs` stay in force meanwhile."""
     return _spec(CONFIG_BROKEN, "ConfigBroken", 0, specs, fallback)
+
+
+def state_unsaved(specs: Sequence[RuleSpec], fallback: Sequence[str]) -> RuleSpec:
+    """Make the rule that says that the state is in memory only; `specs` are all that it is kept for."""
+    return _spec(STATE_UNSAVED, "StateUnsaved", 0, specs, fallback)
 
 
 def receiver_down(receiver: str, others: Sequence[str]) -> RuleSpec:
@@ -86,6 +92,15 @@ def config_verdict(problem: str) -> Verdict:
         return Verdict(CONFIG_BROKEN, labels, Truth.FALSE, "loaded", lambda: "the configuration loads again")
     why = f"the last good rules and settings stay in force: {problem}"
     return Verdict(CONFIG_BROKEN, labels, Truth.TRUE, "not loaded", lambda: why)
+
+
+def unsaved_verdict(why: str) -> Verdict:
+    """Judge the state by why it is in memory only; empty: it is on disk."""
+    labels = Labels()
+    if not why:
+        return Verdict(STATE_UNSAVED, labels, Truth.FALSE, "saved", lambda: "the state is saved again")
+    text = f"{why}; what happens meanwhile is in memory only, and lost if alerting is killed"
+    return Verdict(STATE_UNSAVED, labels, Truth.TRUE, "not saved", lambda: text)
 
 
 def blindness(gaps: Sequence[Gap], overflow: str) -> str:

@@ -34,7 +34,15 @@ class Evaluation(NamedTuple):
     verdicts: Sequence[Verdict] = ()
     gaps: Sequence[Gap] = ()  # what could not be judged
     overflow: str = ""  # series beyond the limit that got no alert; empty: none
-    faulty: bool = False  # the fault is ours: every alert must stay as it is, whatever `on_missing` says
+    fault: Exception | None = None  # of ours: every alert must stay as it is, whatever `on_missing` says
+
+
+class Recording(NamedTuple):
+    """What one evaluation of a recording rule found."""
+
+    samples: tuple[Sample, ...] = ()
+    gaps: Sequence[Gap] = ()  # what could not be computed
+    fault: Exception | None = None  # of ours
 
 
 QUIET = Evaluation()
@@ -65,19 +73,17 @@ def evaluate(
         if rule.clear is None:
             verdicts, overflow = _verdicts(rule, result, active, rule.spec.limit or limit, inherited)
         else:
-            clearing = _Clearing(rule.clear, samples, now - rule.spec.query_offset, since)
+            clearing = Clearing(rule.clear, samples, now - rule.spec.query_offset, since)
             verdicts, overflow = _verdicts(rule, result, active, rule.spec.limit or limit, inherited, clearing)
             gaps = tuple(dict.fromkeys((*gaps, *clearing.gaps)))
         if gaps and rule.spec.on_missing is OnMissing.FIRE:
             verdicts.extend(_missing(rule, gaps, active, verdicts))
     except Exception as error:  # noqa: BLE001  whatever it is, it is ours, and the other rules must go on
-        return _faulty(rule, active, error)
+        return faulty(rule, active, error)
     return Evaluation(verdicts, gaps, overflow)
 
 
-def record(
-    rule: Rule, samples: object, now: Millis, *, limit: int = 0, inherited: Sequence[Gap] = ()
-) -> tuple[tuple[Sample, ...], Sequence[Gap]]:
+def record(rule: Rule, samples: object, now: Millis, *, limit: int = 0, inherited: Sequence[Gap] = ()) -> Recording:
     """Evaluate a recording rule: the samples that it yields at `now`, and what could not be computed."""
     try:
         result = rule.condition.evaluate(samples, now - rule.spec.query_offset, None)
@@ -85,23 +91,23 @@ def record(
         made = {labels.merged(added): value for labels, value in result.true}
         limit = rule.spec.limit or limit
         if limit and len(made) > limit:
-            return (), (Gap(f"{len(made)} series, more than the limit of {limit}: none is recorded"),)
+            return Recording((), (Gap(f"{len(made)} series, more than the limit of {limit}: none is recorded"),))
         if len(made) < len(result.true):
-            return (), (Gap("series become equal once the rule's own labels are set: none is recorded"),)
+            return Recording((), (Gap("series become equal once the rule's own labels are set: none is recorded"),))
         gaps = (*result.gaps, *inherited)
-        return tuple(Sample(name, labels, value, now) for labels, value in made.items()), gaps
+        return Recording(tuple(Sample(name, labels, value, now) for labels, value in made.items()), gaps)
     except Exception as error:  # noqa: BLE001  whatever it is, it is ours, and the other rules must go on
-        return (), (Gap(_fault_text(error)),)
+        return Recording((), (Gap(_fault_text(error)),), error)
 
 
 def uncleared(condition: Condition, samples: Any, now: Millis, labels: Labels) -> tuple[Value | None, str]:
     """Give the value that holds a firing alert, and why it is not clear; None: it is, or that cannot be known."""
-    clearing = _Clearing(condition, samples, now, now)
+    clearing = Clearing(condition, samples, now, now)
     truth, why = clearing.judge(labels)
     return (clearing.value(labels), why()) if truth is Truth.TRUE else (None, "")
 
 
-class _Clearing:
+class Clearing:
     """The condition under `clear:` at one moment, evaluated when the first alert asks."""
 
     def __init__(self, condition: Condition, samples: Any, now: Millis, since: Millis | None) -> None:
@@ -140,7 +146,7 @@ def _verdicts(  # noqa: PLR0917  hot: keyword arguments cost
     active: Mapping[Labels, Alert],
     limit: int,
     inherited: Sequence[Gap],
-    clearing: _Clearing | None = None,
+    clearing: Clearing | None = None,
 ) -> tuple[list[Verdict], str]:
     """Give TRUE for what holds (within the limit), and a judgement for each other alert."""
     leveled: Any = result if rule.levels else None  # a Reached
@@ -182,7 +188,7 @@ def _level(result: Reached, labels: Labels, alert: Alert | None, inherited: Sequ
 
 
 def _judged(
-    rule: Rule, result: Result, alert: Alert, inherited: Sequence[Gap], clearing: _Clearing | None
+    rule: Rule, result: Result, alert: Alert, inherited: Sequence[Gap], clearing: Clearing | None
 ) -> Verdict | None:
     """Judge an alert whose series is not among those for which the condition holds; None: it only is not clear yet."""
     labels = alert.labels
@@ -202,7 +208,7 @@ def _judged(
     return Verdict(rule.spec.id, labels, truth, alert.value, why, alert.level)
 
 
-def _uncleared(rule: Rule, alert: Alert, why: Why, clearing: _Clearing) -> Verdict | None:
+def _uncleared(rule: Rule, alert: Alert, why: Why, clearing: Clearing) -> Verdict | None:
     """Hold an alert of which only is known that it is not over: at the least grave level."""
     level = rule.spec.levels[0].name if rule.levels else ""
     if is_steady(alert, level):
@@ -227,14 +233,14 @@ def _missing(
     return list(made.values())
 
 
-def _faulty(rule: Rule, active: Mapping[Labels, Alert], error: Exception) -> Evaluation:
+def faulty(rule: Rule, active: Mapping[Labels, Alert], error: Exception) -> Evaluation:
     """Keep every alert as it is, and say that the fault is ours."""
     why = _fault_text(error)
     verdicts = [
         Verdict(rule.spec.id, labels, Truth.UNKNOWN, alert.value, _said(why), alert.level)
         for labels, alert in active.items()
     ]
-    return Evaluation(verdicts, (Gap(why),), faulty=True)
+    return Evaluation(verdicts, (Gap(why),), fault=error)
 
 
 def _fault_text(error: Exception) -> str:

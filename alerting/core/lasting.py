@@ -16,6 +16,19 @@ AGAIN: Millis = 300_000  # between two sayings of one trouble that lasts
 _MOST = 1_000  # troubles that are remembered as said; texts that hold numbers could be endless
 
 
+_FRAMES = 4  # of a trace that tell two faults apart; what lies further up differs by who happened to wait
+
+
+def kind_of(fault: BaseException) -> str:
+    """Say which fault this is: its type, and the lines that led there. Its text may be another each time."""
+    lines, trace = [], fault.__traceback__
+    while trace is not None:
+        lines.append(f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    once = list(dict.fromkeys(lines))  # a fault that is raised again carries its earlier ways
+    return f"{type(fault).__name__} at {', '.join(once[-_FRAMES:])}"
+
+
 class Lasting:
     """The troubles of now, by the part that has them. Times are of a clock that never steps."""
 

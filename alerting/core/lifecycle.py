@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from alerting.model import Flapping
 
 NO_DATA = "no data"  # the value of an alert that fires because readings are missing (`on_missing: fire`)
-_DAY: Millis = 86_400_000  # older changes are forgotten
+_DAY: Millis = 86_400_000  # older changes are forgotten, where flapping does not look further back
 _MOST = 32  # changes of one kind that are remembered
 
 
@@ -226,7 +226,7 @@ def _fire(alert: Alert, moment: _Moment, before: AlertState) -> Step:
         # A life that begins in `firing` was never `pending` for anyone: that is one change, so one version.
         version=alert.version + 1 if before is AlertState.PENDING else alert.version,
         level=level,
-        firings=_remembered(alert.firings, now),
+        firings=_remembered(alert.firings, now, moment.policy),
         endings=alert.endings,
     )
     after = AlertState.FIRING
@@ -270,7 +270,7 @@ def _resolve(alert: Alert, moment: _Moment) -> Step:
         paused_at=None,
         gone_since=None,
         version=alert.version + 1,
-        endings=_remembered(alert.endings, resolved_at),
+        endings=_remembered(alert.endings, resolved_at, moment.policy),
     )
     before, after = AlertState.FIRING, AlertState.RESOLVED
     return Step(
@@ -346,9 +346,10 @@ def _moved(at: Millis | None, by: Millis) -> Millis | None:
     return None if at is None else at + by
 
 
-def _remembered(times: tuple[Millis, ...], now: Millis) -> tuple[Millis, ...]:
+def _remembered(times: tuple[Millis, ...], now: Millis, policy: Policy) -> tuple[Millis, ...]:
     """Add a moment to those that are remembered, and forget old ones."""
-    return (*(at for at in times[1 - _MOST :] if now - at < _DAY), now)
+    long = max(_DAY, policy.memory)
+    return (*(at for at in times[1 - _MOST :] if now - at < long), now)
 
 
 def _value(moment: _Moment) -> float | str:

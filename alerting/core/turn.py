@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from alerting.core import lifecycle
-from alerting.core.evaluate import QUIET, evaluate, record
+from alerting.core.evaluate import QUIET, Evaluation, evaluate, faulty, record
+from alerting.core.lasting import kind_of
 from alerting.core.telling.routing import News
 from alerting.model import SHARED, Gap, Metric, OnMissing, Reading
 
@@ -110,6 +111,7 @@ class Turn:
         self.retires = False  # whether alerts whose rule is gone were ended
         self._samples = samples
         self._limit = limit
+        self._faults: dict[str, tuple[Exception, list[str]]] = {}  # of ours, by their kind, and whose rules had them
         self._judged: list[Track] = []
         self._clocked: list[Track] = []
         self._effects: list[tuple[Track, dict[Labels, Alert]]] = []
@@ -134,21 +136,39 @@ class Turn:
             if track.stored or track.watches:
                 self._keep_time(track, track.alerts)
             return
+        try:
+            steps = self._steps(track, found)
+        except Exception as error:  # noqa: BLE001  reasons are worded only here: a fault of ours, and others must go on
+            found = faulty(rule, track.alerts, error)
+            steps = self._steps(track, found)
+        if found.fault is not None:
+            self._note_fault(rule, found.fault)
         track.gaps, track.overflow = found.gaps, found.overflow
         if found.gaps or found.overflow or doubted:
             self.doubtful.append(track)
-        policy = track.policy._replace(on_missing=OnMissing.KEEP) if found.faulty else track.policy
-        self._step(track, found.verdicts, policy)
+        self._take(track, steps)
+
+    def _note_fault(self, rule: Rule, error: Exception) -> None:
+        self._faults.setdefault(kind_of(error), (error, []))[1].append(rule.name)
+
+    def faults(self) -> Sequence[tuple[str, Exception]]:
+        """Give what was raised while rules were evaluated, one of each kind, and where: the rules by their names."""
+        return [
+            (f"evaluating {names[0]}{f' and {len(names) - 1} more rules' if names[1:] else ''}", error)
+            for error, names in self._faults.values()
+        ]
 
     def step(self, track: Track, verdict: Verdict) -> None:
         """Step a built-in rule's alert."""
         self._judged.append(track)
-        self._step(track, (verdict,), track.policy)
+        self._take(track, self._steps(track, Evaluation((verdict,))))
 
     def _record(self, track: Track, rule: Rule) -> None:
-        samples, gaps = record(
+        samples, gaps, fault = record(
             rule, self._samples, self.now, limit=self._limit, inherited=track.inherited() if track.upstream else ()
         )
+        if fault is not None:
+            self._note_fault(rule, fault)
         if gaps or track.doubted or track.gaps:
             self.doubtful.append(track)
         track.gaps = gaps
@@ -157,25 +177,31 @@ class Turn:
         if self._samples is not None:
             self.taken.extend(self._samples.append(reading))
 
-    def _step(self, track: Track, verdicts: Sequence[Verdict], policy: Policy) -> None:
-        alerts, now, previous = track.alerts, self.now, track.previous
-        changed: dict[Labels, Alert] | None = None
-        for verdict in verdicts:
-            alert = alerts.get(verdict.labels)
-            step = lifecycle.advance(alert, verdict, now, policy, previous)
-            if step.alert is alert and step.transition is None:
-                continue
-            if changed is None:
-                changed = dict(alerts)
-            if step.alert is not None:
-                changed[verdict.labels] = step.alert
-            else:
-                changed.pop(verdict.labels, None)
-            self._stage(track.spec, alert, step)
-        if changed is not None:
+    def _steps(self, track: Track, found: Evaluation) -> list[tuple[Verdict, lifecycle.Step]]:
+        """Give the steps of alerts that change something; nothing is staged yet, so any of them may raise."""
+        policy = track.policy._replace(on_missing=OnMissing.KEEP) if found.fault is not None else track.policy
+        steps = []
+        for verdict in found.verdicts:
+            alert = track.alerts.get(verdict.labels)
+            step = lifecycle.advance(alert, verdict, self.now, policy, track.previous)
+            if step.alert is not alert or step.transition is not None:
+                steps.append((verdict, step))
+        return steps
+
+    def _take(self, track: Track, steps: Sequence[tuple[Verdict, lifecycle.Step]]) -> None:
+        """Stage what the steps of a rule's alerts change."""
+        alerts = track.alerts
+        if steps:
+            changed = dict(alerts)
+            for verdict, step in steps:
+                self._stage(track.spec, alerts.get(verdict.labels), step)
+                if step.alert is not None:
+                    changed[verdict.labels] = step.alert
+                else:
+                    changed.pop(verdict.labels, None)
             self._effects.append((track, changed))
             alerts = changed
-        if changed is not None or track.stored or track.watches:
+        if steps or track.stored or track.watches:
             self._keep_time(track, alerts)
 
     def _keep_time(self, track: Track, alerts: Mapping[Labels, Alert]) -> None:

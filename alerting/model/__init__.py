@@ -6,7 +6,7 @@ library.
 """
 
 from alerting.model.alerts import Alert, AlertKey, AlertState, Ended, Transition
-from alerting.model.basics import NO_TEXTS, SHARED, Millis, Redact, Value, Why
+from alerting.model.basics import LATEST, NO_TEXTS, SHARED, Millis, Redact, Value, Why
 from alerting.model.conditions import Condition, Gap, Pattern, Patterns, Result, Truth, Verdict
 from alerting.model.labels import NO_LABELS, Labels
 from alerting.model.messages import (
@@ -28,12 +28,13 @@ from alerting.model.messages import (
     Told,
 )
 from alerting.model.metrics import Fault, FaultKind, Kind, Matcher, Metric, Need, Reading, Sample
-from alerting.model.routes import Flapping, Inhibition, Receiver, Route, StandsFor, Storm, TimeSpan
+from alerting.model.routes import Cause, Flapping, Inhibition, Receiver, Route, StandsFor, Storm, TimeSpan
 from alerting.model.rules import NOWHERE, Escalation, Level, OnMissing, Origin, Rule, RuleSpec
 from alerting.model.secret import Secret
 from alerting.model.settings import Section
 
 __all__ = [
+    "LATEST",
     "LOUD",
     "NOWHERE",
     "NO_LABELS",
@@ -45,6 +46,7 @@ __all__ = [
     "AlertState",
     "Answer",
     "Attempt",
+    "Cause",
     "ChangeEvent",
     "Condition",
     "Decision",

@@ -44,7 +44,7 @@ class Alert(NamedTuple):
     gone_since: Millis | None = None  # its source was read without the series since then
     level: str = ""  # the name of the rule's level that it has reached; empty: the rule has none
     firings: tuple[Millis, ...] = ()  # when it began to fire lately, this episode included: what flapping is told by
-    endings: tuple[Millis, ...] = ()  # when it ceased to; with `firings` all its changes of a day, the newest ones
+    endings: tuple[Millis, ...] = ()  # when it ceased to; with `firings` its changes of a day or more, the newest ones
 
 
 class Ended(StrEnum):

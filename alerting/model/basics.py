@@ -11,6 +11,8 @@ Value: TypeAlias = float | str
 Why: TypeAlias = Callable[[], str]  # a reason in words, made only when somebody asks
 Redact: TypeAlias = Callable[[str], str]  # text in, the same text with known secrets starred out
 
+LATEST: Millis = 253_402_300_799_000  # the end of the year 9999: no date can be later
+
 NO_TEXTS: Mapping[str, str] = MappingProxyType({})
 
 SHARED = ""  # the namespace that all metrics pages share; every other source is its own namespace

@@ -69,6 +69,7 @@ class Decision(NamedTuple):
     why: str
     by: str = ""  # the id of the silence, the name of the window, the message's id …
     until: Millis | None = None  # held: when it is looked at again at the latest
+    route: str = ""  # held: how the receiver was chosen; of what was told, `why` says it
 
 
 class Told(NamedTuple):

@@ -30,6 +30,13 @@ class Route(NamedTuple):
     origin: Origin = NOWHERE
 
 
+class Cause(NamedTuple):
+    """An alert that must fire for others to be kept back: what it must fit, and which labels both must share."""
+
+    matchers: tuple[Matcher, ...]
+    equal: tuple[str, ...] = ()
+
+
 class Inhibition(NamedTuple):
     """While an alert fires that `sources` fit, those that `targets` fit are not told, where `equal` labels agree."""
 
@@ -38,6 +45,12 @@ class Inhibition(NamedTuple):
     equal: tuple[str, ...] = ()
     name: str = ""
     origin: Origin = NOWHERE
+    more: tuple[Cause, ...] = ()  # for each of these too an alert must fire
+
+    @property
+    def causes(self) -> tuple[Cause, ...]:
+        """All that must fire."""
+        return (Cause(self.sources, self.equal), *self.more)
 
 
 class TimeSpan(NamedTuple):

@@ -1,6 +1,7 @@
 """The SQL behind `explain` and `history`: what happened, to one alert or to all, read from what is only ever appended.
 
-Which messages name an alert is found by looking into them: asking is rare, and sending pays nothing for it.
+Which messages tell of an alert, the decisions about it say; those that only name it beside others are looked for in the
+newest ones. So asking costs little in a large state, and sending pays nothing for it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from alerting.store.statements import read_decisions, read_transition_row
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Sequence
 
     from alerting.model import AlertKey, Delivery, Millis
 
@@ -22,16 +24,24 @@ _ONE = "rule_id = ? AND fingerprint = ?"
 _NEW = "seq > ? AND at >= ?"
 _ATTEMPTS = """SELECT a.at, a.number, a.outcome, a.state, a.why, a.seq, d.id, d.receiver, d.group_key, d.notification
     FROM attempt AS a JOIN delivery AS d ON d.seq = a.delivery"""
+_LOOKED_THROUGH = 5_000  # newest messages, for those that name an alert and have no decision about it
+_NAMING = f"""WITH RECURSIVE named (id) AS (
+        VALUES {{}} UNION SELECT o.told_by FROM named JOIN delivery AS o ON o.id = named.id WHERE o.told_by <> '')
+    {DELIVERY} WHERE d.seq IN (SELECT o.seq FROM named JOIN delivery AS o ON o.id = named.id UNION
+        SELECT seq FROM delivery WHERE seq > (SELECT max(seq) FROM delivery) - ? AND instr(notification, ?))
+    ORDER BY d.seq DESC"""  # noqa: S608  texts of our own, and question marks
 
 
 def account(rows: sqlite3.Connection, key: AlertKey, limit: int) -> Account:
     """Give what is kept of one alert: of each list the newest, oldest first."""
     moves = rows.execute(_EVENTS.format("transition", _ONE), (*key, limit)).fetchall()
     decided = rows.execute(_EVENTS.format("decision", _ONE), (*key, limit)).fetchall()
+    decisions = tuple(each for row in reversed(decided) for each in read_decisions(row[1:]))
+    told = [each.by for each in decisions if each.outcome == "told"]
     return Account(
         tuple(read_transition_row(row[1:]) for row in reversed(moves)),
-        tuple(each for row in reversed(decided) for each in read_decisions(row[1:])),
-        tuple((delivery, _attempts(rows, delivery)) for delivery in reversed(_naming(rows, key, limit))),
+        decisions,
+        tuple((delivery, _attempts(rows, delivery)) for delivery in reversed(_naming(rows, key, told, limit))),
     )
 
 
@@ -50,10 +60,12 @@ def history(rows: sqlite3.Connection, since: Millis, after: Marks, limit: int) -
     )
 
 
-def _naming(rows: sqlite3.Connection, key: AlertKey, limit: int) -> list[Delivery]:
-    """Find the newest messages that name an alert, newest first."""
+def _naming(rows: sqlite3.Connection, key: AlertKey, told: Sequence[str], limit: int) -> list[Delivery]:
+    """Find the newest messages that tell of an alert (by their ids, and those they were folded into) or name it."""
     named: list[Delivery] = []
-    for row in rows.execute(f"{DELIVERY} WHERE instr(notification, ?) ORDER BY seq DESC", (f'"{key.fingerprint}"',)):
+    values = ", ".join("(?)" for _ in ("", *told))
+    found = rows.execute(_NAMING.format(values), ("", *told, _LOOKED_THROUGH, f'"{key.fingerprint}"'))
+    for row in found:
         delivery = read_delivery(row)
         notification = delivery.notification
         if any(notice.key == key for notice in (*notification.firing, *notification.resolved)):

@@ -4,6 +4,9 @@ The law about failures. An error before COMMIT means that nothing was saved. Whe
 may not have put it on disk, and trying again on the same handle may report a success that a power cut undoes (the
 kernel forgets a failed fsync). So the handle is dropped, the file opened anew, checked and checkpointed, and its
 commit number says what became of the change. Only where that cannot be had, the change stays in doubt.
+
+Where the caller wants to go on whatever happens (`lasting`), a write that the file does not take is done in memory, and
+so is everything after it (`unsaved`), until `save` has put all of it into the file.
 """
 
 from __future__ import annotations
@@ -14,9 +17,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from alerting.errors import StateRefused, StoreError
+from alerting.errors import StateMoved, StateRefused, StoreError
 from alerting.store.lock import Lock, Mark
 from alerting.store.schema import AFRESH, BUSY, check, connect, create, inspect_file, is_passing, refused, upgrade
+from alerting.store.unsaved import Unsaved, lifted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,12 +29,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_MOMENT: Millis = 250  # to put back what is unsaved, others that hold the file are not waited for any longer
+
 
 class Handle:
     """For one thread at a time."""
 
-    def __init__(self, path: str, *, read_only: bool = False, busy: Millis = BUSY) -> None:
-        """Name the file; nothing is touched until `open`."""
+    def __init__(self, path: str, *, read_only: bool = False, busy: Millis = BUSY, lasting: bool = False) -> None:
+        """Name the file; nothing is touched until `open`. `lasting`: go on in memory when it cannot be written."""
         self.path = path
         self.moved = False  # a commit that was reported as failed is on disk
         self.may_write = not read_only
@@ -41,10 +47,13 @@ class Handle:
         self._installation = ""
         self._commits = 0  # as known to the callers
         self._doubt = False  # the last commit may or may not be on disk
+        self._lasting = lasting and not read_only
+        self._spare: Unsaved | None = None  # taken from a connection that failed, before it was let go of
+        self._unsaved: Unsaved | None = None
 
     def open(self) -> None:
         """Take the lock, then look. Raises LockHeld, StateRefused, StoreError; makes the file where it never was."""
-        if self._connection is not None:
+        if self._connection is not None or self._unsaved is not None:
             return
         if not self.may_write:
             if not Path(self.path).exists():
@@ -63,30 +72,78 @@ class Handle:
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` in one read transaction: what it sees belongs together."""
+        if self._unsaved is None:
+            try:
+                return self._read(work)
+            except StoreError as error:
+                unsaved = self._go_on_unsaved(error)
+        else:
+            unsaved = self._unsaved
+        return unsaved.read(work)
+
+    def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` in one transaction that begins as a writer. Returns when it is on disk, or `unsaved`."""
+        if not self.may_write:
+            raise StoreError(f"the state {self.path} was opened to be read only")
+        if self._unsaved is not None:
+            return self._unsaved.write(work)
+        try:
+            return self._write(work)
+        except StoreError as error:
+            result = self._go_on_unsaved(error).write(work)
+        self.save()  # the fault may have been one of that moment
+        return result
+
+    def agree(self) -> None:
+        """See to it that the caller knows all that is on disk. Raises StateMoved."""
+        if self._unsaved is None:
+            try:
+                self.ready()
+            except StoreError as error:
+                self._go_on_unsaved(error)
+        if self.moved:
+            raise StateMoved("an earlier commit that seemed to fail may be saved: the state is read anew")
+
+    def save(self) -> None:
+        """Put what is unsaved into the file, all or nothing; `unsaved` says why, where it could not be done."""
+        unsaved = self._unsaved
+        if unsaved is None:
+            return
+        try:
+            self._put_back(unsaved)
+        except (StoreError, StateRefused) as error:
+            self._drop()
+            unsaved.why = str(error)
+        except BaseException:
+            self._drop()
+            raise
+        else:
+            self._unsaved = None
+            unsaved.close()
+            self._lock.note(self._installation, self._commits)
+
+    def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         connection = self.ready()
         try:
             connection.execute("BEGIN")
             result = work(connection)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
-            self._drop()
+            self._drop(error)
             raise self._failure("read", error) from None
         except BaseException:
             self._drop()
             raise
         return result
 
-    def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work` in one transaction that begins as a writer. Returns when it is on disk."""
-        if not self.may_write:
-            raise StoreError(f"the state {self.path} was opened to be read only")
+    def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         connection = self.ready()
         try:
             connection.execute("BEGIN IMMEDIATE")
             result = work(connection)
             connection.execute("UPDATE meta SET commits = commits + 1")
         except sqlite3.Error as error:
-            self._drop()
+            self._drop(error)
             raise self._failure("written", error) from None
         except (UnicodeError, OverflowError) as error:
             self._drop()
@@ -108,14 +165,24 @@ class Handle:
         return result
 
     def close(self) -> None:
-        """Let go of file and lock."""
+        """Let go of file and lock. Raises StoreError when something is unsaved, and stays so."""
+        self.save()
+        unsaved, self._unsaved = self._unsaved, None
         self._drop()
         self._lock.release()
+        if unsaved is not None:
+            unsaved.close()
+            raise StoreError(f"{unsaved.why}; what happened since it failed is not in it, and may be told again")
 
     @property
     def in_doubt(self) -> bool:
         """Tell whether something failed, and the caller may not know what is on disk."""
-        return self._connection is None or self.moved
+        return (self._connection is None and self._unsaved is None) or self.moved
+
+    @property
+    def unsaved(self) -> str:
+        """Why what happens is held in memory only, for the time being; empty: all is on disk."""
+        return "" if self._unsaved is None else self._unsaved.why
 
     # ------------------------------------------------------------------------------------- the connection
 
@@ -131,15 +198,16 @@ class Handle:
         except StateRefused as error:
             raise StoreError(str(error)) from None
         self.moved = self.moved or self._commits != known
+        self._forget_spare()
         return connection
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self, busy: Millis | None = None) -> sqlite3.Connection:
         """Open, check and take note of the file. Raises StateRefused or StoreError, and leaves nothing open then."""
         inspect_file(self.path)
         self._identity = identity(self.path)
         connection = None
         try:
-            connection = connect(self.path, "rw" if self.may_write else "ro", self._busy)
+            connection = connect(self.path, "rw" if self.may_write else "ro", self._busy if busy is None else busy)
             self._prepare(connection)
         except BaseException as error:
             if connection is not None:
@@ -171,7 +239,7 @@ class Handle:
     def _resolve(self, error: sqlite3.Error) -> None:
         """Find out on a new handle whether a commit that failed was saved; raises StoreError unless it was."""
         before = self._commits
-        self._drop()
+        self._drop(error)
         self._doubt = True
         try:
             self._connect()
@@ -179,13 +247,53 @@ class Handle:
             raise self._failure("written", error) from None
         if self._commits == before:
             raise self._failure("written", error) from None
+        self._forget_spare()
 
-    def _drop(self) -> None:
-        """Let go of the handle; what was not committed is rolled back."""
+    def _drop(self, error: sqlite3.Error | None = None) -> None:
+        """Let go of the handle; what was not committed is rolled back. `error`: by this the file failed."""
         connection, self._connection = self._connection, None
         if connection is not None:
+            if error is not None and self._lasting and speaks_of_the_file(error):
+                self._forget_spare()
+                self._spare = lifted(connection)  # while it is open: a full disk has no room to open it anew
             with suppress(sqlite3.Error):  # it is closed all the same, and the next one is checked
                 connection.close()
+
+    def _go_on_unsaved(self, error: StoreError) -> Unsaved:
+        """Go on in memory from what was on disk. Raises `error` where that is not wanted or cannot be had."""
+        unsaved, self._spare = self._spare, None
+        if unsaved is None:
+            raise error
+        self._drop()
+        unsaved.why = str(error)
+        if self._doubt:
+            unsaved.origins.add(unsaved.commits + 1)
+        self._unsaved = unsaved
+        return unsaved
+
+    def _put_back(self, unsaved: Unsaved) -> None:
+        """Open the file anew, and write what is unsaved. Raises StoreError, StateRefused."""
+        connection = self._connect(min(_MOMENT, self._busy))
+        if (self._installation, self._commits in unsaved.origins) != (unsaved.installation, True):
+            raise StoreError(
+                f"the state {self.path} was written by somebody else; stop them, and put the right file back"
+            )
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            unsaved.put_into(connection)
+            self._doubt = True
+            unsaved.origins.add(unsaved.commits)
+            connection.execute("COMMIT")
+            self._doubt = False
+            connection.execute(f"PRAGMA busy_timeout = {self._busy}")
+        except sqlite3.Error as error:
+            raise self._failure("written", error) from None
+        self._commits = unsaved.commits
+
+    def _forget_spare(self) -> None:
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.close()
 
     def _failure(self, verb: str, error: sqlite3.Error) -> StoreError:
         return StoreError(f"the state {self.path} could not be {verb}: {error}")
@@ -221,6 +329,14 @@ class Handle:
             lost = mark.commits - self._commits
             what = f"lacks the last {lost} commits: it is an old copy, or its -wal file is gone"
             raise refused(self.path, what, remedy)
+
+
+def speaks_of_the_file(error: sqlite3.Error) -> bool:
+    """Tell whether an error says that the file cannot be used, now or for good, and nothing of what was asked of it."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or (
+        is_passing(error) and code != sqlite3.SQLITE_NOMEM
+    )
 
 
 def identity(path: str) -> tuple[int, int] | None:

@@ -226,6 +226,11 @@ class MemoryStore:
             Marks(len(moves), len(decided), len(tried)),
         )
 
+    @property
+    def unsaved(self) -> str:
+        """Nothing is expected to be on disk."""
+        return ""
+
     async def close(self) -> None:
         """Nothing to let go of."""
 

@@ -136,6 +136,8 @@ def decision_text(decision: Decision) -> str:
     """Write a decision, all but its key and time."""
     row = decision._asdict()
     del row["key"], row["at"]
+    if not decision.route:
+        del row["route"]
     return dump(row)
 
 

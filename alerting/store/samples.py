@@ -3,10 +3,14 @@
 It is disposable. Nothing is synced; a file that is damaged, or of another format, is put aside as `.damaged` and
 begun anew; a full disk or a busy file costs samples, never an alert. Each failure is kept as `trouble`, until a write
 succeeds. Whoever opens it holds the lock of the state beside it.
+
+A daemon has many turns a second; what they bring within a second is one write. So a kill costs the samples of
+that second, as it costs what the operating system has not written yet.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import os
@@ -32,6 +36,7 @@ Kept = tuple[str, Kind, Sample]
 _FORMAT = 1
 _BUSY: Millis = 1_000
 DEADLINE: Millis = 5_000  # of one call in the thread; longer means that the disk hangs
+GATHER: Millis = 1_000  # between two writes of a daemon, at least
 _PRUNE_LEAST = 1_000  # rows in one step; more where more were added
 _SWEEP_EVERY: Millis = 3_600_000  # series of which nothing is left are forgotten
 _TABLES = f"""
@@ -45,10 +50,18 @@ COMMIT;
 
 
 def build(
-    url: str, root: str | os.PathLike[str] = ".", *, blocking: Blocking | None = None, deadline: Millis = DEADLINE
+    url: str,
+    root: str | os.PathLike[str] = ".",
+    *,
+    blocking: Blocking | None = None,
+    deadline: Millis = DEADLINE,
+    gather: Millis = 0,
 ) -> FileSamples:
-    """Build the sample file that goes with a `store` setting; nothing is opened yet. `blocking`: one thread."""
-    return FileSamples(f"{file_of(url, root)}.samples", blocking, deadline)
+    """Build the sample file that goes with a `store` setting; nothing is opened yet. `blocking`: one thread.
+
+    `gather`: what is added is written so much later, with all that was added meanwhile; 0: before `append` returns.
+    """
+    return FileSamples(f"{file_of(url, root)}.samples", blocking, deadline, gather)
 
 
 def peek(
@@ -70,12 +83,18 @@ def peek(
 class FileSamples:
     """The SampleStore port over one file."""
 
-    def __init__(self, path: str, blocking: Blocking | None = None, deadline: Millis = DEADLINE) -> None:
+    def __init__(
+        self, path: str, blocking: Blocking | None = None, deadline: Millis = DEADLINE, gather: Millis = 0
+    ) -> None:
         self.trouble = ""
         self._lost = ""  # said once more with the next write that works, so that somebody hears it
         self._path = path
         self._blocking = blocking
         self._deadline = deadline
+        self._gather = gather
+        self._waiting: list[tuple[Sequence[Kept], Millis]] = []  # to be written, and when received
+        self._horizon: Millis = 0
+        self._writing: asyncio.Task[None] | None = None  # will write what waits, or does
         self._connection: sqlite3.Connection | None = None
         self._ids: dict[tuple[str, Kind, str, Labels], int] = {}
         self._swept_at: Millis | None = None
@@ -86,11 +105,32 @@ class FileSamples:
 
     async def append(self, kept: Sequence[Kept], received: Millis, horizon: Millis) -> None:
         """Add samples and forget those received before `horizon`. Failures show in `trouble`."""
-        await self._call(lambda: self._guarded(lambda rows: self._write(rows, kept, received, horizon), None))
+        self._waiting.append((kept, received))
+        self._horizon = horizon
+        if not self._gather:
+            await self._flush()
+        elif self._writing is None or self._writing.done():
+            before, self._writing = self._writing, asyncio.create_task(self._write_soon())
+            if before is not None:
+                before.result()  # a fault of ours is raised where somebody hears it
 
     async def close(self) -> None:
-        """Close the file."""
+        """Write what waits and close the file."""
+        if self._writing is not None:
+            self._writing.cancel()  # what the thread has begun it brings to its end
+            await asyncio.wait((self._writing,))
+        await self._flush()
         await self._call(self._drop)
+
+    async def _write_soon(self) -> None:
+        await asyncio.sleep(self._gather / 1000)
+        await self._flush()
+
+    async def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            horizon = self._horizon
+            await self._call(lambda: self._guarded(lambda rows: self._write(rows, waiting, horizon), None))
 
     async def _call(self, work: Callable[[], T]) -> T | None:
         if self._blocking is None:
@@ -143,22 +183,24 @@ class FileSamples:
         self._ids = {key: id_ for id_, key in series.items()}
         return found
 
-    def _write(self, rows: sqlite3.Connection, kept: Sequence[Kept], received: Millis, horizon: Millis) -> None:
+    def _write(
+        self, rows: sqlite3.Connection, waiting: Sequence[tuple[Sequence[Kept], Millis]], horizon: Millis
+    ) -> None:
         rows.execute("BEGIN IMMEDIATE")
-        if self._swept_at is None or received - self._swept_at >= _SWEEP_EVERY:
+        newest = waiting[-1][1]
+        if self._swept_at is None or newest - self._swept_at >= _SWEEP_EVERY:
             rows.execute("DELETE FROM series WHERE id NOT IN (SELECT series FROM sample)")
             self._ids = {}
-            self._swept_at = received
-        rows.executemany(
-            "INSERT INTO sample VALUES (?, ?, ?, ?)",
-            [
-                (self._series(rows, namespace, kind, sample), sample.at, received, _write_value(sample.value))
-                for namespace, kind, sample in kept
-            ],
-        )
+            self._swept_at = newest
+        written = [
+            (self._series(rows, namespace, kind, sample), sample.at, received, _write_value(sample.value))
+            for kept, received in waiting
+            for namespace, kind, sample in kept
+        ]
+        rows.executemany("INSERT INTO sample VALUES (?, ?, ?, ?)", written)
         rows.execute(
             "DELETE FROM sample WHERE received < ? AND rowid IN (SELECT rowid FROM sample ORDER BY rowid LIMIT ?)",
-            (horizon, max(_PRUNE_LEAST, 2 * len(kept))),
+            (horizon, max(_PRUNE_LEAST, 2 * len(written))),
         )
         rows.execute("COMMIT")
 

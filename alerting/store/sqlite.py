@@ -10,7 +10,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, TypeVar
 
-from alerting.errors import StateMoved, StateRefused, StoreError
+from alerting.errors import StateRefused, StoreError
 from alerting.ports import BEGINNING
 from alerting.store import accounts, deliveries, statements
 from alerting.store.handle import Handle
@@ -29,6 +29,7 @@ T = TypeVar("T")
 HISTORY: Millis = 30 * 86_400_000  # how long transitions and settled messages are kept
 DEADLINE: Millis = 30_000  # of one operation in the thread; longer means that the disk hangs
 _PRUNE_EVERY: Millis = 60_000
+_SAVE_EVERY: Millis = 5_000  # so often it is tried to save what is unsaved
 
 
 def build(
@@ -39,14 +40,17 @@ def build(
     read_only: bool = False,
     busy: Millis = BUSY,
     deadline: Millis = DEADLINE,
+    lasting: bool = False,
 ) -> SqliteStore:
     """Build the store of `sqlite:///FILE` (relative to `root`) or `sqlite:////FILE`; nothing is opened yet.
 
     `blocking` must have one thread; without it the calls run where they are made, which suits one-shot commands.
     `read_only` is for `status`: it takes no lock and works beside a daemon. `busy` bounds the wait for others that
-    hold the file, `deadline` one call in the thread. Raises StateRefused for addresses of another kind.
+    hold the file, `deadline` one call in the thread. `lasting`: what the file does not take is held in memory until it
+    does (`unsaved`), which suits a daemon. Raises StateRefused for addresses of another kind.
     """
-    return SqliteStore(Handle(file_of(url, root), read_only=read_only, busy=busy), blocking, deadline)
+    handle = Handle(file_of(url, root), read_only=read_only, busy=busy, lasting=lasting)
+    return SqliteStore(handle, blocking, deadline)
 
 
 def file_of(url: str, root: str | os.PathLike[str]) -> str:
@@ -55,6 +59,8 @@ def file_of(url: str, root: str | os.PathLike[str]) -> str:
     if head != "sqlite:///" or not path or path.endswith("/"):
         kind = url.partition(":")[0]
         raise StateRefused(f"`store` of kind {kind!r} is not understood; write sqlite:///alerting.db")
+    if path.startswith("/"):
+        return "/" + path.lstrip("/")  # two of them would begin the name of a host, for SQLite
     return os.path.join(os.path.realpath(root), path)  # noqa: PTH118  pathlib would only be turned back into text
 
 
@@ -67,6 +73,7 @@ class SqliteStore:
         self._deadline = deadline
         self._run = os.urandom(8).hex()  # names this run in its claims
         self._pruned_at: Millis | None = None
+        self._saved_at: Millis | None = None  # when it was last tried to save what is unsaved
 
     async def open(self) -> Snapshot:
         """Open and check the file, make it where it never was, void the claims of runs that are over.
@@ -79,8 +86,8 @@ class SqliteStore:
         """Write one tick's change; with nothing in it, nothing is done, unless an earlier one is in doubt."""
         if not is_empty(change):
             await self._call(lambda: self._commit(change))
-        elif self._handle.in_doubt:  # else whoever has nothing to write would never learn what became of it
-            await self._call(self._agree)
+        elif self._handle.in_doubt or self._handle.unsaved:
+            await self._call(lambda: self._look(change.at))  # else who has nothing to write would never learn of it
 
     async def claim(
         self, receiver: str, now: Millis, lease: Millis, limit: int, fold: Fold | None = None
@@ -148,8 +155,13 @@ class SqliteStore:
         """Give what happened since a time and was written after `after`."""
         return await self._call(lambda: self._handle.read(lambda rows: accounts.history(rows, since, after, limit)))
 
+    @property
+    def unsaved(self) -> str:
+        """Why what happens is held in memory only; empty: it is on disk."""
+        return self._handle.unsaved
+
     async def close(self) -> None:
-        """Close the file and release the lock."""
+        """Close the file and release the lock. Raises StoreError when something stays unsaved."""
         await self._call(self._handle.close)
 
     async def _call(self, work: Callable[[], T]) -> T:
@@ -173,14 +185,15 @@ class SqliteStore:
         self._handle.moved = False
         return snapshot
 
-    def _agree(self) -> None:
-        """See to it that the caller knows all that is on disk. Raises StateMoved."""
-        self._handle.ready()
-        if self._handle.moved:
-            raise StateMoved("an earlier commit that seemed to fail may be saved: the state is read anew")
+    def _look(self, now: Millis) -> None:
+        """Save what is unsaved, if it is time to try; see that the caller knows all that is on disk."""
+        if self._handle.unsaved and (self._saved_at is None or abs(now - self._saved_at) >= _SAVE_EVERY):
+            self._saved_at = now
+            self._handle.save()
+        self._handle.agree()
 
     def _commit(self, change: Change) -> None:
-        self._agree()
+        self._look(change.at)
         prune = self._pruned_at is None or abs(change.at - self._pruned_at) >= _PRUNE_EVERY
 
         def write(rows: sqlite3.Connection) -> None:
@@ -189,7 +202,7 @@ class SqliteStore:
             for notification in change.notifications:
                 deliveries.owe(rows, notification)
             deliveries.note_passed_on(rows, change.passed_on)
-            if prune:
+            if prune and not self._handle.unsaved:  # what it would remove is not here
                 statements.prune(rows, change.at - HISTORY)
 
         self._handle.write(write)

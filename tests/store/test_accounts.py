@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from alerting.core.telling.folding import folded
 from alerting.model import Decision, DeliveryState, Outcome
 from alerting.ports import BEGINNING, Change
 from alerting.store import sqlite
@@ -63,6 +64,31 @@ def test_an_account_holds_what_concerns_one_alert_oldest_first(over) -> None:
         assert [each.notification.id for each, _ in newest.messages] == ["n3"]
 
     over(scenario)
+
+
+def test_a_message_is_found_by_what_was_decided_however_many_came_after(tmp_path) -> None:
+    """And those that it was folded into, one after the other; an old one that merely names the alert is left out."""
+
+    def fold(waiting):
+        return folded(waiting, "group")
+
+    async def main():
+        store = sqlite.build("sqlite:///state.db", tmp_path)
+        await store.open()
+        told = decision("disk", outcome="told")._replace(by="n1")
+        early = [owed("n1"), owed("n2", name="other"), owed("n0", group_key="g")]
+        await store.commit(Change(AT, notifications=early, decisions=[told]))
+        (claimed,) = await store.claim("slack", AT, 1_000, 1, fold)
+        await store.settle(failed(claimed, AT + 5)._replace(tried_at=AT))
+        await store.commit(Change(AT + 1, notifications=[owed("n3", name="other")]))
+        assert [each.notification.id for each in await store.claim("slack", AT + 9, 1_000, 9, fold)] == ["n3", "n0"]
+        late = [owed(f"m{number}", name="other", group_key=f"m{number}") for number in range(5_100)]
+        await store.commit(Change(AT + 2, notifications=late))
+        found = (await store.account(key("disk"))).messages
+        assert [each.notification.id for each, _ in found] == ["n1", "n2", "n3"]
+        await store.close()
+
+    asyncio.run(main())
 
 
 def test_each_attempt_is_kept_with_its_end(over) -> None:

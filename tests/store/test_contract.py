@@ -1,8 +1,10 @@
-"""What every store promises: one suite over the memory, the file, and the file behind a thread."""
+"""What every store promises: one suite over the memory, the file, the file behind a thread, and a file that is held."""
 
 from __future__ import annotations
 
 import asyncio
+import sqlite3 as driver
+from contextlib import closing, suppress
 from functools import partial
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from alerting.core.telling.folding import folded
+from alerting.errors import StoreError
 from alerting.model import AlertState, DeliveryState, Ended, Labels, Outcome
 from alerting.pool import Pool
 from alerting.ports import Change
@@ -18,14 +21,15 @@ from alerting.store.memory import MemoryStore
 from tests.full import rounds
 from tests.store.made import AT, alert, balance, failed, key, notice, owed, parked, sent, transition
 
-KINDS = ("memory", "file", "thread")
+KINDS = ("memory", "file", "thread", "unsaved")
 
 
 def build(kind, folder):
     """A store of that kind."""
     if kind == "memory":
         return MemoryStore()
-    return sqlite.build("sqlite:///state.db", folder, blocking=Pool(1) if kind == "thread" else None)
+    unsaved = {"busy": 0, "lasting": True} if kind == "unsaved" else {}
+    return sqlite.build("sqlite:///state.db", folder, blocking=Pool(1) if kind == "thread" else None, **unsaved)
 
 
 @pytest.fixture(params=KINDS)
@@ -36,11 +40,20 @@ def over(request, tmp_path):
         async def main():
             store = build(request.param, tmp_path)
             await store.open()
+            if request.param != "unsaved":
+                await played(store)
+                return
+            with closing(driver.connect(tmp_path / "state.db", isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                await played(store)
+
+        async def played(store):
             try:
                 await scenario(store)
                 assert balance((await store.overview()).counts) == 0
             finally:
-                await store.close()
+                with suppress(StoreError):  # of the one that is unsaved
+                    await store.close()
 
         asyncio.run(main())
 

@@ -87,13 +87,13 @@ def killed_again_and_again(folder: Path, kills: int, seed: int) -> None:
     assert owed_so_far  # the test did something
 
 
-def test_sudden_death_loses_nothing_f9(tmp_path) -> None:
+def test_f9_sudden_death_loses_nothing(tmp_path) -> None:
     """A few kills, for the quick suite."""
     killed_again_and_again(tmp_path, kills=4, seed=random.randrange(10**6))
 
 
 @pytest.mark.slow
-def test_many_sudden_deaths_lose_nothing_f9(tmp_path) -> None:
+def test_f9_many_sudden_deaths_lose_nothing(tmp_path) -> None:
     """The same, again and again over one file."""
     kills, seed = rounds(50, full=1000), random.randrange(10**6)
     killed_again_and_again(tmp_path, kills, seed)
@@ -128,7 +128,7 @@ strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is no
 
 @strace
 @pytest.mark.parametrize("when", ["10", "15", "16", "18", "18+", "16..17", "18..26"])
-def test_a_failed_sync_is_never_a_success_f12(tmp_path, when) -> None:
+def test_f12_a_failed_sync_is_never_a_success(tmp_path, when) -> None:
     """One call fails, or all from then on."""
     folder = tmp_path / "x"
     nothing_acknowledged_is_missing(folder, with_failing_syncs(folder, when))
@@ -136,7 +136,7 @@ def test_a_failed_sync_is_never_a_success_f12(tmp_path, when) -> None:
 
 @strace
 @pytest.mark.slow
-def test_every_sync_failing_once_for_a_while_or_for_good_f12(tmp_path) -> None:
+def test_f12_every_sync_failing_once_for_a_while_or_for_good(tmp_path) -> None:
     """The 1st to the 50th call (in full: each of them), once, for a while, or for good.
 
     Acknowledged and missing 0, hangs 0, tracebacks 0.
@@ -154,7 +154,7 @@ def test_every_sync_failing_once_for_a_while_or_for_good_f12(tmp_path) -> None:
     print(f"\nF12: {runs} runs, {failures} with a commit that failed: acknowledged and missing 0")
 
 
-def test_a_file_held_by_another_process_is_waited_for_in_bounds_f13(tmp_path) -> None:
+def test_f13_a_file_held_by_another_process_is_waited_for_in_bounds(tmp_path) -> None:
     """Held for a moment: the commit waits and succeeds. Held for longer: StoreError after the bound, nothing saved."""
 
     async def main():
@@ -182,7 +182,7 @@ def test_a_file_held_by_another_process_is_waited_for_in_bounds_f13(tmp_path) ->
     assert asyncio.run(main()) == {alert("a").key.rule_id, alert("c").key.rule_id}
 
 
-def test_a_reader_that_stays_open_holds_up_no_commit_f13(tmp_path) -> None:
+def test_f13_a_reader_that_stays_open_holds_up_no_commit(tmp_path) -> None:
     """Its view stays as it was; the writer goes on."""
 
     async def main():
@@ -227,7 +227,7 @@ def test_a_disk_that_hangs_is_given_up_and_what_it_saved_late_is_noticed(tmp_pat
     asyncio.run(main())
 
 
-def test_a_full_disk_fails_a_commit_whole_and_is_survived_f11(tmp_path) -> None:
+def test_f11_a_full_disk_fails_a_commit_whole_and_is_survived(tmp_path) -> None:
     """Half of a change is never kept; once there is room, the same store goes on."""
 
     async def main():
@@ -272,7 +272,7 @@ def test_a_file_removed_or_replaced_under_a_live_store_is_noticed(tmp_path, repl
     asyncio.run(main())
 
 
-def test_old_history_goes_in_small_steps_and_nothing_open_with_it_f17(tmp_path) -> None:
+def test_f17_old_history_goes_in_small_steps_and_nothing_open_with_it(tmp_path) -> None:
     """Transitions and settled messages older than 30 days; not what is owed, nor what an open alert's end needs."""
     month = 31 * 86_400_000
 
@@ -305,7 +305,7 @@ def test_old_history_goes_in_small_steps_and_nothing_open_with_it_f17(tmp_path) 
     asyncio.run(main())
 
 
-def test_an_upgrade_is_whole_or_did_not_happen_f15(tmp_path) -> None:
+def test_f15_an_upgrade_is_whole_or_did_not_happen(tmp_path) -> None:
     """Script and version number are one transaction: a death in the middle leaves the version before."""
     connection = driver.connect(tmp_path / "x.db", isolation_level=None)
     connection.execute("CREATE TABLE fault (x)")  # makes the script fail in its middle

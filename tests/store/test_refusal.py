@@ -125,7 +125,7 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("damage", "words"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
-def test_what_is_not_the_newest_state_is_refused_f14_f16(folder, damage, words) -> None:
+def test_f14_f16_what_is_not_the_newest_state_is_refused(folder, damage, words) -> None:
     """With a message that names the file and says what to do; nothing is changed or made in its place."""
     path = folder / NAME
     damage(path)
@@ -186,7 +186,7 @@ def mutate(dice: random.Random, folder: Path) -> str:
 
 
 @pytest.mark.parametrize("block", range(5))
-def test_no_mutation_of_a_real_file_is_taken_for_a_fresh_start_f14(real, tmp_path, block) -> None:
+def test_f14_no_mutation_of_a_real_file_is_taken_for_a_fresh_start(real, tmp_path, block) -> None:
     """500 mutations: each is refused with words, or opens with its installation and every alert."""
     refused = kept = 0
     for seed in range(block * 100, block * 100 + 100):
@@ -210,7 +210,7 @@ def test_no_mutation_of_a_real_file_is_taken_for_a_fresh_start_f14(real, tmp_pat
     assert kept > 20
 
 
-def test_damaged_history_and_messages_do_not_stop_the_rest_f65(folder) -> None:
+def test_f65_damaged_history_and_messages_do_not_stop_the_rest(folder) -> None:
     """A message that cannot be read is parked with the reason; those around it go out."""
     opened(folder)
     connection = driver.connect(folder / NAME)
@@ -234,7 +234,7 @@ def test_damaged_history_and_messages_do_not_stop_the_rest_f65(folder) -> None:
     asyncio.run(main())
 
 
-def test_a_damaged_alert_is_refused_f65(folder) -> None:
+def test_f65_a_damaged_alert_is_refused(folder) -> None:
     """An open alert that cannot be read may have been announced: going on without it would lose its end."""
     opened(folder)
     connection = driver.connect(folder / NAME)
@@ -249,7 +249,7 @@ def test_a_damaged_alert_is_refused_f65(folder) -> None:
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o177, 0o777])
-def test_files_are_for_their_owner_only_whatever_the_umask_f16(tmp_path, umask) -> None:
+def test_f16_files_are_for_their_owner_only_whatever_the_umask(tmp_path, umask) -> None:
     """The state, its -wal and -shm, and the lock: 0600."""
 
     async def main():
@@ -282,7 +282,7 @@ def test_what_a_death_during_the_making_left_is_no_state(tmp_path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == [NAME, f"{NAME}.lock"]
 
 
-def test_one_process_at_a_time_f36(tmp_path) -> None:
+def test_f36_one_process_at_a_time(tmp_path) -> None:
     """The second leaves with the holder's number and without an effect; afterwards the way is free."""
 
     async def main():

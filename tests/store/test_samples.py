@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import os
 import resource
@@ -176,7 +177,7 @@ def test_an_empty_file_is_a_new_one(tmp_path) -> None:
     assert len(reopened(tmp_path)[0]) == 1
 
 
-def test_a_full_disk_is_said_and_survived_f11(tmp_path) -> None:
+def test_f11_a_full_disk_is_said_and_survived(tmp_path) -> None:
     """Samples are lost while it lasts, and kept again afterwards."""
 
     async def main():
@@ -228,3 +229,67 @@ def test_a_file_that_hangs_is_given_up(tmp_path) -> None:
         await store.close()
 
     asyncio.run(main())
+
+
+def test_what_a_daemon_adds_within_a_window_is_one_write(tmp_path) -> None:
+    """Each with the time of its own turn; nothing is in the file before that, and `close` writes the rest."""
+
+    async def main():
+        store = build(tmp_path, blocking=Pool(1, "samples"), gather=400)
+        await store.open()
+        for number in range(5):
+            await store.append([point(float(number), AT + number)], AT + 10 * number, 0)
+        early = rows_of(tmp_path)
+        written = await filled(tmp_path)
+        await store.append([point(9.0, AT + 99)], AT + 100, 0)
+        await store.close()
+        return early, written
+
+    early, written = asyncio.run(main())
+    assert early == []
+    assert written == [(AT + number, AT + 10 * number, float(number)) for number in range(5)]
+    assert rows_of(tmp_path)[5:] == [(AT + 99, AT + 100, 9.0)]
+
+
+def test_a_write_that_fails_later_is_told_with_the_next_turn(tmp_path) -> None:
+    """The turn that brought the samples is over by then; `trouble` stands until a write succeeds."""
+
+    async def main():
+        store = build(tmp_path / "none", blocking=Pool(1, "samples"), gather=20)
+        told = []
+        for _ in range(2):
+            await store.append([point(1.0)], AT, 0)
+            told.append(store.trouble)
+            await asyncio.sleep(0.3)
+        (tmp_path / "none").mkdir()
+        await store.append([point(2.0)], AT, 0)
+        await filled(tmp_path / "none")
+        await store.close()
+        told.append(store.trouble)
+        return told
+
+    first, second, third = asyncio.run(main())
+    assert (first, third) == ("", "")
+    assert "No such file or directory" in second
+    assert [value for *_, value in rows_of(tmp_path / "none")] == [2.0]
+
+
+async def filled(folder):
+    """What is in the file once something is."""
+    for _ in range(100):
+        if rows := rows_of(folder):
+            return rows
+        await asyncio.sleep(0.05)
+    return []
+
+
+def rows_of(folder):
+    """What another process finds in the file: when measured, when received, the value."""
+    file = folder / NAME
+    if not file.exists():
+        return []
+    with contextlib.closing(driver.connect(file)) as rows:
+        try:
+            return rows.execute("SELECT at, received, value FROM sample ORDER BY rowid").fetchall()
+        except driver.OperationalError:  # it has no tables yet
+            return []

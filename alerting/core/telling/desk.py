@@ -7,8 +7,8 @@ effect, once the store has it. What is held is looked at again whenever somethin
 at the latest when its time comes (`next_at`). So nothing that fires is forgotten, however often the process ends.
 
 What must survive the process is little: what was told (the store's announcements), silences, acknowledgements, how a
-held end came about, what holds something back, and the timers of groups: kept texts, written in the same transaction
-as the messages.
+held end came about, what holds something back, and the timers of groups and of storms: kept texts, written in the same
+transaction as the messages.
 """
 
 from __future__ import annotations
@@ -19,18 +19,19 @@ from typing import TYPE_CHECKING, Any
 from alerting.core.builtin import RECEIVER_DOWN
 from alerting.core.telling import keeping, storm
 from alerting.core.telling.digest import Announced
+from alerting.core.telling.effects import Telling
 from alerting.core.telling.fallback import Knowledge, passed_on
 from alerting.core.telling.matchers import Matchers
 from alerting.core.telling.owing import next_look
 from alerting.core.telling.plan import Plan
 from alerting.core.telling.render import Ending
-from alerting.core.telling.round import Round, Telling, subject_of
+from alerting.core.telling.round import Round, subject_of
 from alerting.core.telling.state import Over, State
 from alerting.core.telling.warning import warns_at
 from alerting.model import NOWHERE, Alert, AlertState, Ended, Labels, RuleSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from alerting.core.telling.muting import Held
     from alerting.core.telling.round import Words
@@ -50,6 +51,7 @@ class Desk:
         self._patterns: Patterns | None = None
         self._stood_in: dict[tuple[AlertKey, str, str], None] = {}  # episodes told in another's place, lately
         self._disturbed = True  # something changed besides alerts: a round is due
+        self._fresh = True  # what was loaded has not been held against the clock
 
     # ------------------------------------------------------------------------------------ load and adopt
 
@@ -61,6 +63,7 @@ class Desk:
         texts: Mapping[str, str],
     ) -> None:
         """Take in what the store held. A text that cannot be read is left out: that rather tells once too often."""
+        self._fresh = True
         state = self._state = State()
         state.installation = installation
         state.announced = Announced(announced)
@@ -83,6 +86,9 @@ class Desk:
         elif name.startswith(keeping.HELD):
             place, held = keeping.read_held(text)
             state.held[place] = held
+        elif name.startswith(keeping.STORM):
+            summary, at = keeping.read_storm(text)
+            state.storms[summary] = at
         elif name.startswith(keeping.OVER):
             key, ending = keeping.read_over(text)
             if key in state.notices:
@@ -113,10 +119,10 @@ class Desk:
         `ending`: those that fire until the next turn ends them, as their rules are gone.
         """
         state, plan = self._state, self._plan
-        state.subjects = {}
+        before, state.subjects = state.subjects, {}
         for alert, spec in firing:
             notice = state.notices.get(alert.key) or words.notice(alert, spec)
-            subject = subject_of(alert, spec, notice, plan)
+            subject = subject_of(alert, spec, notice, plan).following(before.get(alert.key))
             state.subjects[alert.key] = subject
             for direction in subject.directions:
                 state.announced.place(alert.key, direction.receiver, direction.group)
@@ -152,13 +158,19 @@ class Desk:
 
     def rebase(self, by: Millis) -> None:
         """Move what counts durations by a step of the wall clock. Silences and acknowledgements end by the wall."""
+        self._restamp(lambda at: at + by)
+
+    def _restamp(self, move: Callable[[Millis], Millis]) -> None:
         state = self._state
-        state.announced.rebase(by)
+        state.announced.restamp(move)
         for place, group in state.groups.items():
             state.groups[place] = group._replace(
-                waiting_since=None if group.waiting_since is None else group.waiting_since + by,
-                spoken_at=None if group.spoken_at is None else group.spoken_at + by,
+                waiting_since=None if group.waiting_since is None else move(group.waiting_since),
+                spoken_at=None if group.spoken_at is None else move(group.spoken_at),
             )
+        state.storms = {place: move(at) for place, at in state.storms.items()}
+        state.opened = {receiver: [move(at) for at in times] for receiver, times in state.opened.items()}
+        state.subjects = {key: each._replace(fired=move(each.fired)) for key, each in state.subjects.items()}
         state.looks = dict.fromkeys(state.subjects, 0)
         self._disturbed = True
 
@@ -218,6 +230,9 @@ class Desk:
 
     def tell(self, now: Millis, news: Sequence[News], words: Words) -> Telling:
         """Work out who hears of what now, and in which words."""
+        if self._fresh:  # what lies ahead was stamped before the wall was set back: nobody may wait for that
+            self._fresh = False
+            self._restamp(lambda at: min(at, now))
         if not news:
             at = self.next_at(now)
             if at is None or at > now:
@@ -236,6 +251,10 @@ class Desk:
         for key in effects.acks:
             state.acks.pop(key, None)
         state.warned.update(effects.warned)
+        for silence in effects.silences:
+            state.silences.pop(silence, None)
+            state.fitting.pop(silence, None)
+            state.warned = {each for each in state.warned if each[0] != silence}
         state.announced.take(effects.bundles, effects.now)
         state.notices.update(effects.notices)
         for bundle in effects.bundles:
@@ -243,6 +262,8 @@ class Desk:
                 if each.key not in state.announced.told:
                     state.notices.pop(each.key, None)
         storm.took(effects.bundles, state, self._plan, effects.now)
+        for place in effects.storms:
+            state.storms.pop(place, None)
         for key in effects.looked:
             self._look_later(key, effects.now)
         self._disturbed = False

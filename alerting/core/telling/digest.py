@@ -20,7 +20,7 @@ from alerting.core.telling.owing import is_urgent
 from alerting.model import LOUD, Step, Told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from alerting.core.telling.owing import Owed
     from alerting.model import AlertKey, Millis, Notification, Receiver
@@ -144,11 +144,11 @@ class Announced:
         for receiver in tuple(self.told.get(key, ())):
             self._remove(key, receiver)
 
-    def rebase(self, by: Millis) -> None:
-        """Move the times of telling by a step of the wall clock."""
+    def restamp(self, move: Callable[[Millis], Millis]) -> None:
+        """Move the times of telling."""
         for receivers in self.told.values():
             for receiver, told in receivers.items():
-                receivers[receiver] = told._replace(at=told.at + by)
+                receivers[receiver] = told._replace(at=move(told.at))
 
     def _name(self, receiver: str, group: str, group_key: str) -> None:
         self._keys[receiver, group] = group_key

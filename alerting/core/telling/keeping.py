@@ -12,17 +12,20 @@ from typing import TYPE_CHECKING, Any
 from alerting.core.telling.grouping import Group
 from alerting.core.telling.muting import Held
 from alerting.core.telling.render import Ending
-from alerting.model import Ack, AlertKey, Ended, Matcher, Silence, Step
+from alerting.model import LATEST, Ack, AlertKey, Ended, Matcher, Silence, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from alerting.model import Millis
 
 SILENCE = "silence/"  # and the id
 ACK = "ack/"  # and rule id, `#`, fingerprint
 GROUP = "group/"  # and receiver, `#`, the group: what the timers of a group must remember
 OVER = "over/"  # and rule id, `#`, fingerprint: how an alert ended of whose end somebody was not told
 HELD = "held/"  # and rule id, `#`, fingerprint, `#`, receiver: what holds something back
-PREFIXES = (SILENCE, ACK, GROUP, OVER, HELD)
+STORM = "storm/"  # and receiver, `#`, group key: when a summary was told last
+PREFIXES = (SILENCE, ACK, GROUP, OVER, HELD, STORM)
 
 
 def silence_name(silence_id: str) -> str:
@@ -46,6 +49,7 @@ def read_silence(text: str) -> Silence:
     matchers = tuple(Matcher(*(str(part) for part in each)) for each in fields.pop("matchers"))
     if not matchers:
         raise ValueError("a silence without matchers")
+    _look(fields, ("starts", "ends", "created"), ("id", "author", "comment"))
     return Silence(matchers=matchers, **fields)
 
 
@@ -57,6 +61,7 @@ def ack_text(ack: Ack) -> str:
 def read_ack(text: str) -> Ack:
     """Read what `ack_text` wrote. Raises ValueError."""
     fields = _load(text, Ack._fields)
+    _look(fields, ("at", "until"), ("episode", "by"))
     return Ack(key=AlertKey(*(str(part) for part in fields.pop("key"))), **fields)
 
 
@@ -106,6 +111,32 @@ def read_held(text: str) -> tuple[tuple[AlertKey, str], tuple[Step, Held]]:
     fields = _load(text, ("key", "receiver", "step", *Held._fields))
     place = AlertKey(*fields.pop("key")), str(fields.pop("receiver"))
     return place, (Step(fields.pop("step")), Held(**fields))
+
+
+def storm_name(receiver: str, group_key: str) -> str:
+    """Name the text of a storm's summary."""
+    return f"{STORM}{receiver}#{group_key}"
+
+
+def storm_text(receiver: str, group_key: str, at: Millis) -> str:
+    """Write when a summary was told last."""
+    return _dump({"receiver": receiver, "group_key": group_key, "at": at})
+
+
+def read_storm(text: str) -> tuple[tuple[str, str], Millis]:
+    """Read what `storm_text` wrote. Raises ValueError or KeyError."""
+    fields = _load(text, ("receiver", "group_key", "at"))
+    return (str(fields["receiver"]), str(fields["group_key"])), int(fields["at"])
+
+
+def _look(fields: Mapping[str, Any], times: Sequence[str], texts: Sequence[str]) -> None:
+    """See to it that what others may write is of its kind, and no time beyond all dates. Raises ValueError."""
+    for name in times:
+        if type(fields.get(name)) is not int or not 0 <= fields[name] <= LATEST:
+            raise ValueError(f"{name} is no time")
+    for name in texts:
+        if not isinstance(fields.get(name), str):
+            raise ValueError(f"{name} is no text")  # noqa: TRY004  as all that is wrong with a text
 
 
 def _dump(fields: Mapping[str, Any]) -> str:

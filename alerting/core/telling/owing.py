@@ -51,20 +51,20 @@ def owed(  # noqa: PLR0917  what is compared
     spoken: Callable[[Direction], Millis | None],
 ) -> Iterator[Owed]:
     """Give what is owed of an alert that fires. `spoken`: when a direction's group was spoken of last."""
-    ends = subject.alert.fired_at or subject.alert.since
     first: dict[str, Direction] = {}
+    fired = subject.fired
     for direction in subject.directions:
         first.setdefault(direction.receiver, direction)
     for receiver, direction in first.items():
         before = told.get(receiver)
         if before is None:
-            due = [each for each in subject.directions if each.receiver == receiver and _is_due(each, now - ends)]
+            due = [each for each in subject.directions if each.receiver == receiver and _is_due(each, now - fired)]
             if due:
                 step = Step.ESCALATED if due[0].after else Step.FLAPPING if flapping else Step.FIRING
                 yield Owed(subject, step, receiver, due[0])
             continue
         new = _next(subject, before, ack, flapping)
-        if new is None and any(_escalates(each, receiver, before.at, ends, now) for each in subject.directions):
+        if new is None and any(_escalates(each, receiver, before.at, fired, now) for each in subject.directions):
             new = Step.ESCALATED
         if new is None and _repeats(direction, before.at, spoken(direction), now):
             new = Step.REMINDER
@@ -80,7 +80,7 @@ def next_look(
     spoken: Callable[[Direction], Millis | None],
 ) -> Millis | None:
     """Say when time alone may make something owed; None: never."""
-    fired = subject.alert.fired_at or subject.alert.since
+    fired = subject.fired
     times = [] if ack is None else [ack.until]
     for each in subject.directions:
         before = told.get(each.receiver)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from alerting.core.backoff import words
 from alerting.core.lang.units import format_value
 from alerting.core.telling.digest import Bundle, Reason
+from alerting.core.telling.newest import condition_of
 from alerting.core.telling.picture import picture as drawn
 from alerting.errors import ConditionError, TemplateError
 from alerting.model import LOUD, Ended, Notice, Notification, Step
@@ -21,6 +22,7 @@ from alerting.model import LOUD, Ended, Notice, Notification, Step
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from alerting.core.telling.newest import Newest
     from alerting.core.telling.owing import Owed
     from alerting.core.telling.routing import Subject
     from alerting.model import Alert, AlertKey, Millis, Rule, RuleSpec, Value
@@ -68,7 +70,7 @@ def notice(alert: Alert, spec: RuleSpec, unit: str, context: Context) -> Notice:
         step=Step.FIRING,
         name=spec.name,
         labels={name: value for name, value in labels.items() if value},
-        severity=alert.level or spec.severity or labels.get("severity", ""),
+        severity=alert.level or labels.get("severity", spec.severity),  # the label's template is filled, if it is one
         value=value_text(alert.value, unit),
         why=alert.why,
         fired_at=alert.since if alert.fired_at is None else alert.fired_at,
@@ -77,17 +79,15 @@ def notice(alert: Alert, spec: RuleSpec, unit: str, context: Context) -> Notice:
     )
 
 
-def today(subject: Subject, rule: Rule, samples: Any, now: Millis, *, picture: bool) -> Notice:
-    """Say what fires with the value of now, where its condition still holds, and with its picture where wanted."""
+def today(subject: Subject, rule: Rule, newest: Newest, *, picture: bool) -> Notice:
+    """Say what fires with the value of now, where one is known, and with its picture where wanted."""
     notice, alert = subject.notice, subject.alert
-    names = [level.name for level in rule.spec.levels]
-    condition = rule.levels[names.index(alert.level)] if alert.level in names and rule.levels else rule.condition
-    found = condition.evaluate(samples, now, now)
-    value = next((value for labels, value in found.true if labels == alert.labels), None)
-    if value is not None:
-        notice = notice._replace(value=value_text(value, condition.unit), why=found.why(alert.labels, value))
+    condition = condition_of(rule, alert)
+    found = newest.of(rule, alert)
+    if found is not None:
+        notice = notice._replace(value=value_text(found[0], condition.unit), why=found[1])
     if picture:
-        notice = notice._replace(picture=drawn(condition, alert.labels, samples, now))
+        notice = notice._replace(picture=drawn(condition, alert.labels, newest.samples, newest.now))
     return notice
 
 

@@ -8,10 +8,11 @@ The path of one alert: `_see` (it fires), `_look` (what is owed to whom: `owing`
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from alerting.core.telling import keeping, muting, render
+from alerting.core.telling import keeping, muting, render, upkeep
 from alerting.core.telling.digest import digest
+from alerting.core.telling.effects import Effects, Telling
 from alerting.core.telling.flapping import calm_at, judge
 from alerting.core.telling.grouping import Group, due_at, has_timers, joined, spoke
 from alerting.core.telling.muting import Held, Quiet
@@ -46,34 +47,13 @@ if TYPE_CHECKING:
             """Say it with the value of now where that is known, and with its picture where one is wanted."""
             ...
 
+        def doubt(self, subject: Subject) -> str:
+            """Say why the value is not that of now; empty: it is."""
+            ...
 
-_STALE = frozenset((Step.REMINDER, Step.ESCALATED, Step.RETURNED))  # told long after the value was read
+
 _REMEMBERED: Millis = 86_400_000  # a group of which nothing fires is forgotten after this
 _PICTURES = 3  # alerts of one message that are drawn: no receiver shows more, and each may cost 60 evaluations
-
-
-class Telling(NamedTuple):
-    """What people are to hear of one turn, and what that changes; nothing of it has taken effect."""
-
-    notifications: Sequence[Notification] = ()
-    decisions: Sequence[Decision] = ()
-    texts: Mapping[str, str | None] = {}
-    effects: Effects | None = None
-
-
-class Effects(NamedTuple):
-    """What a telling changes in the state once the store has it. None as a value: forgotten."""
-
-    now: Millis
-    bundles: Sequence[Bundle]
-    subjects: Mapping[AlertKey, Subject | None]
-    over: Mapping[AlertKey, Over | None]
-    held: Mapping[tuple[AlertKey, str], tuple[Step, Held] | None]
-    looked: Sequence[AlertKey]
-    groups: Mapping[tuple[str, str], Group | None]
-    acks: Sequence[AlertKey]  # those that are over
-    notices: Mapping[AlertKey, Notice]
-    warned: Sequence[tuple[str, Millis]]
 
 
 class Round:
@@ -114,12 +94,17 @@ class Round:
         for each, until in waits:
             self._hold(each, Held("storm", "waits for the next summary of a storm", "", until))
         held = self._everything_held()
-        hidden = hidden_by(held, {**state.subjects, **self._subjects})
+        spoken_of = {each.key for bundle in bundles for each in bundle.changed}
+        subjects = {**state.subjects, **self._subjects} if bundles else {}
+        hidden = hidden_by(held, subjects, quiet.inhibited, spoken_of) if bundles else {}
         notices: dict[AlertKey, Notice] = {}
         messages = [self._message(bundle, notices, hidden) for bundle in bundles]
         warnings, warned = ending_silences(state, self._plan, self._now, held)
         self._settle()
         self._tidy(candidates)
+        silences, over = upkeep.silences_over(state, self._now)
+        storms, kept = upkeep.storms(state, bundles, self._now)
+        self._texts |= {**over, **kept}
         return Telling(
             [*messages, *warnings],
             self._decisions,
@@ -135,6 +120,8 @@ class Round:
                 self._acks_over,
                 notices,
                 warned,
+                silences,
+                storms,
             ),
         )
 
@@ -147,7 +134,7 @@ class Round:
         if news.transition.after is AlertState.FIRING:
             fresh = self._words.notice(alert, news.spec)
             notice = fresh if announced is None else announced._replace(value=fresh.value, why=fresh.why)
-            self._subjects[key] = self._subject(alert, news.spec, notice)
+            self._subjects[key] = self._subject(alert, news.spec, notice).following(self._state.subjects.get(key))
             if key in self._state.over:
                 self._over[key] = None
                 self._texts[keeping.over_name(key)] = None
@@ -284,20 +271,27 @@ class Round:
         if before is None or (before[0], before[1].stage, before[1].by) != (each.step, why.stage, why.by):
             episode = each.subject.alert.episode
             self._texts[keeping.held_name(*place)] = keeping.held_text(*place, each.step, why)
-            self._decide(each.key, episode, each.name, each.receiver, "held", why.stage, why.why, why.by, why.until)
+            said, route = (why.stage, why.why, why.by, why.until), each.direction.why
+            self._decide(each.key, episode, each.name, each.receiver, "held", *said, route)
 
     def _message(self, bundle: Bundle, notices: dict[AlertKey, Notice], hidden: Hidden) -> Notification:
-        """Write one message, and take note of what it says."""
+        """Write one message, and take note of what it says.
+
+        What changed in this very turn has the value of now; what waited until now is asked for it.
+        """
         receiver = self._plan.receivers.get(bundle.receiver)
         drawn = _PICTURES if receiver is not None and receiver.pictures else 0
+        waited = [each.key not in self._subjects for each in bundle.changed]
         changed = [
             each._replace(subject=each.subject._replace(notice=self._words.today(each.subject, picture=place < drawn)))
-            if each.step in _STALE or place < drawn
+            if late or place < drawn
             else each
-            for place, each in enumerate(bundle.changed)
+            for place, (each, late) in enumerate(zip(bundle.changed, waited, strict=True))
         ]
         bundle = bundle._replace(changed=changed)
-        lines = tuple(notes(bundle, self._state, hidden))
+        late = (each for each, late in zip(changed, waited, strict=True) if late)
+        doubts = {each.key: why for each in late if (why := self._words.doubt(each.subject))}
+        lines = tuple(notes(bundle, self._state, hidden, doubts))
         for each in (*bundle.changed, *bundle.resolved):
             self._held[each.key, bundle.receiver] = None
             episode, why = each.subject.alert.episode, each.direction.why
@@ -365,14 +359,17 @@ class Round:
         why: str,
         by: str = "",
         until: Millis | None = None,
+        route: str = "",
     ) -> None:
-        self._decisions.append(Decision(self._now, key, episode, str(step), receiver, outcome, stage, why, by, until))
+        said = (outcome, stage, why, by, until, route)
+        self._decisions.append(Decision(self._now, key, episode, str(step), receiver, *said))
 
 
 def subject_of(alert: Alert, spec: RuleSpec, notice: Notice, plan: Plan) -> Subject:
     """Direct an alert that fires."""
     severity = alert.level or notice.severity
-    subject = Subject(alert, spec, notice, matched(notice, severity, plan.external_labels))
+    fired = alert.fired_at or alert.since
+    subject = Subject(alert, spec, notice, matched(notice, severity, plan.external_labels), fired=fired)
     return subject._replace(directions=directions(subject, plan.tree, plan.fallback))
 
 

@@ -49,11 +49,16 @@ class Subject(NamedTuple):
     notice: Notice  # what is or would be said of it
     labels: Mapping[str, str]  # what routes, inhibitions and silences match
     directions: tuple[Direction, ...] = ()
+    fired: Millis = 0  # since when it fires, as durations count it: the steps of the wall move it along
 
     @property
     def severity(self) -> str:
         """The level that it has reached, or the rule's severity."""
         return self.alert.level or self.notice.severity
+
+    def following(self, before: Subject | None) -> Subject:
+        """Give it as it goes on where the same episode stood before."""
+        return self._replace(fired=before.fired) if before and before.alert.episode == self.alert.episode else self
 
 
 def matched(notice: Notice, severity: str, external: Mapping[str, str]) -> dict[str, str]:

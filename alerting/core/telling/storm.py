@@ -38,7 +38,7 @@ def calmed(bundles: Sequence[Bundle], state: State, plan: Plan, now: Millis) -> 
         place = bundle.receiver, bundle.group_key
         if place in state.storms:
             bundle = bundle._replace(storm=True)  # noqa: PLW2901  the same message, known for what it is
-            _say_or_wait(bundle, state.storms[place] + plan.storm.within, now, kept, waiting)
+            _say_or_wait(bundle, _due(state, place, plan, now), now, kept, waiting)
         elif bundle.reason is Reason.FIRST and plan.stands_for_group(bundle.receiver):
             fresh.setdefault(bundle.receiver, []).append(bundle)
         else:
@@ -70,8 +70,13 @@ def _sum_up(  # noqa: PLR0917  what it adds to stands last
     open_ = [key for (name, key) in state.storms if name == receiver and any(state.announced.members(receiver, key))]
     alert = changed[0].subject.alert
     group_key = open_[-1] if open_ else group_key_of(state.installation, f"storm {receiver}", alert.episode)
-    due = state.storms[receiver, group_key] + plan.storm.within if open_ else now
+    due = _due(state, (receiver, group_key), plan, now) if open_ else now
     _say_or_wait(bundled((receiver, group_key), changed, (), state.announced, storm=True), due, now, kept, waiting)
+
+
+def _due(state: State, place: tuple[str, str], plan: Plan, now: Millis) -> Millis:
+    """Say when the next message of a summary is due; the wall may have been set back since the last."""
+    return min(state.storms[place], now) + plan.storm.within
 
 
 def _say_or_wait(
@@ -89,8 +94,6 @@ def took(bundles: Sequence[Bundle], state: State, plan: Plan, now: Millis) -> No
         place = bundle.receiver, bundle.group_key
         if bundle.storm:
             state.storms[place] = now
-            if bundle.reason is Reason.ALL_RESOLVED:
-                del state.storms[place]
         elif any(owed.step is Step.FIRING for owed in bundle.changed) and not bundle.ongoing:
             lately = state.opened.setdefault(bundle.receiver, [])
             lately[:] = [*(at for at in lately[-plan.storm.messages :] if now - at < plan.storm.within), now]

@@ -1,0 +1,151 @@
+"""What is gone on with while the state file cannot be written: its living part, in memory.
+
+Theory of operation. The file can still be read when it cannot be written (a full disk, a failing sync, somebody who
+holds it). What is alive is copied out of it: alerts, what was announced, what is owed, and what was settled lately.
+History stays where it is, so that a state of gigabytes does not have to fit into memory. The copy is a database with
+the same tables, so the same SQL works on it, and rows keep their numbers. When the file can be written again, all
+that happened is put into it in one transaction: small tables are replaced, what was appended is appended.
+
+`handle` decides when. It holds the lock all the while, so the file may only have changed by a commit of ours that was
+thought to have failed; what is put back covers that.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, TypeVar
+
+from alerting.errors import StoreError
+from alerting.store.records import GIVEN_UP
+from alerting.store.schema import upgrade
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+T = TypeVar("T")
+
+_PAGES = 65_536  # of 4 KiB each: what is unsaved may take 256 MiB, then nothing more is taken
+_RECENT = 1_000  # of the history, this much comes along
+_REPLACED = ("kept", "alert", "evaluated", "announced", "fault")
+_APPENDED = ("transition", "decision", "attempt")
+_RECENTLY = {name: f"SELECT * FROM {name} ORDER BY seq DESC LIMIT {_RECENT}" for name in ("transition", "decision")}  # noqa: S608  names from above
+# Of the deliveries: what is owed, what was settled within the hour, what was sent last under each key that still
+# matters, what became of each receiver's last message, and the newest, so that numbers go on from there.
+_LIVING = """SELECT * FROM delivery WHERE seq IN (
+    SELECT seq FROM delivery WHERE settled_at IS NULL
+    UNION SELECT seq FROM delivery WHERE state IN ('sent', 'parked', 'folded') AND settled_at > :lately
+    UNION SELECT (SELECT max(s.seq) FROM delivery AS s
+        WHERE s.state = 'sent' AND s.receiver = k.receiver AND s.group_key = k.group_key)
+        FROM (SELECT receiver, group_key FROM announced
+              UNION SELECT receiver, group_key FROM delivery WHERE settled_at IS NULL) AS k
+    UNION SELECT seq FROM (SELECT seq, max(settled_at) FROM delivery WHERE state IN ('sent', 'parked')
+        GROUP BY receiver)
+    UNION SELECT max(seq) FROM delivery)"""
+_TRIED = """SELECT * FROM attempt WHERE delivery IN (SELECT seq FROM delivery WHERE settled_at IS NULL)
+    OR seq = (SELECT max(seq) FROM attempt)"""
+_SETTLED = "SELECT state, count(*) FROM delivery WHERE settled_at IS NOT NULL GROUP BY state"
+
+
+class Unsaved:
+    """The living part of one state. For one thread at a time."""
+
+    def __init__(self, file: sqlite3.Connection) -> None:
+        """Copy it out of a file in which no transaction is open. Raises sqlite3.Error where that cannot be read."""
+        self.why = ""  # the file could not be written
+        self._rows = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self._tops: dict[str, int] = {}  # table -> the newest row that came from the file
+        try:
+            upgrade(self._rows, 0)
+            self._rows.execute(f"PRAGMA max_page_count = {_PAGES}")
+            file.execute("BEGIN")
+            self._rows.execute("BEGIN")
+            self._copy(file)
+            self._left = self._left_behind(file)
+            self._count_as_gone(self._rows, self._left)
+            file.execute("COMMIT")
+            self._rows.execute("COMMIT")
+            found = self._rows.execute("SELECT installation, commits FROM meta").fetchone()
+        except BaseException:
+            self._rows.close()
+            raise
+        self.installation: str = found[0]
+        self.commits: int = found[1]
+        self.origins = {self.commits}  # the file may have so many commits when all of this is put into it
+
+    def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` on what is held."""
+        return work(self._rows)
+
+    def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` in one transaction, all or nothing. Raises StoreError when it cannot be held."""
+        self._rows.execute("BEGIN")
+        try:
+            result = work(self._rows)
+            self._rows.execute("UPDATE meta SET commits = commits + 1")
+            self._rows.execute("COMMIT")
+        except BaseException as error:
+            if self._rows.in_transaction:
+                self._rows.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error | UnicodeError | OverflowError):
+                raise StoreError(f"{self.why}; and it cannot be held in memory: {error}") from None
+            raise
+        self.commits += 1
+        return result
+
+    def put_into(self, file: sqlite3.Connection) -> None:
+        """Write all that happened into the file, in whose open transaction this is one piece of work."""
+        for table in _REPLACED:
+            file.execute(f"DELETE FROM {table}")  # noqa: S608  names from above, as below
+            _copy_rows(self._rows, file, table, f"SELECT * FROM {table}")  # noqa: S608
+        file.execute("DELETE FROM delivery WHERE seq > ?", (self._tops["delivery"],))
+        _copy_rows(self._rows, file, "delivery", "SELECT * FROM delivery")
+        for table in _APPENDED:
+            file.execute(f"DELETE FROM {table} WHERE seq > ?", (self._tops[table],))  # noqa: S608
+            news = f"SELECT * FROM {table} WHERE seq > {self._tops[table]}"  # noqa: S608
+            _copy_rows(self._rows, file, table, news)
+        _copy_rows(self._rows, file, "meta", "SELECT * FROM meta")
+        self._count_as_gone(file, {state: -count for state, count in self._left.items()})
+
+    def close(self) -> None:
+        """Let go of what is held."""
+        self._rows.close()
+
+    def _copy(self, file: sqlite3.Connection) -> None:
+        for table in ("meta", *_REPLACED):
+            _copy_rows(file, self._rows, table, f"SELECT * FROM {table}")  # noqa: S608  names from above
+        for table, newest in _RECENTLY.items():
+            _copy_rows(file, self._rows, table, newest)
+        written_at = file.execute("SELECT written_at FROM meta").fetchone()[0] or 0
+        _copy_rows(file, self._rows, "delivery", _LIVING, {"lately": written_at - GIVEN_UP})
+        _copy_rows(file, self._rows, "attempt", _TRIED)
+        for table in ("delivery", *_APPENDED):
+            self._tops[table] = self._rows.execute(f"SELECT max(seq) FROM {table}").fetchone()[0] or 0  # noqa: S608
+
+    def _left_behind(self, file: sqlite3.Connection) -> dict[str, int]:
+        """Count by state the settled deliveries that were not copied."""
+        here = dict(self._rows.execute(_SETTLED))
+        return {state: count - here.get(state, 0) for state, count in file.execute(_SETTLED)}
+
+    @staticmethod
+    def _count_as_gone(rows: sqlite3.Connection, counts: dict[str, int]) -> None:
+        """Keep the accounts right without the rows of these deliveries."""
+        for state, count in counts.items():
+            rows.execute(f"UPDATE meta SET gone_{state} = gone_{state} + ?", (count,))  # noqa: S608  states of the table
+
+
+def lifted(file: sqlite3.Connection) -> Unsaved | None:
+    """Take out of a file what is needed to go on without it; None where it cannot even be read."""
+    try:
+        if file.in_transaction:
+            file.execute("ROLLBACK")
+        return Unsaved(file)
+    except sqlite3.Error:
+        return None
+
+
+def _copy_rows(
+    source: sqlite3.Connection, target: sqlite3.Connection, table: str, question: str, values: Mapping[str, int] = {}
+) -> None:
+    found = source.execute(question, dict(values))
+    marks = ", ".join("?" * len(found.description))
+    target.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", found)  # noqa: S608  names of our tables
