@@ -7,7 +7,10 @@ STAMP  := $(VENV)/.installed
 # One worker for each core; a worker that has nothing left takes from the others.
 PYTEST := $(BIN)/python -m pytest -q -n auto --dist worksteal
 
-.PHONY: help install demo test quick full simulate lint format docs bench clean
+# Where the tests of the fault rows keep what they measured.
+FIGURES := $(CURDIR)/.faults.jsonl
+
+.PHONY: help install demo test quick full simulate faults lint format docs bench clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -44,6 +47,12 @@ simulate: $(VENV)/.test ## faults by seed in virtual time: SEEDS=200 HOURS=2, SE
 	$(BIN)/python -m tests.simulate $(if $(SEED),--seed $(SEED) $(if $(HOURS),--hours $(HOURS)),\
 		$(if $(MISTAKES),--mistakes,--seeds $(or $(SEEDS),200) --hours $(or $(HOURS),2)))
 
+faults: $(VENV)/.test ## the fault rows in full, into docs/faults.md; ROW=F9 runs one and prints it, SEED=7 plays it again, SHORT=1 quickly
+	@rm -f $(FIGURES)
+	ALERTING_FULL=$(if $(SHORT),0,1) ALERTING_FIGURES=$(FIGURES) ALERTING_ROWS=$(or $(ROW),all) \
+		$(if $(SEED),ALERTING_SEED=$(SEED)) $(PYTEST) -n 2 --timeout 1800 -p no:randomly --continue-on-collection-errors; ran=$$?; \
+	$(BIN)/python -m tests.faults $(FIGURES) $(if $(ROW)$(SHORT),,docs/faults.md) && exit $$ran
+
 lint: $(VENV)/.lint ## ruff and mypy, as in CI
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -54,10 +63,10 @@ format: $(VENV)/.lint
 	$(BIN)/ruff format .
 
 docs: $(STAMP)   ## the tables of keys in docs/, made from the schemas
-	$(BIN)/python -m alerting.config.reference docs/rules.md docs/settings.md
+	$(BIN)/python -m alerting.config.reference docs/routing.md docs/rules.md docs/settings.md
 
 bench: $(VENV)/.test ## figures, as ratios in one run
 	$(BIN)/python -m tests.bench
 
 clean:           ## removes the environment and what the tools keep
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis $(FIGURES)

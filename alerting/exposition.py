@@ -3,7 +3,8 @@
 The content decides the format, not what it is called. A page is taken whole or not at all: every line must be one
 that https://prometheus.io/docs/instrumenting/exposition_formats/ allows, but samples are made only of names that are
 asked for. The reader works on the bytes line by line and remembers what each series' text means, so that the next
-page of the same target costs a lookup and a float per line.
+page of the same target costs a lookup and a float per line. A series that is new is most often written in a form that
+is known: the same name and labels in the same order, other values. Then it costs a split.
 """
 
 from __future__ import annotations
@@ -11,22 +12,22 @@ from __future__ import annotations
 import hashlib
 import re
 from io import BytesIO
-from typing import TYPE_CHECKING
+from operator import itemgetter
+from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.model import SHARED, FaultKind, Kind, Labels, Metric, Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from alerting.model import Millis
 
 _SPARE = 1000  # series beyond twice a page's own that are remembered before all are forgotten
 _UNASKED = -1
-_PLAIN = re.compile(  # `name value` or `name{label="value",…} value`, in ASCII and without escapes
-    rb'(([A-Za-z_:][A-Za-z0-9_:]*)(?:\{[A-Za-z_][A-Za-z0-9_]*="[ -!#-\[\]-~]*"'
-    rb'(?:,[A-Za-z_][A-Za-z0-9_]*="[ -!#-\[\]-~]*")*,?\})?) ([^ \t]+)'
+_PLAIN = re.compile(  # `name` or `name{label="",…}`: a series as most pages write it, its values taken out
+    r'([A-Za-z_:][A-Za-z0-9_:]*)(?:\{[A-Za-z_][A-Za-z0-9_]*=""(?:,[A-Za-z_][A-Za-z0-9_]*="")*,?\})?'
 )
-_PLAIN_PAIR = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="([^"]*)"')  # within a plain line
+_PLAIN_LABEL = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)=""')
 _Stamped = tuple[float, "Millis | None"]
 
 
@@ -38,12 +39,22 @@ class UnreadableError(ValueError):
         super().__init__(message)
 
 
+class _Form(NamedTuple):
+    """How series of one name and the same labels are written; what is between the quotes differs."""
+
+    name: str
+    asked: bool
+    labels: list[str]  # as they are written
+    ordered: Callable[[list[tuple[str, str]]], tuple[tuple[str, str], ...]]  # sorts them and the target's by name
+
+
 class PageReader:
     """Reads the pages of one target, whose labels every series gets; with `honor`, those of the page go before."""
 
     def __init__(self, target: Labels, limit: int, *, honor: bool = False) -> None:
         self.kinds: tuple[Metric, ...] = ()  # what the last page declared
         self._target = target
+        self._own = list(target.pairs)
         self._honor = honor
         self._limit = limit
         self._digest = b""
@@ -58,6 +69,7 @@ class PageReader:
         self._known: dict[bytes, int] = {}  # a series as a page writes it -> its place in _series, or _UNASKED
         self._places: dict[tuple[str, Labels], int] = {}
         self._series: list[tuple[str, Labels]] = []
+        self._forms: dict[tuple[str, ...], _Form] = {}  # by what is outside of the quotes
 
     def read(self, body: bytes, at: Millis, names: frozenset[str] = frozenset()) -> list[Sample]:
         """Give the samples of `names` (empty: of all), or raise UnreadableError: no page is taken in part."""
@@ -85,13 +97,17 @@ class PageReader:
         self._values, self._stamps = {}, {}
         self._seconds = body.rstrip().endswith(b"# EOF")  # OpenMetrics: stamps are seconds, not milliseconds
         declared: list[bytes] = []
-        known, values = self._known, self._values
+        known, values, limit = self._known, self._values, self._limit
         number = others = 0  # lines, and those of them that hold no sample
         ended = False
         for line in BytesIO(body):
             number += 1
             text, _, value = line.rpartition(b" ")
             place = known.get(text)
+            if place is None and not ended and line[:1] != b"#":
+                place = self._learned(text)
+                if place is not None and number - others > limit:
+                    self._room(number - others)
             if place is not None and place not in values and b"_" not in value:
                 try:
                     figure = float(value)
@@ -127,7 +143,7 @@ class PageReader:
     def _sample(self, line: bytes, number: int) -> None:
         """Take a line that is more than a known series and a value: new, stamped, repeated, or wrong."""
         try:
-            place, value, stamp = self._plain(line) or self._stamped(line) or self._careful(line)
+            place, value, stamp = self._stamped(line) or self._careful(line)
         except UnicodeDecodeError:
             raise UnreadableError(f"line {number} is not UTF-8") from None
         except UnreadableError as error:
@@ -142,27 +158,40 @@ class PageReader:
         if stamp is not None:
             self._stamps[place] = stamp
 
-    def _plain(self, line: bytes) -> tuple[int, float, None] | None:
-        """Read `name value` or `name{label="value",…} value` of labels that are no trouble; None for all else.
+    def _learned(self, text: bytes) -> int | None:
+        """Learn a series that is written as most are, without escapes; None: it must be read with care."""
+        if b"\\" in text or b'""' in text:  # a label that is empty is none
+            return None
+        try:
+            parts = text.decode().split('"')
+        except UnicodeDecodeError:
+            return None
+        outside = tuple(parts[::2])
+        form = self._forms.get(outside) or self._form(outside)
+        if form is None or not len(parts) % 2:
+            return None
+        place = _UNASKED
+        if form.asked:
+            pairs = [*zip(form.labels, parts[1::2], strict=True), *self._own]
+            place = self._place(form.name, Labels.from_sorted(form.ordered(pairs)))
+        self._known[text] = place
+        return place
 
-        Most lines of most pages are so, and the first page of a target would take three times as long by `_careful`.
-        """
-        match = _PLAIN.fullmatch(line)
+    def _form(self, outside: tuple[str, ...]) -> _Form | None:
+        """Learn a form; None: it is none, or has a label twice, or one that the target has too."""
+        written = '""'.join(outside)
+        match = _PLAIN.fullmatch(written)
         if match is None:
             return None
-        written, name = match[1], match[2].decode()
-        value = _number(match[3].decode())
-        if self._names and name not in self._names:
-            self._known[written] = _UNASKED
-            return _UNASKED, value, None
-        pairs = _PLAIN_PAIR.findall(written.decode())
-        pairs += self._target.pairs
-        named = dict(pairs)
-        if len(named) != len(pairs) or "__name__" in named or "" in named.values():
+        labels = _PLAIN_LABEL.findall(written)
+        names = [*labels, *(label for label, _ in self._target)]
+        if len(set(names)) != len(names) or "__name__" in names:
             return None
-        pairs.sort()
-        place = self._known[written] = self._place(name, Labels.from_sorted(tuple(pairs)))
-        return place, value, None
+        places = sorted(range(len(names)), key=names.__getitem__)
+        asked = not self._names or match[1] in self._names
+        form = _Form(match[1], asked, labels, itemgetter(*places) if len(places) > 1 else tuple)
+        self._forms[outside] = form
+        return form
 
     def _stamped(self, line: bytes) -> tuple[int, float, Millis] | None:
         """Read a known series with a stamp; None where the line is anything else."""

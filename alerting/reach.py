@@ -13,18 +13,21 @@ import asyncio
 import socket
 from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from alerting.errors import AlertingError
 from alerting.pool import Pool
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
     from ipaddress import IPv4Address, IPv6Address
+    from typing import Any
 
     from alerting.model import Millis
     from alerting.ports import Resolve
+
+T = TypeVar("T")
 
 DEFAULT = ("public", "private", "loopback")
 WORDS = (*DEFAULT, "link-local", "metadata")
@@ -90,17 +93,22 @@ async def connected(
 
     `patience` is shared out among the addresses, so that one that swallows packets does not spend the others' time.
     """
-    for address in found[:-1]:
-        with suppress(OSError):  # TimeoutError is one too
-            async with asyncio.timeout(patience / 1000 / len(found)):
-                reader, writer = await asyncio.open_connection(address, port)
-            break
-    else:
-        reader, writer = await asyncio.open_connection(found[-1], port)
+    reader, writer = await opened(found, port, patience, asyncio.open_connection)
     try:
         yield reader, writer
     finally:
         writer.transport.abort()
+
+
+async def opened(
+    found: Sequence[str], port: int, patience: Millis, connect: Callable[[str, int], Coroutine[Any, Any, T]]
+) -> T:
+    """Connect as `connected` does, by `connect`; what it gives is the caller's to close. Raises OSError."""
+    for address in found[:-1]:
+        with suppress(OSError):  # TimeoutError is one too
+            async with asyncio.timeout(patience / 1000 / len(found)):
+                return await connect(address, port)
+    return await connect(found[-1], port)
 
 
 @lru_cache(maxsize=1024)

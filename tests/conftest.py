@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["figure"]
+
+BEGUN = pytest.StashKey[float]()
 
 EXAMPLES = rounds(100, full=1000)
 settings.register_profile(
@@ -31,6 +35,24 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave only the fault rows that are asked for."""
+    figures.select(config, items)
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Keep the figures of the fault rows."""
     figures.kept(report)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Keep where and when the figures are made."""
+    if os.environ.get("ALERTING_FIGURES"):
+        session.config.stash[BEGUN] = time.monotonic()
+        figures.begun()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Keep how long it took."""
+    if BEGUN in session.config.stash:
+        figures.finished(time.monotonic() - session.config.stash[BEGUN])

@@ -7,18 +7,24 @@ fixture `figure`:
 
 The figure is printed and judged: one that misses its target fails the test, or with `aim=True` is only recorded as
 missed. Where ALERTING_FIGURES names a file, it is kept there with the test's outcome, and `make faults` makes
-docs/faults.md of them.
+docs/faults.md of them. ALERTING_ROWS leaves only the tests of some rows: `F9,F12`, or `all` that have one.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import platform
 import re
+import sqlite3
+import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
+
+from tests.full import FULL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +56,7 @@ class Figure(Protocol):
 
 def rows_of(nodeid: str) -> tuple[str, ...]:
     """Give the rows in a test's name: `…::test_f19_f21_an_answer[x]` is of F19 and F21."""
-    named = _NAME.match(nodeid.rpartition("::")[2])
+    named = _NAME.match(nodeid.partition("[")[0].rpartition("::")[2])
     return tuple(named.group(1).upper().strip("_").split("_")) if named else ()
 
 
@@ -86,14 +92,58 @@ def figure(request: pytest.FixtureRequest) -> Figure:
     return state
 
 
+def select(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave only the tests of the rows that ALERTING_ROWS names, where it is set."""
+    wanted = os.environ.get("ALERTING_ROWS", "").upper()
+    if not wanted:
+        return
+    rows = set(wanted.replace(",", " ").split())
+    left = [each for each in items if rows & {"ALL", *rows_of(each.nodeid)} and rows_of(each.nodeid)]
+    config.hook.pytest_deselected(items=[each for each in items if each not in left])
+    items[:] = left
+
+
+def begun() -> None:
+    """Keep what is run, where and when, before the first figure."""
+    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+    software = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+    _write(
+        {"run": {"commit": _commit(), "at": int(time.time()), "machine": machine, "software": software, "full": FULL}}
+    )
+
+
 def kept(report: pytest.TestReport) -> None:
-    """Keep a test's outcome and figures, where ALERTING_FIGURES says so; called where the results come together."""
-    path = os.environ.get("ALERTING_FIGURES")
+    """Keep a test's outcome and figures; called where the results come together."""
     rows = rows_of(report.nodeid)
-    ended = report.when == "call" or (report.when == "setup" and report.outcome != "passed")
-    if not path or not rows or not ended or "PYTEST_XDIST_WORKER" in os.environ:
+    # A worker of xdist that died, and its test with it, is reported as of no phase at all.
+    ended = report.when == "call" or report.outcome == "failed" or (report.when == "setup" and report.skipped)
+    if not rows or not ended:
         return
     figures: Sequence[object] = [value for name, value in report.user_properties if name == "figure"]
+    why = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
     line = {"test": report.nodeid, "rows": rows, "outcome": report.outcome, "seconds": round(report.duration, 2)}
-    with Path(path).open("a", encoding="utf-8") as lines:
-        lines.write(json.dumps(line | {"figures": figures}) + "\n")
+    _write(line | {"why": why, "figures": figures})
+
+
+def finished(seconds: float) -> None:
+    """Keep that the run came to its end."""
+    _write({"seconds": round(seconds)})
+
+
+def _write(line: object) -> None:
+    path = os.environ.get("ALERTING_FIGURES")
+    if path and "PYTEST_XDIST_WORKER" not in os.environ:
+        with Path(path).open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(line) + "\n")
+
+
+def _commit() -> str:
+    """Give the commit that is checked out, and whether anything differs from it."""
+    told = []
+    for words in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain"]):
+        line = ["git", "-C", str(Path(__file__).parent), *words]
+        try:
+            told.append(subprocess.run(line, capture_output=True, text=True, check=True).stdout.strip())
+        except (OSError, subprocess.CalledProcessError):  # no git, or no clone
+            return "unknown"
+    return told[0] + (" with changes" if told[1] else "")

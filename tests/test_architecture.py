@@ -57,6 +57,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "alerting.systemd",
         "alerting.registry",
     ),
+    ("alerting.kept",),
     ("alerting.transport",),
     ("alerting.reach",),
     ("alerting.pool",),

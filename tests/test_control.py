@@ -155,6 +155,18 @@ BAD = {
     "another text": b'{"take": {"good_config": "x"}}\n',
     "a text that is none": b'{"take": {"silence/ab12": 5}}\n',
     "a silence without matchers": b'{"take": {"silence/a": "{\\"id\\":\\"a\\",\\"matchers\\":[]}"}}\n',
+    "a silence beyond all dates": json.dumps(
+        {"take": {"silence/ab12": silence_text(SILENCE._replace(ends=10**18))}}
+    ).encode()
+    + b"\n",
+    "an acknowledgement beyond all dates": json.dumps(
+        {"take": {ack_name(ACK.key): ack_text(ACK._replace(until=10**18))}}
+    ).encode()
+    + b"\n",
+    "a silence by nobody": json.dumps(
+        {"take": {"silence/ab12": silence_text(SILENCE).replace('"author":"ann"', '"author":{}')}}
+    ).encode()
+    + b"\n",
     "a silence of another name": json.dumps({"take": {"silence/zz": silence_text(SILENCE)}}).encode() + b"\n",
     "a time that is none": json.dumps(
         {"take": {"silence/ab12": silence_text(SILENCE).replace('"ends":2', '"ends":"2"')}}

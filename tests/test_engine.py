@@ -27,11 +27,12 @@ from alerting.model import (
 from alerting.patterns import compile_pattern
 from alerting.store.memory import MemoryStore
 from tests.clock import FakeClock
-from tests.full import rounds
+from tests.full import rounds, seed
 from tests.tick import Above, App, Found, H, House, M, S, rule
 
 if TYPE_CHECKING:
     from alerting.ports import Change
+    from tests.figures import Figure
 
 
 def said(notifications: Any) -> list[tuple[str, str]]:
@@ -80,7 +81,7 @@ def test_a_restart_in_the_middle_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("kind", list(FaultKind))
-def test_f2_a_source_that_fails_moves_nothing_and_says_why(kind: FaultKind) -> None:
+def test_f2_a_source_that_fails_moves_nothing_and_says_why(kind: FaultKind, figure: Figure) -> None:
     """Every class of failure: firing stays firing, quiet stays quiet, the reason is shown."""
 
     async def story() -> None:
@@ -88,6 +89,9 @@ def test_f2_a_source_that_fails_moves_nothing_and_says_why(kind: FaultKind) -> N
         await house.tick(20)
         house.app.fault = Fault(kind, f"{kind}: in words")
         report = await house.tick(None)
+        moved = [each.after for each in report.transitions if each.key.rule_id != "alerting/SourceDown/app"]
+        figure("false pages", moved.count(AlertState.FIRING), at_most=0, n=1)
+        figure("false resolves", moved.count(AlertState.RESOLVED), at_most=0, n=1)
         assert [each.key.rule_id for each in report.transitions] == ["alerting/SourceDown/app"]
         assert house.states() == {"A": "firing", "B": "unknown"}
         assert report.faults == {"app": f"app: {kind}: in words"}
@@ -858,17 +862,49 @@ def restless(seed: int) -> None:
     asyncio.run(story())
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_f1_whatever_happens_each_episode_is_told_once_from_beginning_to_end(seed: int) -> None:
+@pytest.mark.parametrize("number", range(40))
+def test_whatever_happens_each_episode_is_told_once_from_beginning_to_end(number: int) -> None:
     """False resolves 0, lost 0, doubled 0, whatever fails in between."""
-    restless(seed)
+    restless(number)
 
 
 @pytest.mark.slow
-def test_f1_whatever_happens_in_many_histories() -> None:
+def test_f1_whatever_happens_in_many_histories(figure: Figure) -> None:
     """The same, for longer; in full a thousand."""
-    for seed in range(1000, 1000 + rounds(300, full=1000)):
-        restless(seed)
+    wrong, count, chosen = [], rounds(300, full=1000), seed(1000)
+    for number in range(chosen, chosen + count):
+        try:
+            restless(number)
+        except AssertionError as error:
+            wrong.append(f"{number}: {error}")
+    print("\n".join(wrong))
+    figure("histories with an episode told wrongly", len(wrong), at_most=0, n=count, seed=chosen)
+
+
+def test_f1_that_there_is_no_data_is_told_when_it_is_due(figure: Figure) -> None:
+    """A source that fails, or a rule that finds nothing to judge: one notice, within an interval of `unknown_after`."""
+    count, chosen = rounds(40, full=1000), seed(2)
+    dice = random.Random(chosen)
+
+    async def story() -> tuple[float, int]:
+        interval, due = dice.choice([15, 30, 60]) * S, dice.randrange(1, 20) * 15 * S
+        house = House(rule(), rule("Other", Above(5), for_=M), unknown_after=due)
+        house.targets = [Target(house.app, unknown_after=due)]
+        await house.open()
+        for _ in range(dice.randrange(1, 5)):
+            await house.tick(dice.choice([3, 20]), interval)
+        began = house.clock.now() + interval
+        raised: list[int] = []
+        for _ in range((due + 5 * M) // interval):
+            told = (await house.tick(None, interval)).notifications
+            raised += [house.clock.now() for each in told for one in each.firing if one.name == "SourceDown"]
+        assert len(set(raised)) == 1, f"not one notice, seed {chosen}"
+        return (raised[0] - began - due) / interval, len(raised) - 2
+
+    late, doubled = zip(*(asyncio.run(story()) for _ in range(count)), strict=True)
+    figure("no-data notice late", max(late), at_most=1, n=count, seed=chosen, unit="intervals")
+    figure("no-data notice early", max(0.0, -min(late)), at_most=0, n=count, seed=chosen, unit="intervals")
+    figure("notices more than one", max(doubled), at_most=0, n=count, seed=chosen)
 
 
 # ------------------------------------------------------------------------------------------- odd edits

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from alerting.exposition import PageReader, UnreadableError
@@ -160,7 +160,7 @@ LINES = [
 
 
 @pytest.mark.parametrize(("text", "expected"), LINES, ids=range(len(LINES)))
-def test_a_page_means_what_the_format_says_f4(text: str | bytes, expected: str) -> None:
+def test_f4_a_page_means_what_the_format_says(text: str | bytes, expected: str) -> None:
     """Every form of the text format, and each way to be none; a fault names the line."""
     found = outcome(text)
     assert found.startswith(expected) if expected.startswith("fault") else found == expected
@@ -232,6 +232,31 @@ def test_pages_in_a_row_are_each_read_like_the_first(
             except UnreadableError as error:
                 results.append([str(error)])
         assert results[0] == results[1]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["a", "b", "job", "__name__", "x-y"]), st.text('v"{}, =#\\', max_size=3))),
+    st.sampled_from(["", ",", '"', '}"', "é"]),
+    st.booleans(),
+)
+@example(labels=[("a", "1")], end='}"', honor=False)
+@example(labels=[("__name__", "v")], end="", honor=False)
+@example(labels=[("a", "1"), ("a", "2")], end="", honor=False)
+@example(labels=[("job", "mine")], end="", honor=True)
+def test_a_series_means_the_same_by_its_form_and_letter_by_letter(
+    labels: list[tuple[str, str]], end: str, honor: bool
+) -> None:
+    """What is written like a line before is known by its form; a space before the brace forbids that."""
+    inside = ",".join(f'{name}="{value}"' for name, value in labels)
+    results = []
+    for gap in ("", " "):
+        body = f'm{gap}{{a="1",b="2"}} 1\nm{gap}{{{inside}{end}}} 2\n'.encode()
+        reader = PageReader(Labels({"job": "j"}), 1000, honor=honor)
+        try:
+            results.append(list(map(repr, reader.read(body, AT))))
+        except UnreadableError:
+            results.append([])
+    assert results[0] == results[1]
 
 
 # ------------------------------------------------------------------------------------------- the reference parser
@@ -348,7 +373,7 @@ def test_more_series_than_the_limit_are_refused_whole() -> None:
     assert len(page(body, limit=101)) == 101
 
 
-def test_a_million_lines_are_refused_quickly_and_in_little_memory_f44() -> None:
+def test_f44_a_million_lines_are_refused_quickly_and_in_little_memory() -> None:
     """1,000,000 series on 8 MiB: refused at the limit, with memory for the limit's series only."""
     import time
     import tracemalloc

@@ -40,7 +40,7 @@ def outcome(body: bytes) -> str:
     return "; ".join(f"{name}{labels} {value!r}" for (name, labels), value in fields.items()) or "nothing"
 
 
-def test_every_odd_json_value_has_its_documented_outcome_f4() -> None:
+def test_f4_every_odd_json_value_has_its_documented_outcome() -> None:
     """At least 200 inputs (row F4): a number, a text, nothing, or a fault; never a guess, never a crash."""
     table = cases()
     assert len(table) >= 200
@@ -108,7 +108,7 @@ def test_as_many_samples_as_the_document_has_values(document: dict[str, object])
     assert len(read_fields(json.dumps(document).encode())) == leaves(document)
 
 
-def test_a_large_refusal_is_quick_and_small_f44() -> None:
+def test_f44_a_large_refusal_is_quick_and_small() -> None:
     """100,000 levels or a million values are refused without building them."""
     for body in (nested(100_000), many_values(200_000), b'{"a":"' + b"x" * 7_000_000 + b'"}'):
         tracemalloc.start()

@@ -225,7 +225,7 @@ def test_a_store_that_fails_ends_no_lane() -> None:
         asyncio.run(main(method))
 
 
-def test_a_step_of_the_wall_clock_moves_no_wait_f31() -> None:
+def test_f31_a_step_of_the_wall_clock_moves_no_wait() -> None:
     """Back by a day or ahead by a day: the second attempt comes when it would have come."""
 
     async def main(step):
@@ -244,7 +244,7 @@ def test_a_step_of_the_wall_clock_moves_no_wait_f31() -> None:
         asyncio.run(main(step))
 
 
-def test_a_wall_that_jumps_ahead_gives_nothing_up_f31() -> None:
+def test_f31_a_wall_that_jumps_ahead_gives_nothing_up() -> None:
     """Age alone is no reason: a message is given up only after enough attempts."""
 
     async def main():
@@ -403,7 +403,7 @@ def test_what_was_claimed_in_advance_is_given_back_when_the_receiver_fails() -> 
     asyncio.run(main())
 
 
-def test_the_end_gives_back_what_was_claimed_in_advance_f25() -> None:
+def test_f25_the_end_gives_back_what_was_claimed_in_advance() -> None:
     """Nothing that did not leave counts as tried by the next run."""
 
     async def main():

@@ -285,7 +285,7 @@ async def from_zone(host: str, port: int) -> Sequence[str]:
 
 
 @pytest.mark.parametrize(("url", "reason"), URLS)
-def test_an_address_that_no_app_lives_at_is_never_connected_to_f55(url: str, reason: str) -> None:
+def test_f55_an_address_that_no_app_lives_at_is_never_connected_to(url: str, reason: str) -> None:
     """Refused with the reason, before the first packet; the system was asked for no connection at all."""
 
     async def work() -> Any:
@@ -309,7 +309,7 @@ def test_the_table_is_long_enough() -> None:
     "location",
     ["http://169.254.169.254/", "file:///etc/passwd", "//169.254.169.254/", "/elsewhere", "http://127.0.0.1:1/"],
 )
-def test_a_redirect_leads_nowhere_f55(location: str) -> None:
+def test_f55_a_redirect_leads_nowhere(location: str) -> None:
     """None is followed, so there is no second hop to judge."""
     with Hostile(response(b"{}", f"location: {location}", status="302 Found")) as server:
 
@@ -336,7 +336,7 @@ class Flips:
         return self._by_turns[self.asked % len(self._by_turns)]
 
 
-def test_a_name_that_changes_its_meaning_gains_nothing_f56() -> None:
+def test_f56_a_name_that_changes_its_meaning_gains_nothing() -> None:
     """1,000 fetches of a name that means now this, now that: each judged once, none of the refused connected to."""
     flips = Flips(["127.0.0.1"], ["127.0.0.2"], ["127.0.0.2", "127.0.0.1"], ["169.254.169.254"])
 
@@ -361,7 +361,7 @@ def test_a_name_that_changes_its_meaning_gains_nothing_f56() -> None:
     assert {address for address, _ in CONNECTED} == {"127.0.0.1"}
 
 
-def test_tcp_is_judged_alike_f56() -> None:
+def test_f56_tcp_is_judged_alike() -> None:
     """Sources that do not speak HTTP connect to what was judged, too."""
     flips = Flips(["127.0.0.1"], ["127.0.0.2"])
 
@@ -375,7 +375,7 @@ def test_tcp_is_judged_alike_f56() -> None:
     assert {address for address, _ in CONNECTED} == {"127.0.0.1"}
 
 
-def test_certificate_and_host_stay_those_of_the_name_f56(tmp_path: Path) -> None:
+def test_f56_certificate_and_host_stay_those_of_the_name(tmp_path: Path) -> None:
     """Though the connection goes to an address: SNI, the certificate's check and the Host header go by the name."""
     authority = Authority(tmp_path)
     names: list[str | None] = []

@@ -275,6 +275,44 @@ def test_f23_a_storm_is_summed_up_and_nothing_is_dropped() -> None:
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("what", ["restart", "set back"])
+def test_a_storm_keeps_its_pace_over_a_restart_and_a_step_of_the_wall(what: str) -> None:
+    """One summary a minute, under one key; and when it is over, nothing of it is kept."""
+
+    async def story() -> None:
+        rules = [rule(f"R{n}", Above(10 + n % 2 * 100), notify=("chat",)) for n in range(60)]
+        house = await House(*rules, storm=Storm(5, M)).open()
+        first = (await after(house, 0, 20)).notifications
+        assert [len(each.firing) for each in first] == [1] * 5 + [25]
+        if what == "restart":
+            await house.restart()
+        else:
+            house.clock.step(-6 * H)
+        assert said((await after(house, 30 * S, 200)).notifications) == [("chat", "firing")] * (what == "restart") * 5
+        (more,) = [each for each in (await after(house, 30 * S)).notifications if len(each.firing) > 1]
+        assert (more.group_key, len(more.firing)) == (first[-1].group_key, 50)
+        assert len(await house.store.kept("storm/")) == 1
+        await after(house, M, 3)
+        assert await house.store.kept("storm/") == {}
+
+    asyncio.run(story())
+
+
+def test_a_silence_that_is_long_over_is_forgotten_in_passing() -> None:
+    """Whoever adds them: the state must not grow with all that there ever were."""
+
+    async def story() -> None:
+        house = await House(rule(notify=("chat",))).open()
+        await house.engine.take(silence(house))
+        await after(house, 29 * 24 * H, 20)
+        assert len(house.engine.silences()) == 1
+        await after(house, 25 * H, 3)
+        assert house.engine.silences() == ()
+        assert await house.store.kept("silence/") == {}
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize("restarted", [False, True])
 def test_an_end_that_waits_for_its_group_is_told_whatever_happens(restarted: bool) -> None:
     """Under the key of its beginning, with how it ended; also when the process died in between."""

@@ -15,6 +15,8 @@ from alerting.model import Labels
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from alerting.model import Millis
+
 Series: TypeAlias = tuple[Labels, float | str]  # the name stands among the labels
 One = TypeVar("One")
 Other = TypeVar("Other")
@@ -62,6 +64,16 @@ def written(value: float | str) -> str:
     return str(int(value)) if value == int(value) and abs(value) < _ROUND else repr(value)
 
 
+def span(length: Millis) -> str:
+    """Write a duration as a test file has it: `1h30m`."""
+    parts = []
+    for size, unit in ((3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")):
+        count, length = divmod(length, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
 def series_text(labels: Labels) -> str:
     """Write a series with its name before the braces."""
     name = labels.get("__name__")
@@ -72,7 +84,7 @@ def series_text(labels: Labels) -> str:
 def alert_differences(wanted: Sequence[Wanted], got: Sequence[Got]) -> list[str]:
     """Say how the alerts differ; empty where they do not."""
     lines: list[str] = []
-    for one, other in _paired(wanted, got, _alert_distance):
+    for one, other in _different(wanted, got, _alert_distance):
         if other is None and one is not None:
             lines += [f"missing     {one.labels or '{}'}", *_annotations(one.annotations)]
         elif one is None and other is not None:
@@ -86,7 +98,7 @@ def alert_differences(wanted: Sequence[Wanted], got: Sequence[Got]) -> list[str]
 def sample_differences(wanted: Sequence[Series], got: Sequence[Series]) -> list[str]:
     """Say how the series differ; empty where they do not."""
     lines: list[str] = []
-    for one, other in _paired(wanted, got, _sample_distance):
+    for one, other in _different(wanted, got, _sample_distance):
         if other is None and one is not None:
             lines.append(f"missing     {series_text(one[0])} = {written(one[1])}")
         elif one is None and other is not None:
@@ -97,26 +109,29 @@ def sample_differences(wanted: Sequence[Series], got: Sequence[Series]) -> list[
     return lines
 
 
-def _paired(
+def _different(
     wanted: Sequence[One], got: Sequence[Other], distance: Callable[[One, Other], int]
 ) -> list[tuple[One | None, Other | None]]:
     """Pair what is nearest, drop what is the same (distance 0), keep what is left over."""
+    pairs = paired(wanted, got, distance)
+    return [(one, other) for one, other in pairs if one is None or other is None or distance(one, other)]
+
+
+def paired(
+    wanted: Sequence[One], got: Sequence[Other], distance: Callable[[One, Other], int]
+) -> list[tuple[One | None, Other | None]]:
+    """Pair what is nearest, keep what is left over."""
     ranked = sorted(
         (distance(one, other), place, index) for place, one in enumerate(wanted) for index, other in enumerate(got)
     )
     partner: dict[int, int] = {}
-    same: set[int] = set()
     taken: set[int] = set()
-    for far, place, index in ranked:
+    for _, place, index in ranked:
         if place not in partner and index not in taken:
             partner[place] = index
             taken.add(index)
-            if far == 0:
-                same.add(place)
     pairs: list[tuple[One | None, Other | None]] = [
-        (one, got[partner[place]] if place in partner else None)
-        for place, one in enumerate(wanted)
-        if place not in same
+        (one, got[partner[place]] if place in partner else None) for place, one in enumerate(wanted)
     ]
     return pairs + [(None, other) for index, other in enumerate(got) if index not in taken]
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from alerting.casework.compare import Got, Wanted, alert_differences, sample_differences, series_text, written
+from alerting.casework.compare import Got, Wanted, alert_differences, sample_differences, series_text, span, written
 from alerting.casework.report import Failure, Outcome
+from alerting.casework.rounds import Rounds
 from alerting.casework.timeline import Timeline
 from alerting.core.evaluate import FAULT
 from alerting.core.lang.condition import compile_condition, evaluate_expression
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Literal
 
+    from alerting.casework.rounds import Office
     from alerting.casework.testfile import AlertCheck, Case, ExpressionCheck
     from alerting.core.lang.condition import CompiledCondition
     from alerting.core.lang.names import Names
+    from alerting.core.telling.routing import News
     from alerting.model import Alert, Millis, Need, Notice, Patterns, Rule, Transition, Value
 
 _ALERTS = "ALERTS"  # the series that Prometheus makes of alerts
@@ -45,6 +48,7 @@ class Plan(NamedTuple):
     dialect: Literal["native", "prometheus"]  # of expressions
     interval: Millis  # between two evaluations
     patterns: Patterns
+    office: Office | None = None  # how people are told; None: the file has no settings
 
 
 def play(case: Case, plan: Plan) -> Outcome:
@@ -65,7 +69,11 @@ class _Play:
         self.made: dict[str, frozenset[Labels]] = {}  # what each rule recorded last
         self.life: dict[str, list[Transition]] = {}
         promql = case.outages is None
-        self.tracks = [self._track(rule, promql=promql) for rule in plan.rules]
+        self.rounds = self._rounds()
+        self.tracks = self.rounds.tracks if self.rounds else [self._track(rule) for rule in plan.rules]
+        if promql:
+            for track in self.tracks:
+                track.policy = track.policy._replace(vanish_after=0)
         self.faulty: set[str] = set()
         needs = [need for rule in plan.rules for need in rule.needs]
         for check in case.expressions:
@@ -75,18 +83,36 @@ class _Play:
         if not promql:
             self.samples.require([*needs, *self.timeline.everything()], plan.patterns)
 
-    def _track(self, rule: Rule, *, promql: bool) -> Track:
-        policy = policy_of(rule.spec, _FOREVER)
-        return Track(rule.spec, rule, policy._replace(vanish_after=0) if promql else policy)
+    def _track(self, rule: Rule) -> Track:
+        return Track(rule.spec, rule, policy_of(rule.spec, _FOREVER))
+
+    def _rounds(self) -> Rounds | None:
+        """Give the telling, where the test is about it."""
+        case, plan = self.case, self.plan
+        if case.people is None or plan.office is None:
+            return None
+        return Rounds(case, case.people, plan.office, plan.rules, self.timeline, plan.patterns, self._explained)
+
+    def _explained(self, name: str, now: Millis) -> Iterator[str]:
+        """Say what led to the alerts of a rule, or what its name may have meant."""
+        tracks = [track for track in self.tracks if track.spec.name == name and not track.spec.record]
+        if not tracks:
+            near = did_you_mean(name, {track.spec.name for track in self.tracks})
+            yield f"no rule is called {name}{f', {near}' if near else ''}"
+        for track in tracks:
+            yield from self._led_there(track, now)
 
     def outcome(self) -> Outcome:
         case = self.case
-        if self.tracks or case.alerts:
+        if self.tracks or case.alerts or self.rounds:
             self._evaluate_rules()
+        if self.rounds:
+            self.rounds.finish()
+            self.failures += self.rounds.failures
         self.timeline.finish()
         for expression in case.expressions:
             self._check_expression(expression)
-        checks = len(case.alerts) + len(case.expressions)
+        checks = len(case.alerts) + len(case.expressions) + (case.people.checks if case.people else 0)
         return Outcome(case.name, case.origin, checks, tuple(self.failures))
 
     # ------------------------------------------------------------------------------------ rules
@@ -97,13 +123,21 @@ class _Play:
         turns = [[track] for track in self.tracks] if self.shows_alerts else [self.tracks]
         for offset in range(0, case.length + 1, interval):
             now = case.start + offset
+            if self.rounds:
+                self.rounds.before(now)
             self.timeline.advance(now)
+            news: list[News] = []
+            doubtful: list[Track] = []
             for tracks in turns:
-                self._turn(tracks, now)
+                turn = self._turn(tracks, now)
+                news += turn.news
+                doubtful += turn.doubtful
+            if self.rounds:
+                self.rounds.evaluated(now, news, doubtful)
             while waiting and waiting[0].at < offset + interval:
                 self._check_alerts(waiting.pop(0), now)
 
-    def _turn(self, tracks: Sequence[Track], now: Millis) -> None:
+    def _turn(self, tracks: Sequence[Track], now: Millis) -> Turn:
         turn = Turn(now, self.samples)
         for track in tracks:
             turn.evaluate(track)
@@ -114,8 +148,9 @@ class _Play:
             self.life.setdefault(transition.key.rule_id, []).append(transition)
         for track in turn.doubtful:
             self._note_fault(track, now)
-        if self.shows_alerts and not tracks[0].spec.record:
+        if self.shows_alerts and tracks and not tracks[0].spec.record:
             self._show_alerts(tracks[0], now)
+        return turn
 
     def _end_unrecorded(self, track: Track, turn: Turn, now: Millis) -> None:
         """End the series that a recording rule does not make any more, as Prometheus does at once."""
@@ -164,12 +199,8 @@ class _Play:
                 lines.append(f"unknown     expected because {check.unknown!r}, got: {said}")
         if not lines:
             return
-        if not tracks:
-            near = did_you_mean(name, {track.spec.name for track in self.tracks})
-            lines.append(f"no rule is called {name}{f', {near}' if near else ''}")
-        for track in tracks:
-            lines += self._led_there(track, now)
-        self.failures.append(Failure(f"{name} at {_span(check.at)}", tuple(lines), check.origin))
+        lines += self._explained(name, now)
+        self.failures.append(Failure(f"{name} at {span(check.at)}", tuple(lines), check.origin))
 
     def _firing(self, track: Track, now: Millis) -> Iterator[Got]:
         for alert in track.alerts.values():
@@ -182,7 +213,7 @@ class _Play:
         """Say of an alert what a receiver would be told if it had fired with the value that it has now."""
         value, why = self._last_true(track, alert, now)
         context = render.Context(
-            self.case.external_labels,
+            {**(self.plan.office.settings.external_labels if self.plan.office else {}), **self.case.external_labels},
             lambda expression: self._query(expression, now),
             self.plan.patterns,
             self.case.external_url,
@@ -249,7 +280,7 @@ class _Play:
         if lines:
             if not isinstance(condition, ConditionError):
                 lines += self._seen(condition.needs, now)
-            what = f"{' '.join(check.expression.split())} at {_span(check.at)}"
+            what = f"{' '.join(check.expression.split())} at {span(check.at)}"
             self.failures.append(Failure(what, tuple(lines), check.origin))
 
     # ------------------------------------------------------------------------------------ what led there
@@ -286,17 +317,7 @@ class _Play:
                 yield f"            {need.name or 'the selector'} finds no series"
 
     def _at(self, moment: Millis) -> str:
-        return _span(moment - self.case.start)
-
-
-def _span(length: Millis) -> str:
-    """Write a duration as a test file has it: `1h30m`."""
-    parts = []
-    for size, unit in ((3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")):
-        count, length = divmod(length, size)
-        if count:
-            parts.append(f"{count}{unit}")
-    return "".join(parts) or "0s"
+        return span(moment - self.case.start)
 
 
 def _series(found: Value | Sequence[tuple[Labels, Value]]) -> Sequence[tuple[Labels, Value]]:

@@ -9,22 +9,24 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from alerting.casework.people import KEYS, look_at_times, read_people
+from alerting.casework.reader import Reader, without_lines
 from alerting.config import documents, schema
 from alerting.config.durations import millis
 from alerting.config.files import TEST_SUFFIXES, read_bytes
 from alerting.core.lang.series import parse_series, parse_values
-from alerting.errors import ConditionError, ConfigError, Diagnostic
-from alerting.model import NO_LABELS, Origin
+from alerting.errors import ConfigError
+from alerting.model import NO_LABELS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from alerting.casework.people import People
     from alerting.core.lang.series import Step
-    from alerting.errors import Problem
-    from alerting.model import Labels, Millis
+    from alerting.model import Labels, Millis, Origin
 
 MINUTE = 60_000
 MOST_EVALUATIONS = 1_000_000  # of one test: two years by the minute
@@ -98,13 +100,14 @@ class Case:
     outages: tuple[Outage, ...] | None  # None: PromQL throughout
     external_labels: Mapping[str, str]
     external_url: str
+    people: People | None  # None: it is about rules alone
     origin: Origin
 
     @property
     def length(self) -> Millis:
-        """How long the rules are evaluated: to the last check of either kind."""
+        """How long the rules are evaluated: to the last check of any kind."""
         times = [check.at for check in self.alerts] + [check.at for check in self.expressions]
-        return max(times, default=0)
+        return max(times + [check.at for check in self.people.hearings] if self.people else times, default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +121,15 @@ class CaseFile:
     group_order: tuple[str, ...]
     cases: tuple[Case, ...]
     source: documents.File
+    settings: documents.Map | str | None = None  # written out, or the name of a file relative to this one
+    settings_at: documents.At = 0
 
 
 def read_cases(path: Path, name: str) -> CaseFile:
     """Read a test file. Raises ConfigError with all that is wrong with it."""
     file = documents.parse(read_bytes(path, name), name)
     if file.problems:
-        raise ConfigError(file.problems)
+        raise ConfigError(without_lines(file))
     reader = _Reader(file)
     if len(file.documents) > 1:
         reader.wrong("a test file is one document", file.documents[1].at)
@@ -145,19 +150,12 @@ def read_cases(path: Path, name: str) -> CaseFile:
     return made
 
 
-class _Reader:
-    """The walk over one file that fits the schema: records out, what is wrong gathered."""
+class _Reader(Reader):
+    """One file on its way to records."""
 
     def __init__(self, file: documents.File) -> None:
-        self.file = file
-        self.problems: list[Problem] = []
-        self.has_rules = False
-
-    def wrong(self, message: str, at: documents.At, *, hint: str = "", width: int = 1) -> None:
-        self.problems.append(self.file.problem(message, at, hint=hint, width=width))
-
-    def origin(self, at: documents.At) -> Origin:
-        return Origin(self.file.name, *documents.place(at))
+        super().__init__(file)
+        self.has_rules = self.has_settings = False
 
     def file_of(self, value: documents.Map, folder: Path) -> CaseFile:
         interval = self.duration(value, "evaluation_interval", MINUTE)
@@ -166,17 +164,22 @@ class _Reader:
             self.wrong("a group is named twice", value.value_at("group_eval_order"))
         names = value.get("rule_files") or documents.Seq()
         rule_files = []
-        self.has_rules = bool(names)
+        self.has_rules, self.has_settings = bool(names), "settings" in value
         for index, name in enumerate(names):
             if name.endswith(TEST_SUFFIXES):
                 self.wrong("this names tests, not rules", names.marks[index])
             rule_files.append((name, self.origin(names.marks[index])))
         tests = value["tests"]
         cases = [self.case(each, tests.marks[index], index, interval) for index, each in enumerate(tests)]
-        return CaseFile(self.file.name, folder, tuple(rule_files), interval, order, tuple(cases), self.file)
+        at = value.value_at("settings") if "settings" in value else documents.position(0, 0)
+        settings = value.get("settings")
+        return CaseFile(
+            self.file.name, folder, tuple(rule_files), interval, order, tuple(cases), self.file, settings, at
+        )
 
     def case(self, value: documents.Map, at: documents.At, index: int, evaluation_interval: Millis) -> Case:
         outages = value.get("faults")
+        people = read_people(self, value)
         case = Case(
             name=value.get("name") or f"test {index + 1}",
             interval=self.duration(value, "interval", evaluation_interval),
@@ -187,8 +190,14 @@ class _Reader:
             outages=None if outages is None else tuple(self.outage(each) for each in outages),
             external_labels=self.texts(value, "external_labels"),
             external_url=value.get("external_url", ""),
+            people=people,
             origin=self.origin(at),
         )
+        if people is not None and not self.has_settings:
+            key = next(key for key in KEYS if key in value)
+            hint = "name a settings file, or write its keys: `settings: {receivers: …}`"
+            self.wrong(f"`{key}` needs `settings` beside `tests`", value.key_at(key), hint=hint, width=len(key))
+        look_at_times(self, value, case.length)
         if self.has_rules and case.length // evaluation_interval > MOST_EVALUATIONS:
             self.wrong(f"more than {MOST_EVALUATIONS:,} evaluations", at, hint="test a shorter time")
         if case.outages is not None and case.length // case.interval > MOST_EVALUATIONS:
@@ -198,15 +207,6 @@ class _Reader:
             if seen.setdefault((each.path, each.labels), each) is not each:
                 self.wrong("this series stands here twice", written.value_at("series"))
         return case
-
-    def duration(self, value: documents.Map, key: str, default: Millis) -> Millis:
-        if key not in value:
-            return default
-        length = millis(value[key])
-        if length <= 0:
-            self.wrong(f"{key} must be longer than nothing", value.value_at(key))
-            return default
-        return length
 
     def start(self, value: documents.Map) -> Millis:
         written = value.get("start_timestamp", 0)
@@ -227,34 +227,6 @@ class _Reader:
         steps = self.parsed(value, "values", parse_values, [])
         path = (name,) if value["series"].lstrip().startswith("{") else tuple(name.split("."))
         return InputSeries(path, labels, steps, self.origin(value.at))
-
-    def parsed(self, value: documents.Map, key: str, parse: Callable[[str], Any], default: Any) -> Any:
-        text = self.text(value, key)
-        try:
-            return parse(text)
-        except ConditionError as error:
-            for found in error.diagnostics:
-                self.diagnose(found, text, value.value_at(key))
-            return default
-
-    def diagnose(self, found: Diagnostic, text: str, at: documents.At) -> None:
-        """Report what is wrong in a text; its place is exact where the text stands on its line as it is."""
-        line, column = documents.place(at)
-        offset = self.file.line(line - 1).find(text, column - 1) if text and "\n" not in text else -1
-        if offset >= 0:
-            where = documents.position(line - 1, offset + found.span.start)
-            width = max(1, min(found.span.end, len(text)) - found.span.start)
-            self.wrong(found.message, where, hint=found.hint, width=width)
-        else:
-            self.wrong(f"{found.message} (character {found.span.start + 1} of the text)", at, hint=found.hint)
-
-    def text(self, value: documents.Map, key: str) -> str:
-        """Give a scalar as it is written in the file."""
-        return documents.written(self.file, value[key], value.value_at(key))
-
-    def texts(self, value: documents.Map, key: str) -> dict[str, str]:
-        mapping = value.get(key)
-        return documents.texts(self.file, mapping) if mapping else {}
 
     def alert_check(self, value: documents.Map, case: documents.Map) -> AlertCheck:
         unknown = value.get("exp_unknown", "")

@@ -48,7 +48,9 @@ class Timeline:
     def __init__(self, case: Case, names: Names) -> None:
         self.case = case
         self.samples = Samples(promql=case.outages is None)
+        self.heard: dict[str, str] = {}  # source -> its fault or "", since somebody took note and began afresh
         self._series = [_Known(_meaning(each, names), each.labels, each.steps) for each in case.series]
+        self._targets = self._target_series(case.outages or ())
         self._coming = self._points() if case.outages is None else self._readings(case.outages)
         self._next = next(self._coming, None)
 
@@ -58,6 +60,8 @@ class Timeline:
             at, what = self._next
             if isinstance(what, Reading):
                 self.samples.append(what)
+                name = _source_of(what.namespace, what.labels)
+                self.heard[name] = what.fault.told(name) if what.fault is not None else ""
             else:
                 self._take(at, what)
             self._next = next(self._coming, None)
@@ -66,6 +70,12 @@ class Timeline:
         """Take in all that the test gives; expressions may look at what comes after their time."""
         while self._next is not None:
             self.advance(self._next[0])
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """The namespace of each source that is read, by the source's name; without `faults` none is."""
+        targets = () if self.case.outages is None else self._targets
+        return {_source_of(*target): target.namespace for target in targets}
 
     def everything(self) -> list[Need]:
         """Need all series of the test, however old: any expression of a template may ask for them."""
@@ -93,6 +103,14 @@ class Timeline:
 
     def _readings(self, outages: Sequence[Outage]) -> Iterator[tuple[Millis, Reading]]:
         """Give the readings of every source at every interval, in order of time."""
+        for step in range(self.case.length // self.case.interval + 1):
+            offset = step * self.case.interval
+            for target, series in self._targets.items():
+                failed = next((each for each in outages if _covers(each, target, offset)), None)
+                yield self.case.start + offset, self._reading(target, series, step, failed)
+
+    def _target_series(self, outages: Sequence[Outage]) -> dict[_Target, list[tuple[_Known, dict[int, float | str]]]]:
+        """Give the series of each target."""
         targets: dict[_Target, list[tuple[_Known, dict[int, float | str]]]] = {}
         for outage in outages:  # a source may have no series in the test at all
             if outage.source:
@@ -100,11 +118,7 @@ class Timeline:
         for known in self._series:
             values = {step: value for step, value in known.steps if value is not STALE}
             targets.setdefault(_target(known), []).append((known, values))
-        for step in range(self.case.length // self.case.interval + 1):
-            offset = step * self.case.interval
-            for target, series in targets.items():
-                failed = next((each for each in outages if _covers(each, target, offset)), None)
-                yield self.case.start + offset, self._reading(target, series, step, failed)
+        return targets
 
     def _reading(
         self,
@@ -131,6 +145,11 @@ def _meaning(series: InputSeries, names: Names) -> Metric:
     """Say which metric a series of the test is: what a condition with that name would mean."""
     found = names.resolve(Selector(series.path)).metric
     return found if found is not None else Metric(".".join(series.path), SHARED)
+
+
+def _source_of(namespace: str, labels: Labels) -> str:
+    """Name a source: pages by their labels, as there may be several."""
+    return f"{namespace or _PAGES}{labels if namespace == SHARED else ''}"
 
 
 def _target(known: _Known) -> _Target:

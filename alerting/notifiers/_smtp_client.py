@@ -36,10 +36,11 @@ class SmtpRefused(AlertingError):  # noqa: N818  the name says what happened
 class Door(NamedTuple):
     """The server, and how to get in."""
 
-    host: str
+    host: str  # its name: what its certificate must be for
     port: int
     tls: Tls
     hello: str
+    addresses: Sequence[str]  # of the host, best first; no other is connected to, and no name is looked up here
     ca_file: str = ""  # empty: the authorities that come with the program
     username: str = ""
     password: str = ""
@@ -95,7 +96,7 @@ class Transaction:
 
     def _enter(self, smtp: smtplib.SMTP, door: Door) -> None:
         """Connect, greet, encrypt, log in."""
-        raw = self._hold(socket.create_connection((door.host, door.port), self._timeout))
+        raw = self._hold(_connected(door.addresses, door.port, self._timeout))
         smtp.sock = self._encrypted(raw, door) if door.tls == "implicit" else raw
         _expect("our coming", *smtp.getreply())
         smtp.ehlo_or_helo_if_needed()
@@ -128,6 +129,14 @@ class Transaction:
                 raise ConnectionAbortedError
             self._socket = connected
         return connected
+
+
+def _connected(addresses: Sequence[str], port: int, timeout: float) -> socket.socket:
+    """Connect to the first of these addresses that takes it; the time is shared out among them. Raises OSError."""
+    for address in addresses[:-1]:
+        with suppress(OSError):
+            return socket.create_connection((address, port), timeout / len(addresses))
+    return socket.create_connection((addresses[-1], port), timeout)
 
 
 def _offer(smtp: smtplib.SMTP, recipients: Sequence[str]) -> Sequence[str]:

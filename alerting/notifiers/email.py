@@ -3,10 +3,13 @@
 An answer from before the letter was shown is about the door (wrong password, unknown recipient, sender not allowed):
 that is mended in the settings, so the message stays owed. A 4xx to the letter is tried again, a 5xx is for good. If
 the answer to the letter is lost, nobody knows; a letter that then arrives twice has one Message-ID.
+
+The name of the server is looked up once; the addresses that were judged (`alerting.reach`) are those connected to.
 """
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,9 +17,11 @@ from alerting.errors import AlertingError, SecretError
 from alerting.http import revealed
 from alerting.model import Answer, Outcome
 from alerting.notifiers import _templates as templates
+from alerting.reach import addresses, trouble_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from email.message import EmailMessage
 
     from alerting.model import Millis, Notification, Receipt, Section
     from alerting.notifiers._email_message import Correspondents
@@ -44,14 +49,16 @@ def build(section: Section, tools: Tools) -> Email:
 
 def problems(section: Section) -> Sequence[tuple[tuple[str, ...], str]]:
     """Say what is wrong with a section that its schema cannot tell: addresses, a password in the open, templates."""
-    from alerting.notifiers._email_message import addresses  # noqa: PLC0415  loads the email package
+    from alerting.notifiers import _email_message as message  # noqa: PLC0415  loads the email package
     from alerting.notifiers._smtp_client import is_here  # noqa: PLC0415  loads smtplib
 
     values = section.values
     found = list(templates.problems(section))
+    if trouble := trouble_in(values.get("reach", ())):
+        found.append((("reach",), trouble))
     for key in ("from", "to", "cc"):
         try:
-            many = addresses(_texts(values.get(key, ()))) if key in values else ()
+            many = message.addresses(_texts(values.get(key, ()))) if key in values else ()
             if key == "from" and len(many) > 1:
                 found.append(((key,), "there is one sender"))
         except SecretError:
@@ -78,23 +85,30 @@ class Email:
         self._timeout: Millis = section.values.get("timeout", 30_000)
         self._instance = tools.instance
         self._clock = tools.clock
+        self._resolve = tools.resolve
+        self._reach: Sequence[str] = section.values.get("reach", ())
         self._blocking = tools.blocking(_THREADS)
 
     async def deliver(self, notification: Notification, previous: Receipt | None) -> Answer:
         """Make one attempt by one transaction."""
         filled = self._templates.fill(notification)
         before = (previous or {}).get("message_id", "")
-        return filled.told(await self._sent(partial(self._prepared, filled, before)))
+        return filled.told(await self._sent(filled, before))
 
     async def close(self) -> None:
         """Nothing is held: each attempt has a connection of its own."""
 
-    async def _sent(self, prepare: Any) -> Answer:
+    async def _sent(self, filled: Filled, before: str) -> Answer:
         from alerting.notifiers._smtp_client import SmtpRefused, Transaction  # noqa: PLC0415  loads smtplib
 
         transaction = Transaction(self._timeout / 1000)
+        ends = self._clock.monotonic() + self._timeout
         try:
-            return await self._blocking(partial(_handed_over, transaction, prepare), self._timeout + _GRACE)
+            door, between, letter = await self._blocking(partial(self._prepared, filled, before), self._timeout)
+            async with asyncio.timeout(max(0, ends - self._clock.monotonic()) / 1000):
+                door = door._replace(addresses=await self._judged(door))
+            left = max(0, ends - self._clock.monotonic()) + _GRACE
+            return await self._blocking(partial(_handed_over, transaction, door, between, letter), left)
         except TimeoutError:
             reason = f"no answer within {self._timeout / 1000:g} s"
         except SmtpRefused as error:
@@ -111,7 +125,13 @@ class Email:
             return Answer(Outcome.UNKNOWN, f"the letter was sent, but its answer was lost: {reason}")
         return Answer(Outcome.RETRY, reason)
 
-    def _prepared(self, filled: Filled, before: str) -> tuple[Door, Correspondents, Any]:
+    async def _judged(self, door: Door) -> Sequence[str]:
+        """Look the server up; give the addresses that may be connected to. Raises what `addresses` does."""
+        if trouble := trouble_in(self._reach):
+            raise AlertingError(trouble)
+        return await addresses(door.host, door.port, self._reach, self._resolve)
+
+    def _prepared(self, filled: Filled, before: str) -> tuple[Door, Correspondents, EmailMessage]:
         """Write the letter, and find out where it goes; in a worker thread, as following a reference may block."""
         from alerting.notifiers import _email_message as message  # noqa: PLC0415  loads the email package
         from alerting.notifiers._smtp_client import PORTS, Door, is_here  # noqa: PLC0415  loads smtplib
@@ -124,6 +144,7 @@ class Email:
             port=values.get("port") or PORTS[tls],
             tls=tls,
             hello=revealed(values.get("hello", "")) or _host_name(self._instance),
+            addresses=(),
             ca_file=revealed(values.get("ca_file", "")),
             username=revealed(values.get("username", "")),
             password=revealed(values.get("password", "")).strip(),
@@ -139,9 +160,8 @@ class Email:
         return door, between, message.compose(filled, between, self._clock.now(), before)
 
 
-def _handed_over(transaction: Transaction, prepare: Any) -> Answer:
-    """Do the whole attempt, in a worker thread."""
-    door, between, letter = prepare()
+def _handed_over(transaction: Transaction, door: Door, between: Correspondents, letter: EmailMessage) -> Answer:
+    """Do what goes over the network, in a worker thread."""
     sender, recipients = between.sender.addr_spec, between.recipients
     refused = transaction.run(door, letter.as_bytes().decode("ascii"), sender, recipients)
     taken = f"taken for {len(recipients) - len(refused)} of {len(recipients)}"

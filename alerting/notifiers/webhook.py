@@ -71,7 +71,7 @@ class Webhook:
         return filled.told(await self._posted(body))
 
     async def close(self) -> None:
-        """Nothing is held: connections belong to the shared HTTP client."""
+        """Nothing is held: connections, kept ones too, belong to the shared HTTP client."""
 
     async def _posted(self, body: bytes) -> Answer:
         ends = self._clock.monotonic() + self._timeout
@@ -83,7 +83,7 @@ class Webhook:
                 url, headers, verify = prepared()
             left = max(1, ends - self._clock.monotonic())
             answer = await self._http.request(
-                "POST", url, headers=headers, body=body, deadline=left, limit=_ANSWER_MOST, verify=verify
+                "POST", url, headers=headers, body=body, deadline=left, limit=_ANSWER_MOST, verify=verify, keep=True
             )
         except SecretError as error:
             return Answer(Outcome.RETRY, str(error))

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from alerting.sources._queries import Query
 
 _PAGES = 10
+_AT_ONCE = 500  # queries in one call
 _BACK: Millis = 300_000  # a gauge is looked for so far back, or two periods
 _WAIT: Millis = 60_000  # after a refusal for too many calls
 _NOT_OURS = "the answer does not look like CloudWatch's; check `url`"
@@ -91,16 +92,16 @@ class CloudWatch:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def ask(self, ask: Ask) -> Answers:
-        """Make one call for each stretch of time: metrics of one period share it."""
+        """Make one call for each stretch of time: metrics of one period share it, as far as one call holds them."""
         self._until, self._loop = ask.until, asyncio.get_running_loop()
         stretches: dict[_Stretch, list[Query]] = {}
         for query in ask.queries:
             stretches.setdefault(self._stretch(query, ask), []).append(query)
         answers: Answers = dict.fromkeys(query.name for query in ask.queries)
         for (first, end), queries in stretches.items():
-            if first < end:
-                points = await self._call(queries, first, end)
-                for query in queries:
+            for place in range(0, len(queries) if first < end else 0, _AT_ONCE):
+                points = await self._call(queries[place : place + _AT_ONCE], first, end)
+                for query in queries[place : place + _AT_ONCE]:
                     answers[query.name] = _read(query, points[query.name], first, end, ask.at) or None
         return answers
 
@@ -131,6 +132,7 @@ class CloudWatch:
             except ClientError as error:
                 raise FailedError(self._refused(error.response)) from None
             except BotoCoreError as error:
+                self._client = None
                 raise FailedError(self._unable(type(error).__name__)) from None
             except RuntimeError:  # what botocore makes of a time that is none
                 raise FailedError(self._fault(FaultKind.MALFORMED, _NOT_OURS)) from None
@@ -212,9 +214,9 @@ class CloudWatch:
         if "AccessDenied" in code:
             return self._fault(FaultKind.FORBIDDEN, f"the credentials may not do this: {told}")
         if code in _CREDENTIALS or status in (401, 403):
-            return self._fault(
-                FaultKind.UNAUTHORIZED, f"AWS refuses the credentials ({code}); are they for this account?"
-            )
+            self._client = None  # the next call looks for credentials anew: those in a file may have been renewed
+            advice = _CREDENTIALS.get(code, _WHOSE)
+            return self._fault(FaultKind.UNAUTHORIZED, f"AWS refuses the credentials ({code}){advice}")
         if 300 <= status < 400:  # noqa: PLR2004  redirects
             return self._fault(
                 FaultKind.REDIRECTED, f"{status}: it points to another address; redirects are not followed"
@@ -243,19 +245,23 @@ class CloudWatch:
         return Fault(kind, f"{self._name}: {text}")
 
 
-_CREDENTIALS = frozenset(
-    (
-        "AuthFailure",
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "IncompleteSignature",
-        "InvalidClientTokenId",
-        "MissingAuthenticationToken",
-        "OptInRequired",
-        "SignatureDoesNotMatch",
-        "UnrecognizedClientException",
-    )
-)
+_WHOSE = "; are they for this account?"
+_EXPIRED = ": they have expired; renew them"
+_CLOCK = "; check them, and the clock of this host"
+_CREDENTIALS = {  # by the code of an error, what to do
+    "AuthFailure": _WHOSE,
+    "ExpiredToken": _EXPIRED,
+    "ExpiredTokenException": _EXPIRED,
+    "IncompleteSignature": _CLOCK,
+    "InvalidClientTokenId": _WHOSE,
+    "InvalidSignatureException": _CLOCK,
+    "MissingAuthenticationToken": _WHOSE,
+    "OptInRequired": _WHOSE,
+    "RequestExpired": _CLOCK,
+    "RequestTimeTooSkewed": _CLOCK,
+    "SignatureDoesNotMatch": _CLOCK,
+    "UnrecognizedClientException": _WHOSE,
+}
 
 
 def _asked(query: Query) -> dict[str, Any]:

@@ -41,6 +41,8 @@ _PATH = "/api/v1/query"
 _WAIT: Millis = 60_000  # after a 429 that names no end
 _LONGEST_WAIT: Millis = 3_600_000
 _NOT_OURS = "the answer does not look like Datadog's; check `site` and `url`"
+_TWICE = "the query gives two series with the same tags; ask for one metric, and group by what tells its series apart"
+_TAGS = "the tags of a series cannot be labels: no list of texts, one name twice, or more than 1,024 characters"
 _HINTS = {
     401: "Datadog refuses the keys; check `api_key`, `application_key` and `site`",
     403: "Datadog refuses the keys, or the application key lacks the scope timeseries_query; check `site` too",
@@ -97,11 +99,15 @@ class Datadog:
             if len(found) > self._limit:
                 text = f"the query gives {len(found)} series, more than `series_limit` ({self._limit})"
                 raise FailedError(self._fault(query, FaultKind.TOO_LARGE, text))
-            return distinct([sample for each in found for sample in self._samples(query, each, ask, first, end)])
+            samples = [sample for each in found for sample in self._samples(query, each, ask, first, end)]
+            with shape(partial(self._fault, query), _TWICE):
+                return distinct(samples)
 
     def _samples(self, query: Query, series: Any, ask: Ask, first: Millis, end: Millis) -> list[Sample]:
         """Read the closed buckets of one group."""
-        group = _labels(series["tag_set"])
+        tags: Sequence[str] = series["tag_set"]
+        with shape(partial(self._fault, query), _TAGS):
+            group = _labels(tags)
         length = _milliseconds(series["interval"])
         ends = [(int(number(at)) + length, value) for at, value in series["pointlist"]]
         if len(dict(ends)) != len(ends):

@@ -2,15 +2,17 @@
 
 https://docs.newrelic.com/docs/apis/nerdgraph/examples/nerdgraph-nrql-tutorial/ is the law for the call. A query
 comes without a stretch of time, and a closed one is added: `window` long for a gauge, minute by minute for a
-count. Errors come in answers of 200, beside data of the queries that went well; one of them is enough to take
-nothing. NRQL counts nothing as 0, which is knowledge; an average of nothing is null, which is no value.
+count, in pieces of as many minutes as New Relic tells apart. Errors come in answers of 200, beside data of the queries
+that went well; one of them is enough to take nothing. NRQL counts nothing as 0, which is knowledge; an average of
+nothing is null, which is no value.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alerting.endpoint import Endpoint
 from alerting.http import retry_at
@@ -44,6 +46,10 @@ _JSON = {"content-type": "application/json"}
 _WAIT: Millis = 60_000  # after a refusal for too many calls that names no end
 _STRETCH = frozenset(("beginTimeSeconds", "endTimeSeconds", "facet"))
 _LONGEST = 120  # s that New Relic grants a query
+_PIECE = 360 * MINUTE  # of one TIMESERIES, which has at most 366 buckets
+_FACETS = 10  # that a query without LIMIT gives: the largest ones
+_LIMIT = re.compile(r"\blimit\b", re.IGNORECASE)
+_QUOTED = re.compile(r"'[^']*'|`[^`]*`")
 _NOT_OURS = "the answer does not look like New Relic's; check `region` and `url`"
 _HINTS = {
     401: "New Relic refuses the key; `api_key` must be a user key, and `region` its account's",
@@ -58,6 +64,18 @@ _CLASSES = (  # a word in the class of an error -> what it is
     ("UNAUTHORIZED", FaultKind.UNAUTHORIZED),
     ("SERVER_ERROR", FaultKind.SERVER_ERROR),
 )
+
+
+class _Piece(NamedTuple):
+    """What one field of the request asks: a query over a stretch of time."""
+
+    query: Query
+    first: Millis
+    end: Millis
+
+    def nrql(self) -> str:
+        series = " TIMESERIES 1 minute" if self.query.counts else ""
+        return f"{text_of(self.query)} SINCE {self.first} UNTIL {self.end}{series}"
 
 
 def build(section: Section, tools: Tools) -> Sequence[QuerySource]:
@@ -81,12 +99,12 @@ class NewRelic:
 
     async def ask(self, ask: Ask) -> Answers:
         """Ask all queries that have a stretch to ask about."""
-        due = {f"m{at}": query for at, query in enumerate(ask.queries) if self._period(query, ask) is not None}
+        due = {f"m{at}": piece for at, piece in enumerate(self._pieces(ask))}
         answers: Answers = dict.fromkeys(query.name for query in ask.queries)
         if not due:
             return answers
         left = ask.until - self._clock.monotonic()
-        body = json.dumps(self._request(due, ask, max(1, min(left // 1000, _LONGEST)))).encode()
+        body = json.dumps(self._request(due, max(1, min(left // 1000, _LONGEST)))).encode()
         answer = await self._endpoint.ask("POST", _PATH, headers=_JSON, body=body, deadline=max(left, 1))
         if isinstance(answer, Fault):
             raise FailedError(answer)
@@ -99,52 +117,60 @@ class NewRelic:
             if document.get("errors"):
                 raise FailedError(self._error(document["errors"], due))
             found = document["data"]["actor"]["account"]
-            return answers | {query.name: self._read(query, found[alias], ask) for alias, query in due.items()}
+            for alias, piece in due.items():
+                samples = self._read(piece, found[alias], ask.at)
+                if samples is not None:
+                    answers[piece.query.name] = [*(answers[piece.query.name] or ()), *samples]
+            return answers
 
     async def close(self) -> None:
         """Nothing of its own to let go of."""
 
-    def _period(self, query: Query, ask: Ask) -> tuple[Millis, Millis] | None:
-        first, end = ask.minutes(self._delay) if query.counts else ask.stretch(self._window, self._delay)
-        return (first, end) if first < end else None
+    def _pieces(self, ask: Ask) -> list[_Piece]:
+        pieces = []
+        for query in ask.queries:
+            first, end = ask.minutes(self._delay) if query.counts else ask.stretch(self._window, self._delay)
+            longest = _PIECE if query.counts else end - first
+            while first < end:
+                pieces.append(_Piece(query, first, min(first + longest, end)))
+                first += longest
+        return pieces
 
-    def _request(self, due: Mapping[str, Query], ask: Ask, timeout: int) -> dict[str, Any]:
+    def _request(self, due: Mapping[str, _Piece], timeout: int) -> dict[str, Any]:
         """Write the GraphQL document; the queries go as variables, so that nothing in them needs an escape."""
         asked = " ".join(
             f"{alias}: nrql(query: ${alias}, timeout: {timeout}) {{ results metadata {{ facets }} }}" for alias in due
         )
         declared = "".join(f", ${alias}: Nrql!" for alias in due)
         document = f"query($account: Int!{declared}) {{ actor {{ account(id: $account) {{ {asked} }} }} }}"
-        texts = {alias: self._nrql(query, ask) for alias, query in due.items()}
+        texts = {alias: piece.nrql() for alias, piece in due.items()}
         return {"query": document, "variables": {"account": self._account, **texts}}
 
-    def _nrql(self, query: Query, ask: Ask) -> str:
-        first, end = self._period(query, ask) or (0, 0)
-        series = " TIMESERIES 1 minute" if query.counts else ""
-        return f"{text_of(query)} SINCE {first} UNTIL {end}{series}"
-
-    def _read(self, query: Query, found: Mapping[str, Any], ask: Ask) -> Sequence[Sample] | None:
-        """Read the rows of one query; None where it has rows and none of them a value."""
+    def _read(self, piece: _Piece, found: Mapping[str, Any], now: Millis) -> Sequence[Sample] | None:
+        """Read the rows of one piece; None where it has rows and none of them a value."""
+        query = piece.query
         rows, facets = found["results"], (found.get("metadata") or {}).get("facets") or []
         with shape(partial(self._fault, query), "the query must give one number a row, or a facet"):
-            if len(rows) > self._limit * (1440 if query.counts else 1):
+            if len(rows) > self._limit * ((piece.end - piece.first) // MINUTE if query.counts else 1):
                 text = f"the query gives {len(rows)} rows, more than `series_limit` ({self._limit})"
                 raise FailedError(self._fault(query, FaultKind.TOO_LARGE, text))
+            told = [(_labels(row, facets), _value(row, facets), row) for row in rows]
+            if len({group for group, _, _ in told}) == _FACETS and not _LIMIT.search(_QUOTED.sub("", text_of(query))):
+                text = f"the query gives {_FACETS} facets, and without LIMIT there may be more; end it with LIMIT MAX"
+                raise FailedError(self._fault(query, FaultKind.TOO_LARGE, text))
             samples = []
-            for row in rows:
-                value = _value(row, facets)
-                at = self._closed(query, row, ask) if query.counts else ask.at
+            for group, value, row in told:
+                at = self._closed(piece, row) if query.counts else now
                 if value is not None and at is not None:
-                    samples.append(Sample(query.name, _labels(row, facets), value, at))
+                    samples.append(Sample(query.name, group, value, at))
             return distinct(samples) if samples or not rows else None
 
-    def _closed(self, query: Query, row: Mapping[str, Any], ask: Ask) -> Millis | None:
+    def _closed(self, piece: _Piece, row: Mapping[str, Any]) -> Millis | None:
         """Give the end of a row's minute; None where it is not wanted. Raises ValueError for another length."""
         start, end = (int(number(row[key]) * 1000) for key in ("beginTimeSeconds", "endTimeSeconds"))
-        first, last = ask.minutes(self._delay)
         if end - start != MINUTE or end % MINUTE:
-            raise FailedError(self._fault(query, FaultKind.MALFORMED, "New Relic did not answer by the minute"))
-        return end if first < end <= last else None
+            raise FailedError(self._fault(piece.query, FaultKind.MALFORMED, "New Relic did not answer by the minute"))
+        return end if piece.first < end <= piece.end else None
 
     def _limited(self, answer: HttpAnswer) -> Fault:
         now = self._clock.now()
@@ -152,12 +178,12 @@ class NewRelic:
         text = f"New Relic limits our calls; the next one is made in {seconds(at - now)}"
         return self._endpoint.fault(FaultKind.RATE_LIMITED, text, _PATH, at)
 
-    def _error(self, errors: Sequence[Mapping[str, Any]], due: Mapping[str, Query]) -> Fault:
+    def _error(self, errors: Sequence[Mapping[str, Any]], due: Mapping[str, _Piece]) -> Fault:
         """Name the first of the errors, and the metric that it is about."""
         first = errors[0]
         told = str((first.get("extensions") or {}).get("errorClass", "")).upper()
         kind = next((kind for word, kind in _CLASSES if word in told), FaultKind.BAD_STATUS)
-        named = [due[each].name for each in first.get("path") or () if each in due]
+        named = [due[each].query.name for each in first.get("path") or () if each in due]
         text = f"{named[0] if named else 'the request'}: New Relic could not answer: {words(first.get('message'))}"
         retry = self._clock.now() + _WAIT if kind is FaultKind.RATE_LIMITED else None
         return self._endpoint.fault(kind, text, _PATH, retry)

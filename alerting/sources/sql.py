@@ -145,7 +145,7 @@ def _of_numbers(found: Rows) -> list[int]:
     if len(places) > 1:
         text = f"gives numbers in several columns ({', '.join(found.columns[place] for place in places)})"
         raise _malformed(f"{text}; name those that are values under `columns`, or cast the others to text")
-    if columns and not places and not any(set(values) == {None} for values in columns):
+    if columns and not places and not any(all(value is None for value in values) for values in columns):
         raise _malformed("gives no numbers; cast the value to a number")
     return places
 

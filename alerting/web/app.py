@@ -99,7 +99,7 @@ class Views(NamedTuple):
         async def gather() -> str:
             checkup = await self.vitals.check()
             counts: Mapping[str, int] = {}
-            if not checkup.state.why:
+            if not checkup.state.why or self.vitals.program.store.unsaved:
                 with suppress(StoreError):  # it answered a moment ago
                     counts = (await self.vitals.program.store.overview(0)).counts
             return page(families(self.vitals, checkup, counts))

@@ -45,7 +45,9 @@ def _health(vitals: Vitals, checkup: Checkup) -> Iterable[Family]:
         "restart is the remedy.",
         [Point(problem, {"part": part}) for part, problem in problems.items()],
     )
-    yield Family("alerting_state_up", "gauge", "1 when the state answers, else 0.", [Point(not checkup.state.why)])
+    yield Family(
+        "alerting_state_up", "gauge", "1 when the state answers and is saved, else 0.", [Point(not checkup.state.why)]
+    )
     yield Family(
         "alerting_state_latency_seconds", "gauge", "Time to its answer.", [Point(checkup.state.latency / 1000)]
     )

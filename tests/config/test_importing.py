@@ -130,6 +130,36 @@ receivers:
 """
 
 
+def test_an_inhibition_with_several_sources_keeps_them_all() -> None:
+    """All of them must fire, as in Alertmanager; one alone is written in the older form, which says the same."""
+    head = "route: {receiver: a}\nreceivers: [{name: a}]\ninhibit_rules:\n"
+    several = '- {sources: [{matchers: [a="b"], equal: [x]}, {matchers: [c="d"]}], target_matchers: [e="f"]}\n'
+    one = '- {name: n, sources: [{matchers: [a="b"], equal: [x]}], target_matchers: [e="f"]}\n'
+    written = made(head + several + one)["inhibit_rules"]
+    assert written == [
+        {"sources": [{"matchers": ['a="b"'], "equal": ["x"]}, {"matchers": ['c="d"']}], "target_matchers": ['e="f"']},
+        {"name": "n", "source_matchers": ['a="b"'], "target_matchers": ['e="f"'], "equal": ["x"]},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ('{sources: [{matchers: [a="b"]}], source_matchers: [c="d"]}', "does not stand beside `sources`"),
+        ('{sources: [{matchers: [a="b"]}], equal: [c]}', "does not stand beside `sources`"),
+        ("{sources: [{matchers: []}]}", "matchers"),
+        ('{sources: [{matchers: [a=""]}], target_matchers: [c="d"]}', "fits any alert"),
+        ("{sources: [{equal: [a]}]}", "matchers"),
+        ('{sources: [{matchers: [a="b"], name: x}]}', "unknown key 'name'"),
+    ],
+)
+def test_sources_of_an_inhibition_that_alertmanager_refuses_are_refused(rule: str, expected: str) -> None:
+    """With the place."""
+    with pytest.raises(ConfigError, match=r"am\.yml:4:") as refused:
+        made(f"route: {{receiver: a}}\nreceivers: [{{name: a}}]\ninhibit_rules:\n- {rule}\n")
+    assert expected in str(refused.value)
+
+
 def test_receivers_routes_inhibitions_and_windows_are_written_in_our_form() -> None:
     """Files become references, secrets become variables (one for each value), references stay."""
     assert made(WHOLE) == {

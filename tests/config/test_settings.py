@@ -11,7 +11,7 @@ import pytest
 from alerting.config import references
 from alerting.config.durations import millis
 from alerting.config.references import is_literal
-from alerting.config.settings import Settings, find_settings, load_settings
+from alerting.config.settings import Settings, find_settings, load_settings, names_in
 from alerting.errors import ConfigError, SecretError
 from alerting.model import Secret
 from alerting.secrets import env as env_secrets
@@ -314,3 +314,25 @@ def test_a_rule_file_that_no_pattern_matches_for_its_ending_is_a_warning(tmp_pat
     ):
         path.write_text(f"rules: {patterns}\n")
         assert [str(each) for each in load_settings(path, {}, tmp_path).warnings] == said
+
+
+def test_one_fallback_may_stand_in_for_all_receivers(tmp_path: Path) -> None:
+    """Save for whoever names one of his own, nobody among them; nobody is his own fallback."""
+    text = (
+        "fallback: mail, screen\nreceivers:\n"
+        "  hook: {type: webhook, url: http://127.0.0.1/}\n"
+        "  mail: {type: console}\n"
+        "  own: {type: console, fallback: hook}\n"
+        "  none: {type: console, fallback: []}\n"
+        "  screen: {type: console}\n"
+    )
+    receivers = loaded(tmp_path, text).receivers
+    assert {name: names_in(each.values.get("fallback", ())) for name, each in receivers.items()} == {
+        "hook": ["mail", "screen"],
+        "mail": ["screen"],
+        "own": ["hook"],
+        "none": [],
+        "screen": ["mail"],
+    }
+    with pytest.raises(ConfigError, match=r"alerting.yaml:1:11: no receiver 'mial'.*did you mean mail"):
+        loaded(tmp_path, text.replace("fallback: mail, screen", "fallback: mial"))

@@ -23,7 +23,7 @@ def subject(series: str, at: int = 1, rule_id: str = "r", why: str = "so", **mor
     alert = Alert(place, labels, AlertState.FIRING, at, 1.0, why, fired_at=at, episode=episode)
     spec = RuleSpec(rule_id, "R", "", **more)
     said = notice(alert, spec, "", Context())
-    return Subject(alert, spec, said, matched(said, said.severity, {}))
+    return Subject(alert, spec, said, matched(said, said.severity, {}), fired=alert.fired_at or alert.since)
 
 
 def owed(receiver: str, series: str, step: Step = Step.FIRING, at: int = 1, rule_id: str = "r", **more: Any) -> Owed:

@@ -121,7 +121,8 @@ def test_a_condition_that_raises_leaves_everything_unknown_and_shows_no_text_of_
     found = evaluate(rule(Says(error=KeyError("token=abc"))), None, active(A), 0, None)
     why = "a fault of alerting itself: KeyError while the condition was evaluated; please report it"
     assert verdicts(found) == {"a": (Truth.UNKNOWN, why)}
-    assert (found.gaps, found.faulty) == ((Gap(why),), True)
+    assert found.gaps == (Gap(why),)
+    assert found.fault is not None
 
 
 def test_what_a_recording_rule_could_not_compute_is_unknown_here() -> None:
@@ -172,7 +173,7 @@ def test_an_alert_for_want_of_data_ends_when_readings_are_back() -> None:
 def test_recording_gives_samples_with_the_rules_labels() -> None:
     """The name is the record's; the rule's labels win, empty ones remove."""
     recorder = rule(Says([(A, 1.0), (B, 2.0)]), record="job:v", labels={"team": "x"})
-    samples, gaps = record(recorder, None, 500)
+    samples, gaps, _ = record(recorder, None, 500)
     assert [(each.name, each.labels.as_dict(), each.value, each.at) for each in samples] == [
         ("job:v", {"a": "a", "team": "x"}, 1.0, 500),
         ("job:v", {"a": "b", "team": "x"}, 2.0, 500),
@@ -189,12 +190,13 @@ def test_recording_gives_samples_with_the_rules_labels() -> None:
 )
 def test_a_recording_that_would_lie_records_nothing_and_says_why(more: dict[str, Any], why: str) -> None:
     """As Prometheus does; here it is a gap for whoever reads it."""
-    samples, gaps = record(rule(Says([(A, 1.0), (B, 2.0)]), record="job:v", **more), None, 0)
+    samples, gaps, _ = record(rule(Says([(A, 1.0), (B, 2.0)]), record="job:v", **more), None, 0)
     assert (samples, gaps) == ((), (Gap(why),))
 
 
 def test_a_recording_that_raises_is_a_gap() -> None:
     """No exception leaves."""
-    samples, gaps = record(rule(Says(error=ValueError()), record="job:v"), None, 0)
+    samples, gaps, fault = record(rule(Says(error=ValueError()), record="job:v"), None, 0)
+    assert isinstance(fault, ValueError)
     assert samples == ()
     assert gaps[0].why.startswith("a fault of alerting itself: ValueError")

@@ -121,6 +121,18 @@ def test_what_is_remembered_is_bounded() -> None:
     assert late.alert.firings == (T0 + 92 * M, T0 + 94 * M, T0 + 96 * M, T0 + 98 * M, T0 + 24 * 60 * M + 90 * M)
 
 
+def test_what_makes_it_flap_may_be_days_apart() -> None:
+    """A `within` beyond a day is remembered for as long as it says."""
+    week = Flapping(firings=3, within=7 * 24 * 60 * M, calm=2 * 24 * 60 * M)
+    policy = policy_of(RuleSpec("r", "R", "v > 1"), M, week)
+    alert, day = None, 24 * 60 * M
+    for at, truth in ((0, Truth.TRUE), (M, Truth.FALSE), (2 * day, Truth.TRUE), (2 * day + M, Truth.FALSE)):
+        alert = advance(alert, Verdict("r", Labels(), truth, 2.0, lambda: "so"), T0 + at, policy, T0 + at).alert
+    alert = advance(alert, Verdict("r", Labels(), Truth.TRUE, 2.0, lambda: "so"), T0 + 4 * day, policy, T0).alert
+    assert alert is not None
+    assert judge(alert, T0 + 4 * day, week) == "it fired 3 times in 4d"
+
+
 # ------------------------------------------------------------------------------------------- against a model
 
 STEPS = st.lists(st.integers(1, 20), min_size=1, max_size=20)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from alerting.core.telling.inhibition import Inhibitor
 from alerting.core.telling.matchers import Matchers
-from alerting.model import AlertKey, Inhibition, Labels, Matcher
+from alerting.model import AlertKey, Cause, Inhibition, Labels, Matcher
 from alerting.patterns import compile_pattern
 
 
@@ -44,6 +44,30 @@ def test_what_fires_keeps_back_what_follows_from_it_and_says_so() -> None:
     assert told == ('NodeDown{node="a", severity="critical"} fires', "by severity")
     assert why([SEVERITY], [CRITICAL, WARNING], CRITICAL) is None
     assert why([SEVERITY], [WARNING], WARNING) is None
+
+
+FEEDS = Inhibition(
+    (Matcher("feed", "=", "a"),),
+    (Matcher("alertname", "=", "HostDown"),),
+    ("rack",),
+    "both feeds",
+    more=(Cause((Matcher("feed", "=", "b"),), ("room",)),),
+)
+
+
+def test_where_several_must_fire_one_alone_keeps_nothing_back() -> None:
+    """Each has labels of its own that must agree; the reason names all of them."""
+    host = {"alertname": "HostDown", "rack": "1", "room": "x"}
+    a, b = {"alertname": "Feed", "feed": "a", "rack": "1"}, {"alertname": "Feed", "feed": "b", "room": "x"}
+    both = 'Feed{feed="a", rack="1"} and Feed{feed="b", room="x"} fire'
+    assert why([FEEDS], [a, b, host], host) == (both, "both feeds")
+    assert why([FEEDS], [a, host], host) is None
+    assert why([FEEDS], [b, host], host) is None
+    assert why([FEEDS], [a, b | {"room": "y"}, host], host) is None
+    assert why([FEEDS], [a | {"rack": "2"}, b, host], host) is None
+    one = {"alertname": "Power", "feed": "a", "rack": "1", "room": "x"}
+    twice = FEEDS._replace(more=(Cause((Matcher("alertname", "=", "Power"),)),))
+    assert why([twice], [one, host], host) == ('Power{feed="a", rack="1", room="x"} fires', "both feeds")
 
 
 @pytest.mark.parametrize(
@@ -86,19 +110,23 @@ def test_a_reason_names_no_more_labels_than_people_read() -> None:
 VALUES = st.sampled_from(["", "1", "2"])
 ALERTS = st.dictionaries(st.sampled_from("xyz"), VALUES, max_size=3)
 SIDES = st.lists(st.builds(Matcher, st.sampled_from("xyz"), st.sampled_from(["=", "!="]), VALUES), max_size=2)
-RULES = st.builds(
-    Inhibition, SIDES.map(tuple), SIDES.map(tuple), st.lists(st.sampled_from("xyz"), unique=True, max_size=2).map(tuple)
-)
+EQUAL = st.lists(st.sampled_from("xyz"), unique=True, max_size=2).map(tuple)
+MORE = st.lists(st.builds(Cause, SIDES.map(tuple), EQUAL), max_size=2).map(tuple)
+RULES = st.builds(Inhibition, SIDES.map(tuple), SIDES.map(tuple), EQUAL, more=MORE)
 
 
 def by_the_book(each: Inhibition, firing: list[dict[str, str]], labels: dict[str, str]) -> bool:
     """Tell by going through all that fires whether one inhibition keeps an alert back."""
-    sources, targets = Matchers(each.sources, compile_pattern), Matchers(each.targets, compile_pattern)
-    return targets.fits(labels) and any(
-        sources.fits(other)
-        and not (sources.fits(labels) and targets.fits(other))
-        and all(other.get(name, "") == labels.get(name, "") for name in each.equal)
-        for other in firing
+    targets = Matchers(each.targets, compile_pattern)
+    causes = [(Matchers(cause.matchers, compile_pattern), cause.equal) for cause in each.causes]
+    return targets.fits(labels) and all(
+        any(
+            sources.fits(other)
+            and not (sources.fits(labels) and targets.fits(other))
+            and all(other.get(name, "") == labels.get(name, "") for name in equal)
+            for other in firing
+        )
+        for sources, equal in causes
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from alerting.core.lasting import AGAIN, Lasting
+from alerting.core.lasting import AGAIN, Lasting, kind_of
 
 FULL = "the disk is full"
 
@@ -44,3 +44,25 @@ def test_endless_different_troubles_do_not_fill_the_memory() -> None:
     for number in range(5_000):
         assert lasting.wrong("a", f"late by {number} s", number)
     assert len(lasting._said) <= 1_000
+
+
+def test_the_kind_of_a_fault_is_its_type_and_its_way_not_its_text() -> None:
+    """Raised again, it is the same; from another line or of another type, it is another."""
+
+    def raised(error: Exception) -> Exception:
+        try:
+            raise error
+        except type(error) as caught:
+            return caught
+
+    def elsewhere(error: Exception) -> Exception:
+        try:
+            raise error
+        except type(error) as caught:
+            return caught
+
+    kept = KeyError("kept")
+    first, again = kind_of(raised(kept)), kind_of(raised(kept))
+    assert first == again == kind_of(raised(KeyError("another text")))
+    assert len({first, kind_of(raised(ValueError("kept"))), kind_of(elsewhere(KeyError("kept")))}) == 3
+    assert kind_of(KeyError("never raised")) == "KeyError at "

@@ -70,6 +70,13 @@ def test_f34_the_first_round_is_spread_and_within_one_interval() -> None:
     assert max(seconds.values()) <= 3 * 50 / 30
 
 
+def test_many_sources_at_a_quick_pace_share_a_few_moments() -> None:
+    """Whoever is woken for each of 40 sources once a second spends most of the CPU on waking up."""
+    schedule = Schedule([batch(f"s{number}", S) for number in range(40)])
+    due = {now: len(found) for now in range(0, 2 * S, 5) if (found := schedule.due(now))}
+    assert due == dict.fromkeys(range(0, 2 * S, 200), 8)
+
+
 def test_few_sources_are_all_read_within_two_seconds_of_the_start() -> None:
     """Nobody waits half a minute for the first look."""
     schedule = Schedule([batch(f"s{number}") for number in range(5)])

@@ -1,6 +1,7 @@
 """A stand-in for New Relic's GraphQL API: it reads just the document that the source writes, and refuses others.
 
-`answers` maps the NRQL before SINCE to what it gives: (facets, rows), a row being (values of the facets, fields).
+`answers` maps the NRQL before SINCE to what it gives: (facets, rows), a row being (values of the facets, fields). As
+the service does, it gives ten facets where there is no LIMIT, and at most 366 minutes of a TIMESERIES.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ class NewRelic(Fake):
             return self._error("Cannot parse the fields", "VALIDATION_ERROR")
         for alias, variable, timeout in fields:
             nrql = _NRQL.fullmatch(variables[variable])
+            if nrql is not None and nrql[4] and int(nrql[3]) - int(nrql[2]) > 366 * 60_000:
+                return self._error("TIMESERIES has more than 366 buckets", "SERVER_ERROR:NRQL", alias)
             if alias != variable or not 1 <= int(timeout) <= 120 or nrql is None or nrql[1] not in self.answers:
                 return self._error("NRQL Syntax Error", "SERVER_ERROR:NRQL", alias)
             found[alias] = self._results(nrql[1], int(nrql[2]), int(nrql[3]), series=bool(nrql[4]))
@@ -62,6 +65,8 @@ class NewRelic(Fake):
     def _results(self, query: str, first: int, end: int, *, series: bool) -> dict[str, Any]:
         self.periods.append((first, end))
         facets, rows = self.answers[query]
+        if facets and " LIMIT " not in query:
+            rows = rows[:10]
         made = []
         for values, fields in rows:
             row = dict(fields)

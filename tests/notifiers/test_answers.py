@@ -12,12 +12,14 @@ import pytest
 
 from alerting.model import Outcome
 from tests.fakes.ledger import Step
-from tests.notifiers.desk import WAYS, attempt
+from tests.fakes.pagerduty import PagerDuty
+from tests.notifiers.desk import WAYS, attempt, attempts, over, telling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.fakes.ledger import Fake
+    from tests.figures import Figure
 
 SENT, UNKNOWN, RETRY, REFUSED = Outcome.SENT, Outcome.UNKNOWN, Outcome.RETRY, Outcome.REFUSED
 KEY = "alerting-5f2c"  # the group key of desk.telling()
@@ -168,15 +170,19 @@ def running() -> Iterator[dict[str, Fake]]:
 
 
 @pytest.mark.parametrize(("way", "number"), ROWS)
-def test_f21_f22_an_answer_is_what_the_service_means_by_it(way: str, number: int, running: dict[str, Fake]) -> None:
+def test_f19_f21_an_answer_is_what_the_service_means_by_it(
+    way: str, number: int, running: dict[str, Fake], figure: Figure
+) -> None:
     """Only the service's own way to accept is SENT; a wrong message is REFUSED, a shut door is tried again."""
     step, outcome = ANSWERS[way][number]
     fake = running[way]
     fake.script(step)
     before = len(fake.requests)
     answer = attempt(way, fake, timeout=300 if step.status == 100 else 5000)
+    requests = len(fake.requests) - before
+    figure("raw requests per attempt", requests, at_least=1, at_most=1, n=1, row="F19")
+    figure("wrong delivered", answer.outcome == SENT and outcome != SENT, at_most=0, n=1, row="F21")
     assert answer.outcome == outcome, answer
-    assert len(fake.requests) - before == 1
     assert answer.why
 
 
@@ -187,18 +193,32 @@ def test_f21_every_way_has_at_least_twenty_rows() -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("wire", ["reset", "close", "truncate"])
-def test_f19_an_answer_lost_on_the_way_is_unknown(way: str, wire: Any) -> None:
+def test_f19_an_answer_lost_on_the_way_is_unknown(way: str, wire: Any, figure: Figure) -> None:
     """The receiver took the message, so nobody may say that it failed; and nothing was sent twice."""
     with WAYS[way][0]() as fake:
         fake.script(Step(wire=wire))
         answer = attempt(way, fake)
+    figure("raw requests per attempt", len(fake.requests), at_least=1, at_most=1, n=1)
     assert answer.outcome == UNKNOWN, answer
-    assert (len(fake.requests), len(fake.accepted)) == (1, 1)
+    assert len(fake.accepted) == 1
+
+
+def test_f19_copies_of_a_page_open_one_incident(figure: Figure) -> None:
+    """However often the answer is lost, and at its end as well: one dedup key, one incident, and it is closed."""
+    lost = [Step(wire="reset"), Step(wire="close"), Step(wire="truncate"), Step()]
+    with PagerDuty() as fake:
+        fake.script(*lost, *lost)
+        answers = attempts("pagerduty", fake, [(telling(), None)] * 4 + [(over(), None)] * 4)
+        opened, requests = fake.incidents.total, len(fake.requests)
+        assert fake.incidents.open == []
+    assert [answer.outcome for answer in answers] == [UNKNOWN, UNKNOWN, UNKNOWN, SENT] * 2
+    figure("extra incidents", opened - 1, at_most=0, n=len(answers))
+    figure("raw requests per attempt", requests / len(answers), at_least=1, at_most=1, n=len(answers))
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("step", [Step(delay=30), Step(drip=0.1)], ids=["late", "byte by byte"])
-def test_f19_f24_the_deadline_of_an_attempt_is_total(way: str, step: Step) -> None:
+def test_f19_f24_the_deadline_of_an_attempt_is_total(way: str, step: Step, figure: Figure) -> None:
     """A server that sends a byte now and then holds an attempt no longer than one that is silent."""
     with WAYS[way][0]() as fake:
         attempt(way, fake)  # what is loaded with the first message is not on the clock
@@ -208,7 +228,7 @@ def test_f19_f24_the_deadline_of_an_attempt_is_total(way: str, step: Step) -> No
         took = time.monotonic() - began
     assert answer.outcome == UNKNOWN, answer
     assert took < 0.4 + 1.5
-    assert len(fake.requests) == 2
+    figure("raw requests per attempt", len(fake.requests) / 2, at_least=1, at_most=1, n=2, row="F19")
 
 
 @pytest.mark.parametrize("way", WAYS)

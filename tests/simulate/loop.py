@@ -40,6 +40,20 @@ class Loop(asyncio.BaseEventLoop):
     def time(self) -> float:
         return self.at / 1000
 
+    def call_soon(self, callback: Callable[..., Any], *args: Any, context: Any = None) -> Any:
+        """Do what asyncio's does, without its checks: nothing is called so often."""
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)  # type: ignore[attr-defined]
+        return handle
+
+    def create_task(self, coro: Any, *, name: str | None = None, context: Any = None) -> Any:
+        """Do what asyncio's does, without its checks."""
+        return asyncio.Task(coro, loop=self, name=name, context=context)
+
+    def create_future(self) -> Any:
+        """Do what asyncio's does, without its checks."""
+        return asyncio.Future(loop=self)
+
     def call_at(self, when: float, callback: Callable[..., Any], *args: Any, context: Any = None) -> Any:  # type: ignore[override]
         handle = asyncio.TimerHandle(when, callback, args, self, context)
         self.after(max(0, round(when * 1000) - self.at), lambda: self._ready.append(handle))  # type: ignore[attr-defined]
@@ -57,7 +71,7 @@ class Loop(asyncio.BaseEventLoop):
         """Run everything up to the time `until`; comes back early when the process dies or ends."""
         ready = self._ready  # type: ignore[attr-defined]
         timers = self._timers
-        busy = 0
+        most = self.steps + _BUSY  # callbacks until time must have passed
         asyncio._set_running_loop(self)
         try:
             while not (self.dying or self.ended):
@@ -69,10 +83,14 @@ class Loop(asyncio.BaseEventLoop):
                         self.fuse -= 1
                     handle = ready.popleft()
                     if not handle._cancelled:
-                        handle._run()
+                        try:
+                            handle._context.run(handle._callback, *handle._args)
+                        except (SystemExit, KeyboardInterrupt):
+                            raise
+                        except BaseException as error:  # noqa: BLE001  as asyncio does
+                            self.call_exception_handler({"exception": error})
                     self.steps += 1
-                    busy += 1
-                    if busy > _BUSY:
+                    if self.steps > most:
                         raise Wedged("something loops without waiting")
                     if self.dying:
                         return
@@ -81,7 +99,7 @@ class Loop(asyncio.BaseEventLoop):
                 at, _, call = heapq.heappop(timers)
                 if at > self.at:
                     self.at = at
-                    busy = 0
+                    most = self.steps + _BUSY
                 call()
             if not (self.dying or self.ended):
                 self.at = max(self.at, until)

@@ -84,10 +84,9 @@ class Stage:
     """One turn, as far as it would go if it were saved."""
 
     at: int
-    before: dict[str, dict[Key, Life]] = field(default_factory=dict)  # by rule
     lives: dict[Key, Life | None] = field(default_factory=dict)
     turned: dict[Key, Turned] = field(default_factory=dict)
-    wanted: dict[Key, tuple[str, ...]] = field(default_factory=dict)  # whom each alert is for that may fire, now
+    fresh: dict[Key, tuple[str, ...]] = field(default_factory=dict)  # whom an alert is for that were not told of it
     judged: dict[str, int] = field(default_factory=dict)  # clock (rule or built-in rule) -> now
     heard: dict[str, str] = field(default_factory=dict)
 
@@ -105,7 +104,9 @@ class Model:
         self.heard: dict[str, str] = {}  # source -> its fault or "", not judged by a saved turn yet
         self._clock: dict[str, int] = {}  # rule or built-in rule -> when it was judged last, in a saved turn
         self._skewed: dict[str, int] = {}  # the same, where the wall stepped unseen: by how much it looks otherwise
+        self._by_rule: dict[str, dict[Key, Life]] = {}  # `lives` once more
         self._whom: dict[str, tuple[str, ...]] = {}  # rule -> its receivers, until the next set of rules
+        self._gone: dict[str, bool] = {}  # rule -> whether it is none any more, until the next set of rules
         self.silences: dict[str, Hush] = {}
         self._shaken: set[str] = set()  # rules that were gone and came back: their clocks may begin anew
 
@@ -135,7 +136,7 @@ class Model:
         """Take over a set of rules."""
         before = self.rules
         self.rules = {rule.id: rule for rule in rules}
-        self._whom = {}
+        self._whom, self._gone = {}, {}
         self._shaken |= self.rules.keys() - before.keys()
         wanted = {(rule.namespace, rule.metric) for rule in self.rules.values()}
         self.ever &= wanted
@@ -155,8 +156,6 @@ class Model:
             if not seen.fault and wall - seen.at >= LOOKBACK:
                 self.seen[name] = Seen("not read for long", {})  # what was not read is not believed, nor gone
         turn = Stage(now, heard=dict(self.heard))
-        for key, life in self.lives.items():
-            turn.before.setdefault(key.rule, {})[key] = life
         blind: list[tuple[RuleDef, str]] = []
         for rule_id, raised in judged:
             rule = self.rules[rule_id]
@@ -167,13 +166,16 @@ class Model:
         for rule, why in blind:
             self._step_builtin(turn, _blind(rule.id), why, Policy(UNKNOWN_AFTER))
         self._step_builtin(turn, _BROKEN, TRUE if self.problem else FALSE, Policy())
-        for key, life in self.lives.items():
-            rule_id = key.rule.removeprefix(RULE_BLIND)
-            unread = rule_id.startswith(SOURCE_DOWN) and not self._readers(PLACE[key.labels.get("source")].namespace)
-            if unread or (rule_id not in self.rules and not rule_id.startswith("alerting/")):
-                self._put(turn, key, ended(life, REMOVED))
+        for rule_id, lives in self._by_rule.items():
+            if self._is_gone(rule_id):
+                for key, life in lives.items():
+                    self._put(turn, key, ended(life, REMOVED))
+        hushes = [each for each in self.silences.values() if each.starts <= wall < each.ends]
         for key in self.lives | turn.lives:
-            turn.wanted[key] = self._wanted(key, wall)
+            told = self.told.get(key, ())
+            fresh = tuple([name for name in self._for(key.rule) if name not in told])
+            if fresh and not any(_fits(each, key) for each in hushes):
+                turn.fresh[key] = fresh
         return turn
 
     def settle(self, turn: Stage, happened: set[tuple[Key, str]]) -> str:
@@ -192,9 +194,9 @@ class Model:
 
     def news(self, turn: Stage) -> Iterable[News]:
         """Say who hears of what: ends go to whoever was told; what fires to all whom it is for and who do not know."""
-        for key, life in (self.lives | turn.lives).items():
-            fresh = tuple(name for name in turn.wanted[key] if name not in self.told.get(key, ()))
-            if life is not None and life.firing and fresh:
+        for key, fresh in turn.fresh.items():
+            life = turn.lives[key] if key in turn.lives else self.lives[key]
+            if life is not None and life.firing:
                 yield News(key, FIRING, fresh, "")
         for key, turned in turn.turned.items():
             if turned.after == RESOLVED and key in self.told:
@@ -203,10 +205,12 @@ class Model:
     def apply(self, turn: Stage) -> None:
         """Let a turn take effect: it is on disk."""
         for key, life in turn.lives.items():
+            of_rule = self._by_rule.setdefault(key.rule, {})
             if life is None:
                 self.lives.pop(key, None)
+                of_rule.pop(key, None)
             else:
-                self.lives[key] = life
+                self.lives[key] = of_rule[key] = life
         for name, now in turn.judged.items():
             self._clock[name] = now
             self._skewed.pop(name, None)
@@ -216,15 +220,21 @@ class Model:
         """Take note that the program knows that a turn is on disk: the readings that it judged are done with."""
         self.heard = {name: fault for name, fault in self.heard.items() if turn.heard.get(name) != fault}
 
-    def _wanted(self, key: Key, wall: int) -> tuple[str, ...]:
-        """Say for whom an alert is, silences considered."""
-        for hush in self.silences.values():
-            value = _name(key.rule) if hush.name == "alertname" else key.labels.get(hush.name)
-            if hush.starts <= wall < hush.ends and value == hush.value:
-                return ()
-        if key.rule not in self._whom:
-            self._whom[key.rule] = tuple(dict.fromkeys(n for rule in self._behind(key.rule) for n in rule.notify))
-        return self._whom[key.rule]
+    def _for(self, rule_id: str) -> tuple[str, ...]:
+        """Say for whom the alerts of a rule are."""
+        whom = self._whom.get(rule_id)
+        if whom is None:
+            whom = tuple(dict.fromkeys(name for rule in self._behind(rule_id) for name in rule.notify))
+            self._whom[rule_id] = whom
+        return whom
+
+    def _is_gone(self, rule_id: str) -> bool:
+        """Tell whether there is no such rule any more."""
+        if rule_id not in self._gone:
+            behind = rule_id.removeprefix(RULE_BLIND)
+            unread = behind.startswith(SOURCE_DOWN) and not self._behind(behind)
+            self._gone[rule_id] = unread or (behind not in self.rules and not behind.startswith("alerting/"))
+        return self._gone[rule_id]
 
     def _behind(self, rule_id: str) -> list[RuleDef]:
         """Give the rules whose receivers an alert is for."""
@@ -242,7 +252,7 @@ class Model:
 
     def _judge(self, turn: Stage, rule: RuleDef, *, raised: bool) -> str:
         """Step the alerts of one rule; tell whether it is blind for a reason other than a failed source."""
-        lives = turn.before.get(rule.id, {})
+        lives = self._by_rule.get(rule.id, {})
         gaps, blind = self._gaps(rule)
         true = {} if raised else self._true(rule)
         if lives or true or gaps or blind or raised:
@@ -339,9 +349,15 @@ _DOWN = {place.name: Key(f"{SOURCE_DOWN}{place.name}", Labels({"source": place.n
 _BROKEN = Key("alerting/ConfigBroken", NO_LABELS)
 
 
+@cache
 def _name(rule_id: str) -> str:
     """Give the name that people see of a rule."""
     return rule_id.split("/")[1] if rule_id.startswith("alerting/") else rule_id.partition(":")[2]
+
+
+def _fits(hush: Hush, key: Key) -> bool:
+    """Tell whether a silence is about an alert."""
+    return hush.value == (_name(key.rule) if hush.name == "alertname" else key.labels.get(hush.name))
 
 
 @cache

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
     from alerting.core.schedule import Batch
-    from alerting.model import Delivery
+    from alerting.model import Delivery, Notification
     from alerting.ports import Change, Snapshot
     from tests.simulate.plan import RuleDef
     from tests.simulate.run import Run
@@ -49,7 +49,9 @@ class Watched:
         self._judged = judged
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._condition, name)
+        found = getattr(self._condition, name)
+        setattr(self, name, found)  # looked up once
+        return found
 
     def evaluate(self, samples: Any, now: int, since: int | None = None) -> Any:
         if self._judged(self._rule.id):
@@ -66,7 +68,9 @@ class Recorder:
         self._store = thread.store
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
+        found = getattr(self._store, name)
+        setattr(self, name, found)  # looked up once
+        return found
 
     async def open(self) -> Snapshot:
         return await self._locked(self._store.open())
@@ -101,10 +105,20 @@ class Recorder:
             saved()
         judge.model.acknowledge(stage)
 
-    async def claim(self, *arguments: Any) -> Sequence[Delivery]:
-        self._thread.doing = "claim"
-        self._thread.on_disk = lambda: self._process.run.judge.folded(self._process.run.disk.folded())
-        return await self._store.claim(*arguments)
+    async def claim(self, receiver: str, now: int, lease: int, limit: int, fold: Any) -> Sequence[Delivery]:
+        folds: list[int] = []
+
+        def folding(waiting: Sequence[Notification]) -> Any:
+            found = fold(waiting)
+            folds.append(found.number)
+            return found
+
+        def claimed() -> None:
+            if any(number > 1 for number in folds):
+                self._process.run.judge.folded(self._process.run.disk.folded())
+
+        self._thread.doing, self._thread.on_disk = "claim", claimed
+        return await self._store.claim(receiver, now, lease, limit, None if fold is None else folding)
 
     async def settle(self, *ended: Delivery) -> None:
         def settled() -> None:
@@ -150,7 +164,7 @@ class Process:
         self._judged: list[tuple[str, bool]] = []
         self._set_back = False  # the wall went back and the engine has not seen it
         self._stop = asyncio.Event()
-        self._beat = asyncio.Event()
+        self._beat: asyncio.Future[None] = run.loop.create_future()  # the next look at what is due
         self.main = run.loop.create_task(self._main())
         self.main.add_done_callback(lambda _: setattr(run.loop, "ended", True))
 
@@ -171,14 +185,11 @@ class Process:
                 self._start(self._tick([batch]))
             if self.engine.tells():
                 self._start(self._tick(()))
-            self._beat.clear()
             due = self.engine.next_due()
             wait = 30 * S if due is None else max(5, min(30 * S, due - self.clock.monotonic()))
-            nap = asyncio.ensure_future(self.clock.sleep(wait))
-            woken = asyncio.ensure_future(self._beat.wait())
-            await asyncio.wait((nap, woken), return_when=asyncio.FIRST_COMPLETED)
-            nap.cancel()
-            woken.cancel()
+            beat = self._beat = self.run.loop.create_future()
+            self.run.loop.after(wait, lambda beat=beat: beat.done() or beat.set_result(None))  # type: ignore[misc]
+            await beat
         for source in self.sources:
             source.closing = True
         await sending
@@ -211,7 +222,12 @@ class Process:
     def stop(self) -> None:
         """Ask it to end, as SIGTERM does."""
         self._stop.set()
-        self._beat.set()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Look at what is due now."""
+        if not self._beat.done():
+            self._beat.set_result(None)
 
     def kill(self) -> None:
         """End it now: what it holds in memory is gone, what it asks from here on has no effect."""
@@ -238,7 +254,7 @@ class Process:
         )
         run.judge.model.adopt(run.rules)
         self.tell_problem()
-        self._beat.set()
+        self._go_on()
 
     def terms(self) -> dict[str, Terms]:
         """Say how receivers may be sent to."""

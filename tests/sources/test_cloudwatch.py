@@ -19,6 +19,7 @@ from tests.sources.reading import read, run, source, values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 boto3 = pytest.importorskip("boto3", reason="boto3 is not installed (the extra aws)")
 pytestmark = pytest.mark.slow  # every source makes a client of its own, which boto3 takes 150 ms for
@@ -166,6 +167,10 @@ def answered(status: int, code: str, message: str = "boom") -> Reading:
         (403, "InvalidClientTokenId", FaultKind.UNAUTHORIZED),
         (403, "SignatureDoesNotMatch", FaultKind.UNAUTHORIZED),
         (400, "ExpiredTokenException", FaultKind.UNAUTHORIZED),
+        (403, "ExpiredToken", FaultKind.UNAUTHORIZED),
+        (400, "RequestExpired", FaultKind.UNAUTHORIZED),
+        (403, "RequestTimeTooSkewed", FaultKind.UNAUTHORIZED),
+        (403, "InvalidSignatureException", FaultKind.UNAUTHORIZED),
         (401, "Nobody", FaultKind.UNAUTHORIZED),
         (400, "ValidationError", FaultKind.BAD_STATUS),
         (404, "NotFound", FaultKind.NOT_FOUND),
@@ -174,11 +179,48 @@ def answered(status: int, code: str, message: str = "boom") -> Reading:
         (503, "ServiceUnavailable", FaultKind.SERVER_ERROR),
     ],
 )
-def test_refusals_of_aws_are_told_apart_f2(status: int, code: str, kind: FaultKind) -> None:
+def test_f2_refusals_of_aws_are_told_apart(status: int, code: str, kind: FaultKind) -> None:
     """By code and status; of a refused signature no words are shown, because they repeat the signed request."""
     message = failed(answered(status, code, f"told {SECRET if kind is FaultKind.UNAUTHORIZED else 'plainly'}"), kind)
     assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in message
     assert ("told plainly" in message) is (kind in (FaultKind.FORBIDDEN, FaultKind.BAD_STATUS))
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("ExpiredTokenException", "have expired"),
+        ("ExpiredToken", "have expired"),
+        ("RequestExpired", "the clock of this host"),
+        ("RequestTimeTooSkewed", "the clock of this host"),
+        ("SignatureDoesNotMatch", "the clock of this host"),
+        ("InvalidClientTokenId", "are they for this account"),
+    ],
+)
+def test_what_to_do_about_refused_credentials_is_said(code: str, text: str) -> None:
+    """To renew them, to set the clock right, or to look whose they are."""
+    failed(answered(403, code), FaultKind.UNAUTHORIZED, text)
+
+
+def test_credentials_that_were_renewed_in_their_file_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short-lived ones are written anew by other programs; those of the first reading must not be kept for ever."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    file = tmp_path / "credentials"
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+
+    async def work() -> None:
+        with Aws() as fake:
+            body = json.dumps({"__type": "com.amazonaws#ExpiredToken", "message": "boom"})
+            fake.script(Step(status=403, body=body, headers={"content-type": "application/json"}, times=0))
+            async with source("cloudwatch", url=fake.url, region="eu-central-1", metrics=CPU) as built:
+                for key in ("AKIAFIRST", "AKIASECOND"):
+                    file.write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = x\n")
+                    failed(await built.fetch((), None), FaultKind.UNAUTHORIZED)
+            used = [request.headers["authorization"].partition("Credential=")[2] for request in fake.requests]
+            assert [each.partition("/")[0] for each in used] == ["AKIAFIRST", "AKIASECOND"]
+
+    run(work())
 
 
 def test_a_limit_is_kept_for_a_minute() -> None:
@@ -236,6 +278,26 @@ def told(*results: Any, raw: str | None = None, **more: Any) -> Reading:
         return ask(fake.url)
 
 
+class Echo(Fake):
+    """Answers each query with one value, and refuses more than 500, as CloudWatch does."""
+
+    name = "aws"
+
+    def judge(self, request: Request) -> Reply:
+        asked = [each["Id"] for each in request.json()["MetricDataQueries"]]
+        if len(asked) > 500:
+            return Reply.of(400, {"__type": "ValidationError", "message": "too many queries"})
+        return Reply.of(200, {"MetricDataResults": [result(Id=each) for each in asked]}, accepted=True)
+
+
+def test_more_metrics_than_one_call_holds_come_in_several() -> None:
+    """All within one deadline."""
+    with Echo() as fake:
+        found = values(good(ask(fake.url, {f"x{number}": CPU["cpu"] for number in range(501)}, timeout=20_000)))
+        assert len(fake.requests) == 2
+    assert len(found) == 501
+
+
 def test_the_frame_of_the_table_below_is_an_answer_that_is_taken() -> None:
     """Else it would prove nothing."""
     assert values(good(told(result()))) == {"cpu": 3.0}
@@ -282,7 +344,7 @@ BODIES = [
 
 
 @pytest.mark.parametrize("fields", ODD, ids=range(len(ODD)))
-def test_a_result_of_another_shape_is_a_fault_f4_f45(fields: dict[str, Any]) -> None:
+def test_f4_f45_a_result_of_another_shape_is_a_fault(fields: dict[str, Any]) -> None:
     """Nothing is made of what is not understood."""
     reading = told(result(), result(**fields))
     assert reading.fault is not None
@@ -291,7 +353,7 @@ def test_a_result_of_another_shape_is_a_fault_f4_f45(fields: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("body", BODIES, ids=range(len(BODIES)))
-def test_a_body_that_is_none_of_cloudwatchs_is_a_fault_f45(body: str) -> None:
+def test_f45_a_body_that_is_none_of_cloudwatchs_is_a_fault(body: str) -> None:
     """A login page, half a document, another document."""
     failed(told(raw=body), FaultKind.MALFORMED)
 
@@ -332,7 +394,7 @@ def test_pages_are_bounded() -> None:
 
 
 @pytest.mark.parametrize("behaviour", HOSTILE)
-def test_a_hostile_server_gives_a_fault_f43_f44(behaviour: str) -> None:
+def test_f43_f44_a_hostile_server_gives_a_fault(behaviour: str) -> None:
     """In time and bounded, though boto3 itself knows neither: the request goes by our own HTTP."""
     bears(behaviour, ask)
 

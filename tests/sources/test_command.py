@@ -249,7 +249,7 @@ DAMAGED: list[tuple[str, bytes, int, FaultKind]] = [
 
 
 @pytest.mark.parametrize(("reads", "output", "code", "kind"), DAMAGED)
-def test_damaged_output_is_a_fault_f45(reads: str, output: bytes, code: int, kind: FaultKind) -> None:
+def test_f45_damaged_output_is_a_fault(reads: str, output: bytes, code: int, kind: FaultKind) -> None:
     """All or nothing: no number of a program that broke off."""
     assert failed(printing(output, reads, code)) is kind
 
@@ -279,7 +279,7 @@ def test_ended_by_a_signal() -> None:
     assert "signal 9" in reading.fault.message
 
 
-def test_endless_output_is_cut_short_f44() -> None:
+def test_f44_endless_output_is_cut_short() -> None:
     """At 1 MiB, at once."""
     began = time.monotonic()
     assert failed(shell("yes")) is FaultKind.TOO_LARGE
@@ -305,7 +305,7 @@ def alive(pid: int) -> bool:
         "while :; do echo x; sleep 0.02; done",
     ],
 )
-def test_the_deadline_ends_it_and_all_that_it_started_f43(script: str, tmp_path: Path) -> None:
+def test_f43_the_deadline_ends_it_and_all_that_it_started(script: str, tmp_path: Path) -> None:
     """Nothing stays behind: children, programs that ignore signals, those that drip or hold the output open."""
     file = tmp_path / "pid"
     began = time.monotonic()

@@ -200,7 +200,7 @@ def test_a_limit_is_kept_for_as_long_as_datadog_says(headers: dict[str, str], le
 
 
 @pytest.mark.parametrize(("status", "kind"), STATUSES.items())
-def test_statuses_are_told_apart_f2(status: int, kind: FaultKind) -> None:
+def test_f2_statuses_are_told_apart(status: int, kind: FaultKind) -> None:
     """With or without words of Datadog's own."""
     for body in ("", '{"errors": ["boom"]}', '{"errors": 5}'):
         with Datadog() as fake:
@@ -248,9 +248,16 @@ ODD: list[Any] = [
 
 
 @pytest.mark.parametrize("body", ODD, ids=range(len(ODD)))
-def test_an_answer_of_another_shape_is_a_fault_f4_f45(body: Any) -> None:
+def test_f4_f45_an_answer_of_another_shape_is_a_fault(body: Any) -> None:
     """One damaged point or series, and nothing is taken."""
     failed(answered(body), FaultKind.MALFORMED, "datadog: cpu: ")
+
+
+def test_a_query_whose_series_cannot_be_told_apart_says_what_to_do() -> None:
+    """Two metrics in one query, or a tag that stands twice: that is about the query, and not about the address."""
+    message = failed(answered([one([[0, 1]]), one([[0, 2]])]), FaultKind.MALFORMED, "two series with the same tags")
+    assert "check `site`" not in message
+    failed(answered([one([[0, 1]], tags=("a:1", "a:2"))]), FaultKind.MALFORMED, "the tags of a series cannot be")
 
 
 def test_the_frame_of_the_table_above_is_an_answer_that_is_taken() -> None:
@@ -268,7 +275,7 @@ def test_too_many_series_are_refused_whole() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("behaviour", HOSTILE)
-def test_a_hostile_server_gives_a_fault_f43_f44(behaviour: str) -> None:
+def test_f43_f44_a_hostile_server_gives_a_fault(behaviour: str) -> None:
     """In time, whole, and without a key in its words."""
     bears(behaviour, lambda **more: ask(**more, api_key=secret()))
 

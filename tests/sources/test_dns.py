@@ -147,7 +147,7 @@ DAMAGED: dict[str, tuple[Callable[[bytes], bytes | None], FaultKind]] = {
 
 
 @pytest.mark.parametrize("case", DAMAGED)
-def test_a_damaged_answer_is_a_fault_f45(case: str) -> None:
+def test_f45_a_damaged_answer_is_a_fault(case: str) -> None:
     """No part of it is a value, and no number of answers is made up."""
     act, kind = DAMAGED[case]
     began = time.monotonic()

@@ -333,7 +333,7 @@ class Slow:
         """Nothing to let go of."""
 
 
-def test_those_that_hung_leave_room_for_the_others_f34_f43() -> None:
+def test_f34_f43_those_that_hung_leave_room_for_the_others() -> None:
     """200 targets hang and 20 do not, 50 places: never more than 50 at once, and the others wait for no hung one."""
     Slow.running = Slow.most = 0
 
@@ -368,7 +368,7 @@ def test_those_that_hung_leave_room_for_the_others_f34_f43() -> None:
 
 
 @pytest.mark.slow
-def test_20_of_200_endpoints_hang_and_the_others_are_on_time_f43() -> None:
+def test_f43_20_of_200_endpoints_hang_and_the_others_are_on_time() -> None:
     """Once it is known who hangs, the others are read at most 250 ms later than without them, in 99 of 100 cases."""
 
     async def latest(address: str, hanging: int) -> int:

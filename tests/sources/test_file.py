@@ -176,7 +176,7 @@ DAMAGED = [
 
 
 @pytest.mark.parametrize("page", DAMAGED)
-def test_a_damaged_file_is_refused_whole_f45(page: bytes, tmp_path: Path) -> None:
+def test_f45_a_damaged_file_is_refused_whole(page: bytes, tmp_path: Path) -> None:
     """Also beside a good one; the message names the file."""
     (tmp_path / "a.prom").write_text("good 1\n")
     (tmp_path / "b.prom").write_bytes(page)
@@ -197,7 +197,7 @@ ODD: list[tuple[Callable[[Path], object], FaultKind]] = [
 
 
 @pytest.mark.parametrize("number", range(len(ODD)))
-def test_what_is_no_file_to_read_is_a_fault_f44(number: int, tmp_path: Path) -> None:
+def test_f44_what_is_no_file_to_read_is_a_fault(number: int, tmp_path: Path) -> None:
     """Folders, pipes that nobody writes to, devices without end, files too large: none waits for the deadline."""
     make, kind = ODD[number]
     make(tmp_path / "a.prom")
@@ -247,7 +247,7 @@ def test_a_secret_that_cannot_be_had_is_said() -> None:
     assert "${FOLDER}" in reading.fault.message
 
 
-def test_a_disk_that_hangs_times_out_f43() -> None:
+def test_f43_a_disk_that_hangs_times_out() -> None:
     """And the next look does so as well, without another thread."""
     import threading
 

@@ -145,7 +145,7 @@ def damaged() -> list[bytes]:
     return answers
 
 
-def test_no_damaged_answer_is_taken_in_part_f45() -> None:
+def test_f45_no_damaged_answer_is_taken_in_part() -> None:
     """100 damaged answers: each a fault, none with a field."""
 
     async def work() -> int:

@@ -299,7 +299,7 @@ SHARES: list[tuple[Times, Times, list[float]]] = [
 
 
 @pytest.mark.parametrize(("before", "now", "expected"), SHARES, ids=range(len(SHARES)))
-def test_counters_that_jump_give_no_spike_f48(before: Times, now: Times, expected: list[float]) -> None:
+def test_f48_counters_that_jump_give_no_spike(before: Times, now: Times, expected: list[float]) -> None:
     """Resets, vanished processors and new quotas: a share in bounds, or none."""
     assert [value for _, _, value in of_times(before, now, frozenset({"cpu_usage"}))] == pytest.approx(expected)
 
@@ -325,7 +325,7 @@ SPENT: list[tuple[Running | None, Running, dict[str, float]]] = [
 
 
 @pytest.mark.parametrize(("before", "now", "expected"), SPENT, ids=range(len(SPENT)))
-def test_processes_that_come_and_go_give_no_spike_f48(
+def test_f48_processes_that_come_and_go_give_no_spike(
     before: Running | None, now: Running, expected: dict[str, float]
 ) -> None:
     """A share of the time between two looks, or none."""

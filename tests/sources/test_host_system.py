@@ -121,22 +121,56 @@ def test_a_swap_that_is_not_there_is_no_share(tmp_path: Path) -> None:
         assert values(read(made, "swap_usage", "swap_used")) == {"swap_used": 0}
 
 
-@pytest.mark.parametrize(
-    ("name", "file"),
-    [
-        ("memory_usage", "meminfo"),
-        ("cpu_usage", "stat"),
-        ("network_receive_bytes_total", "net/dev"),
-    ],
-)
-def test_a_file_that_is_gone_or_damaged_is_a_fault_f48(name: str, file: str, tmp_path: Path) -> None:
+HEADINGS = "\n".join(PROC["net/dev"].splitlines()[:2]) + "\n"
+GONE = "gone"
+BROKEN = [
+    ("meminfo", GONE),
+    ("meminfo", ""),
+    ("meminfo", "what\nis\nthis"),
+    ("meminfo", PROC["meminfo"][:70]),
+    ("meminfo", PROC["meminfo"].replace("MemAvailable", "MemAvailable2")),
+    ("meminfo", PROC["meminfo"].replace("MemTotal:       ", "MemTotal: -")),
+    ("meminfo", PROC["meminfo"].replace("SwapFree:       ", "SwapFree: 0x")),
+    ("meminfo", "MemTotal:\nMemAvailable:\nSwapTotal:\nSwapFree:\n"),
+    ("stat", GONE),
+    ("stat", ""),
+    ("stat", "what\nis\nthis"),
+    ("stat", "cpu\n"),
+    ("stat", "cpu 100 0 50 800 50 0 0\n"),
+    ("stat", "cpu0 100 0 50 800 50 0 0 0 0 0\n"),
+    ("stat", "cpu a b c d e f g h i j\n"),
+    ("stat", "cpu nan 0 50 800 50 0 0 0 0 0\n"),
+    ("stat", "cpu 100 0 50 -800 50 0 0 0 0 0\n"),
+    ("net/dev", GONE),
+    ("net/dev", ""),
+    ("net/dev", "what\nis\nthis"),
+    ("net/dev", f"{HEADINGS}  eth0: 1000 10 1\n"),
+    ("net/dev", f"{HEADINGS}  eth0: a b c d e f g h i j k l m n o p\n"),
+    ("net/dev", f"{HEADINGS}  eth0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n"),
+    ("net/dev", f"{HEADINGS}  eth0: -1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n"),
+    ("diskstats", GONE),
+    ("diskstats", "what\nis\nthis"),
+    ("diskstats", " 259 0 nvme0n1 100 0 2048\n"),
+    ("diskstats", " 259 0 nvme0n1 a 0 2048 30 50 0 4096 40 0 1500 70\n"),
+    ("diskstats", " 259 0 nvme0n1 100 0 -2048 30 50 0 4096 40 0 1500 70\n"),
+]
+READS = {
+    "meminfo": "memory_usage",
+    "stat": "cpu_usage",
+    "net/dev": "network_receive_bytes_total",
+    "diskstats": "disk_read_bytes_total",
+}
+
+
+@pytest.mark.parametrize(("file", "content"), BROKEN, ids=range(len(BROKEN)))
+def test_f45_f48_a_file_that_is_gone_or_damaged_is_a_fault(file: str, content: str, tmp_path: Path) -> None:
     """Nothing is made up: `up` is 0 and there is no sample, whatever the file holds."""
-    for number, proc in enumerate(({k: v for k, v in PROC.items() if k != file}, {**PROC, file: "what\nis\nthis"})):
-        with kernel(tmp_path / str(number), proc, SYS) as made:
-            reading = read(made, name)
-        assert reading.fault is not None, proc.get(file)
-        assert reading.fault.kind is FaultKind.UNREADABLE
-        assert (up(reading), values(reading)) == (0.0, {})
+    proc = {name: told for name, told in {**PROC, file: content}.items() if told != GONE}
+    with kernel(tmp_path, proc, SYS) as made:
+        reading = read(made, READS[file])
+    assert reading.fault is not None, values(reading)
+    assert reading.fault.kind is FaultKind.UNREADABLE
+    assert (up(reading), values(reading)) == (0.0, {})
 
 
 # ------------------------------------------------------------------------------------------- control groups
@@ -193,7 +227,7 @@ DAMAGED = [
 
 
 @pytest.mark.parametrize("files", DAMAGED, ids=range(len(DAMAGED)))
-def test_limits_that_make_no_sense_are_faults_that_name_the_file_f48(files: Mapping[str, str], tmp_path: Path) -> None:
+def test_f48_limits_that_make_no_sense_are_faults_that_name_the_file(files: Mapping[str, str], tmp_path: Path) -> None:
     """The machine's memory is not shown for the container's."""
     groups = tree(tmp_path, files)
     for read_one in (lambda: memory_of(str(groups), 16 * GIB), lambda: processors_of(str(groups))):

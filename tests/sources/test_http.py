@@ -201,7 +201,7 @@ def test_a_server_that_changes_the_protocol_is_left() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 64, pytest.param(256, marks=pytest.mark.slow)])
-def test_a_bomb_costs_no_memory_and_no_time_f44(size: int) -> None:
+def test_f44_a_bomb_costs_no_memory_and_no_time(size: int) -> None:
     """1 to 256 MiB of zeroes, packed: refused within a second, at most 16 MiB above the limit's own 8."""
     packed = response(bomb(size * 1024 * 1024), "content-encoding: gzip")
     with Hostile(packed) as server:
@@ -225,7 +225,7 @@ def test_what_follows_a_declared_body_is_not_read() -> None:
 
 
 @pytest.mark.slow
-def test_hanging_servers_hold_up_nobody_f43() -> None:
+def test_f43_hanging_servers_hold_up_nobody() -> None:
     """20 of 200 hang: the others answer on time, the hanging ones end at their deadline, no socket is left."""
 
     async def work() -> tuple[list[float], list[float]]:

@@ -87,6 +87,34 @@ def test_a_longer_unit_brings_the_minutes_that_it_adds_up() -> None:
     run(work())
 
 
+def test_a_day_of_minutes_comes_in_pieces() -> None:
+    """New Relic tells 366 buckets apart; each minute comes once all the same, and in one request."""
+
+    async def work() -> None:
+        with stand_in() as fake:
+            values_ = {"url": fake.url, "metrics": COUNT, "api_key": fake.api_key, "account": fake.account}
+            async with source("newrelic", **values_) as built:
+                need = (Need("newrelic", "app_errors", bucket=1000 * MINUTE),)
+                reading = good(await built.fetch(need, None))
+            assert len(fake.requests) == 1
+        times = sorted(sample.at for sample in reading.samples if sample.name == "app_errors")
+        assert times == list(range(times[-1] - 999 * MINUTE, times[-1] + 1, MINUTE))
+
+    run(work())
+
+
+def test_ten_facets_without_a_limit_may_be_a_part_and_are_refused() -> None:
+    """The eleventh, which might be the worst, would be told to be gone; with a LIMIT the number is the user's will."""
+    rows = [([str(number)], {"count": number}) for number in range(11)]
+    with stand_in() as fake:
+        for query in (many := "SELECT count(*) FROM T WHERE a = 'no limit' FACET host", f"{many} LIMIT MAX"):
+            fake.answers[query] = (["host"], rows)
+        failed(ask(fake.url, {"x": many}), FaultKind.TOO_LARGE, "x: the query gives 10 facets")
+        assert len(values(good(ask(fake.url, {"x": f"{many} LIMIT MAX"})))) == 11
+        fake.answers[many] = (["host"], rows[:9])
+        assert len(values(good(ask(fake.url, {"x": many})))) == 9
+
+
 def test_a_query_needs_no_escapes() -> None:
     """It goes as a variable, whatever is in it."""
     odd = "SELECT count(*) FROM T WHERE a = \"x\\y\" AND b LIKE '%$m0{}%'\n FACET `ü`"
@@ -176,7 +204,7 @@ def test_a_limit_is_kept_for_a_minute(body: str) -> None:
 
 
 @pytest.mark.parametrize(("status", "kind"), STATUSES.items())
-def test_statuses_are_told_apart_f2(status: int, kind: FaultKind) -> None:
+def test_f2_statuses_are_told_apart(status: int, kind: FaultKind) -> None:
     """With or without words of New Relic's own."""
     for body in ("", '{"errors": [{"message": "boom"}]}'):
         with NewRelic() as fake:
@@ -233,7 +261,7 @@ ODD: list[Any] = [
 
 
 @pytest.mark.parametrize("body", ODD, ids=range(len(ODD)))
-def test_an_answer_of_another_shape_is_a_fault_f4_f45(body: Any) -> None:
+def test_f4_f45_an_answer_of_another_shape_is_a_fault(body: Any) -> None:
     """One damaged row, and nothing is taken."""
     failed(answered(body if not isinstance(body, list) else json.dumps(body)), FaultKind.MALFORMED)
 
@@ -263,7 +291,7 @@ def test_too_many_rows_are_refused_whole() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("behaviour", HOSTILE)
-def test_a_hostile_server_gives_a_fault_f43_f44(behaviour: str) -> None:
+def test_f43_f44_a_hostile_server_gives_a_fault(behaviour: str) -> None:
     """In time, whole, and without the key in its words."""
     bears(behaviour, lambda **more: ask(**more, api_key=secret()))
 

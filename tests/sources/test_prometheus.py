@@ -134,7 +134,7 @@ CUTS: list[tuple[str, Callable[[], bytes]]] = [
 
 
 @pytest.mark.parametrize(("_name", "answer"), CUTS)
-def test_half_a_page_is_refused_f45(_name: str, answer: Callable[[], bytes]) -> None:
+def test_f45_half_a_page_is_refused(_name: str, answer: Callable[[], bytes]) -> None:
     """What may be cut is not taken: `errors 12` may be the beginning of `errors 1234`."""
     with Hostile(answer()) as server:
         failed(read("prometheus", url=server.url))
@@ -152,7 +152,7 @@ def test_a_whole_page_by_either_framing_is_taken() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_no_cut_page_is_taken_in_part_f45(seed: int) -> None:
+def test_f45_no_cut_page_is_taken_in_part(seed: int) -> None:
     """100 pages cut anywhere, by any framing that shows it: a fault each time, never a few of the series."""
     chance = random.Random(seed)
 

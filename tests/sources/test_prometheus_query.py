@@ -254,7 +254,7 @@ def test_errors_of_the_api_are_told_apart(status: int, what: str, kind: FaultKin
 
 
 @pytest.mark.parametrize(("status", "kind"), STATUSES.items())
-def test_statuses_without_words_are_told_apart_f2(status: int, kind: FaultKind) -> None:
+def test_f2_statuses_without_words_are_told_apart(status: int, kind: FaultKind) -> None:
     """A proxy before the server speaks no JSON."""
     with PrometheusApi() as server:
         server.script(Step(status=status, body="<html>proxy</html>"))
@@ -335,7 +335,7 @@ ODD: list[Any] = [
 
 
 @pytest.mark.parametrize("body", ODD, ids=range(len(ODD)))
-def test_an_answer_of_another_shape_is_a_fault_f4_f45(body: Any) -> None:
+def test_f4_f45_an_answer_of_another_shape_is_a_fault(body: Any) -> None:
     """Nothing is made of what is not understood, and no series of an answer of which one is damaged."""
     failed(answered(body), FaultKind.MALFORMED, "prometheus_query: errors: ")
 
@@ -346,7 +346,7 @@ def test_the_frame_of_the_table_above_is_an_answer_that_is_taken() -> None:
 
 
 @pytest.mark.parametrize("behaviour", HOSTILE)
-def test_a_hostile_server_gives_a_fault_f43_f44(behaviour: str) -> None:
+def test_f43_f44_a_hostile_server_gives_a_fault(behaviour: str) -> None:
     """In time, whole, and without the token in its words."""
     bears(behaviour, lambda **more: ask(**more, token=secret()))
 

@@ -139,7 +139,7 @@ def test_zero_errors_are_a_zero() -> None:
 
 
 @pytest.mark.parametrize("offset", [-300_000, -61_000, 0, 61_000, 300_000])
-def test_a_minute_that_sentry_is_still_filling_is_never_a_low_one_f47(offset: int) -> None:
+def test_f47_a_minute_that_sentry_is_still_filling_is_never_a_low_one(offset: int) -> None:
     """Whatever the difference between the clocks: an unfinished minute is not taken for a quiet one."""
     with Sentry() as sentry:
         sentry.errors, sentry.now_offset = 14, offset
@@ -147,7 +147,7 @@ def test_a_minute_that_sentry_is_still_filling_is_never_a_low_one_f47(offset: in
     assert {value for _, value in buckets(reading)} <= {14.0}
 
 
-def test_a_minute_is_closed_by_sentrys_clock_as_well_as_ours_f47() -> None:
+def test_f47_a_minute_is_closed_by_sentrys_clock_as_well_as_ours() -> None:
     """Where our clock runs ahead, what Sentry calls complete may only be a minute that has not come yet."""
     behind = formatdate(time.time() - 300, usegmt=True)
     with Sentry() as sentry:
@@ -235,7 +235,7 @@ def test_new_issues_are_counted_by_the_minute_of_their_first_sight() -> None:
     assert found[end - MINUTE] == found[end - 3 * MINUTE] == 0.0
 
 
-def test_pages_of_issues_are_followed_and_bounded_f47() -> None:
+def test_f47_pages_of_issues_are_followed_and_bounded() -> None:
     """250 issues are three pages; 1,500 are a fault that says so, not a smaller number."""
     with Sentry() as sentry:
         end = newest(int(time.time() * 1000))
@@ -247,7 +247,7 @@ def test_pages_of_issues_are_followed_and_bounded_f47() -> None:
         assert len(sentry.requests) == 13
 
 
-def test_a_cursor_that_goes_in_a_circle_ends_f47() -> None:
+def test_f47_a_cursor_that_goes_in_a_circle_ends() -> None:
     """The same page again and again is a broken answer."""
     link = '<http://127.0.0.1/>; rel="next"; results="true"; cursor="0:100:0"'
     with Sentry() as sentry:
@@ -373,7 +373,7 @@ def test_a_question_that_took_too_long_is_asked_again() -> None:
         assert "\x1b" not in reading.fault.message
 
 
-def test_a_limit_is_kept_until_sentrys_own_reset_f47() -> None:
+def test_f47_a_limit_is_kept_until_sentrys_own_reset() -> None:
     """After a 429 no call is made before the reset, by Sentry's clock; the fault says until when."""
 
     async def work() -> None:
@@ -503,7 +503,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("body", ODD, ids=range(len(ODD)))
-def test_an_answer_of_another_shape_is_a_fault_f4_f45(body: str) -> None:
+def test_f4_f45_an_answer_of_another_shape_is_a_fault(body: str) -> None:
     """Nothing is made of what is not understood; nothing crashes."""
     with Sentry() as sentry:
         sentry.script(Step(status=200, body=at_test_time(body)))

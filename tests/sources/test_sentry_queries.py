@@ -236,7 +236,7 @@ def test_the_age_of_a_job_is_that_of_its_last_report() -> None:
     }
 
 
-def test_pages_of_jobs_are_followed_and_bounded_f47() -> None:
+def test_f47_pages_of_jobs_are_followed_and_bounded() -> None:
     """250 jobs are three pages; a list without end is a fault, not a shorter list."""
     with Sentry() as sentry:
         sentry.monitors = [monitor(f"job{n}", "ok", None) for n in range(250)]
@@ -291,7 +291,7 @@ def test_no_drops_are_known_to_be_none() -> None:
 
 
 @pytest.mark.parametrize("offset", [-300_000, 0, 300_000])
-def test_a_minute_of_drops_is_closed_by_both_clocks_f47(offset: int) -> None:
+def test_f47_a_minute_of_drops_is_closed_by_both_clocks(offset: int) -> None:
     """None is newer than 90 s by ours or by Sentry's."""
     with Sentry() as sentry:
         sentry.now_offset = offset
@@ -339,7 +339,7 @@ ODD: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize(("name", "document"), ODD, ids=range(len(ODD)))
-def test_an_answer_of_another_shape_is_a_fault_f45(name: str, document: Any) -> None:
+def test_f45_an_answer_of_another_shape_is_a_fault(name: str, document: Any) -> None:
     """Nothing is made of what is not understood; nothing crashes."""
     with Sentry() as sentry:
         sentry.script(Step(status=200, body=json.dumps(document)))
@@ -380,7 +380,7 @@ def test_an_older_server_is_asked_by_the_call_that_it_knows() -> None:
     assert calls == ["events-timeseries", "events-stats", "events-stats"]
 
 
-def test_an_older_server_tells_a_minute_by_its_own_clock_f47() -> None:
+def test_f47_an_older_server_tells_a_minute_by_its_own_clock() -> None:
     """It does not say what is complete: a minute that ended less than 90 s ago by its clock is left out."""
     with Sentry() as sentry:
         sentry.old, sentry.now_offset = True, -30 * MINUTE
@@ -401,7 +401,7 @@ ODD_STATS = {
 
 
 @pytest.mark.parametrize("name", ODD_STATS)
-def test_an_odd_answer_of_an_older_server_is_a_fault_f45(name: str) -> None:
+def test_f45_an_odd_answer_of_an_older_server_is_a_fault(name: str) -> None:
     """Never a low count."""
     newest_minute = (time.time_ns() // 1_000_000 - 90_000) // MINUTE * 60
     document = json.loads(json.dumps(ODD_STATS[name]))
@@ -456,7 +456,7 @@ def test_no_group_is_known_to_be_none() -> None:
         [{"transaction": "/a", "count()": "many"}],
     ],
 )
-def test_groups_that_cannot_be_told_apart_are_a_fault_f45(groups: list[dict[str, Any]]) -> None:
+def test_f45_groups_that_cannot_be_told_apart_are_a_fault(groups: list[dict[str, Any]]) -> None:
     """Twice the same, too long, or no number."""
     with Sentry() as sentry:
         sentry.groups = groups

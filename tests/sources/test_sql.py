@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from alerting.core.defined import defined
 from alerting.model import FaultKind, Kind, Reading, Secret
+from alerting.sources._queries import Query
+from alerting.sources.sql import RefusedError, Rows, read_rows
 from tests.fakes.hostile import refused_url
 from tests.fakes.postgres import PASSWORD, Cluster, missing
 from tests.sources.judging import BUSY, SECRET, failed, good
@@ -26,6 +29,7 @@ SCHEMA = """
 CREATE TABLE orders (state TEXT, region TEXT, amount REAL);
 INSERT INTO orders VALUES ('waiting', 'eu', 10), ('waiting', 'us', 20), ('paid', 'eu', 30);
 """
+X = Query("x", defined("sql", {"x": ""})["x"], "", {})
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 
 
@@ -124,7 +128,7 @@ ODD = [
 
 
 @pytest.mark.parametrize(("query", "text"), ODD)
-def test_rows_of_another_shape_are_a_fault_f4_f45(shop: Path, query: str, text: str) -> None:
+def test_f4_f45_rows_of_another_shape_are_a_fault(shop: Path, query: str, text: str) -> None:
     """Nothing is made of what is not understood, and no row of an answer of which one is damaged."""
     reading = ask(shop, {"good": "SELECT 1", "x": query})
     assert reading.fault is not None
@@ -296,6 +300,8 @@ def test_postgresql_gives_the_same_rows(cluster: Cluster) -> None:
         ("SELECT 'infinity'::date, 1", FaultKind.MALFORMED, "cannot be read; cast it"),
         ("SELECT 1 AS a, 2 AS b", FaultKind.MALFORMED, "several columns (a, b)"),
         ("SELECT ARRAY[1], 1", FaultKind.MALFORMED, "gives a list in column"),
+        ("SELECT ARRAY[1]", FaultKind.MALFORMED, "gives no numbers"),
+        ("SELECT '{}'::jsonb AS a", FaultKind.MALFORMED, "gives no numbers"),
         ("SELECT 1 FROM generate_series(1, 5000)", FaultKind.TOO_LARGE, "`row_limit` (1000)"),
         ("SELECT pg_sleep(30)::text, 1", FaultKind.TIMEOUT, "x: the query was stopped at the deadline"),
     ],
@@ -390,7 +396,7 @@ SERVERS = [
 
 
 @pytest.mark.parametrize(("answer", "close", "delay", "kind", "reached"), SERVERS)
-def test_a_server_that_hangs_or_hangs_up_is_left_at_the_deadline_f43(
+def test_f43_a_server_that_hangs_or_hangs_up_is_left_at_the_deadline(
     answer: bytes, close: bool, delay: float, kind: FaultKind, reached: set[int]
 ) -> None:
     """Before and after it let us in; the thread that waited for it is free again for the next fetch."""
@@ -418,7 +424,7 @@ def test_a_server_that_hangs_or_hangs_up_is_left_at_the_deadline_f43(
         READY + b"T\x00",
     ],
 )
-def test_a_server_that_speaks_something_else_is_a_fault_f45(answer: bytes) -> None:
+def test_f45_a_server_that_speaks_something_else_is_a_fault(answer: bytes) -> None:
     """Whatever it is; in time, and without a word of the DSN."""
     pytest.importorskip("psycopg", reason="psycopg is not installed")
     with mute(answer, close=True) as (dsn, _):
@@ -430,11 +436,13 @@ def test_a_server_that_speaks_something_else_is_a_fault_f45(answer: bytes) -> No
 
 def test_a_decimal_is_a_number() -> None:
     """PostgreSQL's numeric comes as one; the database is not needed to know that."""
-    from alerting.core.defined import defined
-    from alerting.sources._queries import Query
-    from alerting.sources.sql import Rows, read_rows
-
-    query = Query("x", defined("sql", {"x": ""})["x"], "", {})
-    found = read_rows(query, Rows(["a", "n"], [("b", Decimal("1.5"))]), 7)
+    found = read_rows(X, Rows(["a", "n"], [("b", Decimal("1.5"))]), 7)
     assert found is not None
     assert [(str(sample.labels), sample.value, sample.at) for sample in found] == [('{a="b"}', 1.5, 7)]
+
+
+@pytest.mark.parametrize("rows", [[([1, 2],)], [({"a": 1},)], [(None,), ([1],)], [("a",), ({},)]])
+def test_what_a_driver_makes_of_arrays_and_documents_is_no_number(rows: list[tuple[Any]]) -> None:
+    """PostgreSQL's arrays and jsonb come as lists and mappings."""
+    with pytest.raises(RefusedError, match="gives no numbers"):
+        read_rows(X, Rows(["a"], rows), 7)

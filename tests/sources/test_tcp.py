@@ -135,7 +135,7 @@ TARGETS = [
 
 
 @pytest.mark.parametrize(("target", "kind"), TARGETS)
-def test_a_target_that_cannot_be_reached_says_why_f2(target: str, kind: FaultKind) -> None:
+def test_f2_a_target_that_cannot_be_reached_says_why(target: str, kind: FaultKind) -> None:
     """The classes are told apart, whatever stands in the settings."""
     assert failed(look(target)) is kind
 
@@ -175,7 +175,7 @@ DAMAGED: dict[str, tuple[wire.Behaviour, FaultKind]] = {
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-def test_a_wrong_answer_is_never_up_f45(name: str) -> None:
+def test_f45_a_wrong_answer_is_never_up(name: str) -> None:
     """Whatever comes instead of the expected text; and within the deadline (F43)."""
     act, kind = DAMAGED[name]
     began = time.monotonic()
@@ -210,7 +210,7 @@ def test_a_server_that_swallows_connections_times_out() -> None:
             filler.close()
 
 
-def test_an_endless_answer_costs_no_memory_f44() -> None:
+def test_f44_an_endless_answer_costs_no_memory() -> None:
     """It ends at 64 KiB."""
     with Wire(wire.endless) as server:
         look(server.target, expect="+PONG")

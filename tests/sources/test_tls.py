@@ -151,7 +151,7 @@ BROKEN: dict[str, tuple[Behaviour, FaultKind]] = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_what_is_no_handshake_is_a_fault_f45(name: str) -> None:
+def test_f45_what_is_no_handshake_is_a_fault(name: str) -> None:
     """Never a value; within the deadline."""
     act, kind = BROKEN[name]
     began = time.monotonic()
@@ -164,7 +164,7 @@ def test_what_is_no_handshake_is_a_fault_f45(name: str) -> None:
     assert time.monotonic() - began < 2
 
 
-def test_targets_that_cannot_be_reached_say_why_f2() -> None:
+def test_f2_targets_that_cannot_be_reached_say_why() -> None:
     """As those of tcp."""
     kinds = [
         look(target).fault.kind  # type: ignore[union-attr]

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -106,6 +107,9 @@ BAD_SILENCES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "no time": (("Loaded", "--until", "soon"), "is no time"),
     "no duration": (("Loaded", "--for", "5"), "no duration"),
     "no length": (("Loaded", "--for", "0s"), "before it"),
+    "a length beyond all dates": (("Loaded", "--for", "99999999d"), "longer than 100 years"),
+    "an end beyond all dates": (("Loaded", "--from", "9999-12-31", "--for", "2d"), "after the year 9999"),
+    "a pattern among others": (("Loaded", "db=~["), 'the pattern in db=~"["'),
 }
 
 
@@ -170,7 +174,11 @@ def test_all_of_an_author_end_together(scene: Load) -> None:
     assert len(scene.run("silence", "expire", "--all-mine", "--author", "ann", code=0).stdout.splitlines()) == 2
     (left,) = scene.json("silence", "list")["silences"]
     assert left["author"] == "bob"
-    assert "several" in scene.run("silence", "expire", "", code=2).stderr
+    matcher = {"name": "alertname", "value": "Slow"}
+    two = [{"id": each, "matchers": [matcher], "endsAt": "2990-01-01"} for each in ("same-a", "same-b")]
+    (scene.folder / "two.json").write_text(json.dumps(two))
+    scene.run("silence", "import", "two.json", code=0)
+    assert "several" in scene.run("silence", "expire", "same", code=2).stderr
     scene.run("silence", "expire", code=2)
 
 
@@ -253,6 +261,7 @@ def test_an_alert_is_taken_on_given_back_and_listed(scene: Load) -> None:
 
 
 BAD_NAMES: Mapping[str, tuple[str, str]] = {
+    "nothing, as of a variable that is not set": ("", "the name of the alert is empty"),
     "a slip": ("Loadde", "did you mean Loaded?"),
     "nothing like it": ("zzzzzzzzzz", "a fingerprint"),
     "an open brace": ('Loaded{db="a"', "closing brace"),
@@ -268,6 +277,11 @@ def test_a_name_that_nothing_has_is_answered_with_what_was_meant(
     """Exit 2; what was typed goes back as text."""
     scene.load(a=90, b=10)
     scene.check(code=1)
+    for words in (("ack", "Loaded", "--for", "0s"), ("ack", "Loaded", "--for", "99999999d"), ("ack", "--withdraw")):
+        assert refused(words, scene, monkeypatch) == 2, words
+    assert refused(("silence", "add", "Loaded"), scene, monkeypatch) == 0
+    assert refused(("silence", "expire", ""), scene, monkeypatch) == 2
+    capsys.readouterr()
     for case, (text, reason) in BAD_NAMES.items():
         assert refused(("ack", text), scene, monkeypatch) == 2, case
         said = capsys.readouterr().err
@@ -307,6 +321,45 @@ def test_explain_says_what_was_read_what_it_is_held_against_and_who_was_told(sce
     assert [each["outcome"] for each in message["tries"]][:1] == ["retry"]
     assert document["value"]["samples"][0]["value"] == 90.5
     assert {each["outcome"] for each in document["decisions"]} == {"told"}
+
+
+def test_explain_judges_by_a_sample_that_came_in_while_the_turn_before_it_was_saved(scene: Load) -> None:
+    """Its file then says that it was received before it was read: it is no sample of the future."""
+    scene.load(a=90.5)
+    scene.check(code=1)
+    with sqlite3.connect(scene.folder / "alerting.db.samples") as rows:
+        rows.execute("UPDATE sample SET received = at - 3")
+    rows.close()
+    page = scene.run("explain", "Loaded", code=0).stdout
+    assert "true: jobs.load{" in page
+    assert "vanished" not in page
+
+
+def test_explain_says_how_a_held_alert_would_be_told_and_what_keeps_it_firing(scene: Load) -> None:
+    """By which route, though no message has been made; and the samples that `clear` reads, with its verdict."""
+    scene.rules(
+        "alert: Loaded\ncondition: jobs.load > 85\nclear: jobs.idle > 1s\nseverity: warning\n"
+        "---\nalert: Down\ncondition: jobs.up == 0\nnotify: slack\n"
+    )
+    settings = SETTINGS.format(pagerduty=scene.pagerduty.url, folder=scene.folder)
+    routes = "route: {receiver: [], routes: [{matchers: [severity=warning], receiver: slack}]}\n"
+    scene.settings(settings + routes)
+    scene.load(a=90.5)
+    with (scene.folder / "load.prom").open("a") as file:
+        file.write('idle{db="a"} 0.5\n')
+    scene.run("silence", "add", "Loaded", code=0)
+    scene.check(code=1)
+    page = scene.run("explain", "Loaded", code=0).stdout
+    for expected in (
+        "To slack",
+        'chosen by  route > severity="warning"',
+        "firing held by silence",
+        "jobs.idle{",
+        "= 0.5; read",
+        "clear is false: jobs.idle{",
+    ):
+        assert expected in page, page
+    assert {each["route"] for each in scene.json("explain", "Loaded")["decisions"]} == {'route > severity="warning"'}
 
 
 def test_explain_says_why_nobody_was_told(scene: Load) -> None:

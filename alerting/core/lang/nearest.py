@@ -42,7 +42,12 @@ def nearest(condition: Condition, samples: Samples, now: Millis, since: Millis |
 
 def value_of(condition: Condition, samples: Samples, now: Millis, since: Millis | None, labels: Labels) -> Value | None:
     """Give the value of one series, whether the condition holds for it or not; None: it is not seen."""
-    return next((entry[1] for entry in _seen(condition, samples, now, since)[1] if entry[0] == labels), None)
+    return values_of(condition, samples, now, since).get(labels)
+
+
+def values_of(condition: Condition, samples: Samples, now: Millis, since: Millis | None) -> dict[Labels, Value]:
+    """Give the value of each series that a condition compares, whether it holds for it or not."""
+    return {labels: value for labels, value, *_ in reversed(_seen(condition, samples, now, since)[1])}
 
 
 def _seen(condition: Condition, samples: Samples, now: Millis, since: Millis | None) -> tuple[Node | None, Vector]:

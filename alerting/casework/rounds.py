@@ -1,0 +1,434 @@
+"""The telling of one test: the engine's own book and desk, turn by turn, on made-up time.
+
+Theory. At each evaluation what changed goes to the desk, as in a turn of the engine; between evaluations the desk is
+asked again whenever its own time comes (the timers of groups, the end of a silence, a reminder) and whenever somebody
+acts. What it hands over for sending is noted, and checked. Nothing is sent, and nothing of it is decided here.
+
+At one moment silences come first, then the evaluation, then acknowledgements (of what fires then), then checks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from alerting.casework.compare import paired, span
+from alerting.casework.messages import Keys, Message, ToldAlert, message_differences, shown
+from alerting.casework.report import Failure
+from alerting.core.book import Book, Reach, Speech
+from alerting.core.schedule import namespaces_of
+from alerting.core.telling import keeping
+from alerting.core.telling.fallback import reasons
+from alerting.core.telling.matchers import Matchers
+from alerting.core.telling.render import Context
+from alerting.core.turn import Turn
+from alerting.lane import DOWN_AFTER
+from alerting.model import Ack, AlertState, Labels, Silence
+from alerting.notifiers import _plain as plain
+from alerting.notifiers._templates import Templates
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from alerting.casework.people import AckGiven, Hearing, People, SilenceGiven, Unreachable
+    from alerting.casework.testfile import Case
+    from alerting.casework.timeline import Timeline
+    from alerting.config.settings import Settings
+    from alerting.core.telling.plan import Plan
+    from alerting.core.telling.routing import News
+    from alerting.core.turn import Track
+    from alerting.model import Alert, AlertKey, Decision, Millis, Notification, Patterns, Rule, RuleSpec
+
+_LULL: Millis = 50  # between two rounds that nothing but the desk's own time brings about; the engine's figure
+_FOREVER: Millis = 2**62  # no time counts as not observed
+_MOST_ROUNDS = 100_000  # in a row that only the desk asks for; no set of timers needs so many
+_SHOWN_DECISIONS = 20  # in what led there, the newest
+_SHOWN_RULES = 3  # likewise, where nothing was decided at all
+_INSTALLATION = "test"
+
+
+class Office(NamedTuple):
+    """How people are told, as the settings of a test file say."""
+
+    settings: Settings
+    plan: Plan
+
+
+class _Waiting(NamedTuple):
+    """A message that does not get through."""
+
+    since: Millis
+    notification: Notification
+    passed_on: bool = False
+
+
+class Rounds:
+    """See the module's text. `explain` gives the lines that say of a rule (by its name) what led to its alerts."""
+
+    def __init__(  # noqa: PLR0917  what a test is played with
+        self,
+        case: Case,
+        people: People,
+        office: Office,
+        rules: Sequence[Rule],
+        timeline: Timeline,
+        patterns: Patterns,
+        explain: Callable[[str, Millis], Iterable[str]],
+    ) -> None:
+        self.failures: list[Failure] = []
+        self._case = case
+        self._office = office
+        self._timeline = timeline
+        self._patterns = patterns
+        self._explain = explain
+        labels = {**office.settings.external_labels, **case.external_labels}
+        self._context = Context(labels, patterns=patterns, external_url=case.external_url)
+        self._book = Book()
+        self._book.load(_INSTALLATION, (), {}, {}, ())
+        self._book.adopt(
+            rules,
+            {name: self._reach(name, namespace) for name, namespace in timeline.sources.items()},
+            plan=office.plan._replace(external_labels=labels),
+            context=self._context,
+            unknown_after=office.settings.unknown_after,
+            max_gap=_FOREVER,
+        )
+        self._now = self._last_round = case.start - _LULL
+        self._acted = False  # somebody acted since the last round
+        self._idle = 0  # rounds in a row that only the desk asked for
+        self._silences = sorted(_silencing(people.silences), key=lambda each: each[0])
+        self._acks = sorted(_taking_on(people.acks), key=lambda each: each[0])
+        self._hearings = sorted(people.hearings, key=lambda each: each.at)
+        self._unreachable = people.unreachable
+        self._waiting: dict[str, list[_Waiting]] = {}  # by receiver
+        self._messages: dict[str, list[Message]] = {}  # by receiver, those that no check has looked at
+        self._checked: dict[str, Hearing] = {}  # receiver -> its last check
+        self._keys = Keys()
+        self._templates: dict[str, Templates] = {}
+        self._names: dict[AlertKey, str] = {}
+        self._fired: set[str] = set()  # names of rules of which something fired
+        self._decisions: list[Decision] = []
+
+    def _reach(self, source: str, namespace: str) -> Reach:
+        known = self._office.settings.sources.get(source)
+        values = known.values if known is not None else {}
+        return Reach(namespace, values.get("unknown_after", self._office.settings.unknown_after))
+
+    @property
+    def tracks(self) -> list[Track]:
+        """The rules under test, in the order of their evaluation."""
+        return list(self._book.tracks.values())
+
+    # ------------------------------------------------------------------------------------ time
+
+    def before(self, now: Millis) -> None:
+        """Let everything happen that comes before an evaluation."""
+        self._until(now - 1)
+        while self._silences and self._case.start + self._silences[0][0] <= now:
+            self._silence()
+
+    def evaluated(self, now: Millis, news: Sequence[News], doubtful: Sequence[Track]) -> None:
+        """Tell of what an evaluation has changed."""
+        self._now = now
+        self._tell(news, [track for track in doubtful if self._is_read(track)])
+        self._idle = 0
+
+    def _is_read(self, track: Track) -> bool:
+        """Tell whether the test gives anything to a rule's sources: of others nobody is told that they are blind."""
+        if self._case.outages is None or track.rule is None:
+            return True
+        return namespaces_of(track.rule) <= {*self._timeline.sources.values()}
+
+    def finish(self) -> None:
+        """Let everything happen up to the last check; then no receiver that was named may have been sent more."""
+        self._until(self._case.start + self._case.length)
+        for receiver, check in self._checked.items():
+            left = self._messages.pop(receiver, [])
+            if left:
+                lines = message_differences((), left, self._keys)
+                what = f"{receiver} after its last check, at {span(check.at)}"
+                self.failures.append(Failure(what, tuple(lines), check.origin))
+
+    def _until(self, last: Millis) -> None:
+        """Let everything happen up to a moment, that one included, in order."""
+        start = self._case.start
+        while True:
+            coming: list[tuple[Millis, int, Callable[[], None]]] = []
+            if self._silences:
+                coming.append((start + self._silences[0][0], 0, self._silence))
+            if self._acks:
+                coming.append((start + self._acks[0][0], 1, self._take_on))
+            if (at := self._round_at()) is not None:
+                coming.append((at, 2, self._round))
+            if (at := self._late_at()) is not None:
+                coming.append((at, 3, self._pass_on))
+            if self._hearings:
+                coming.append((start + self._hearings[0].at, 4, self._hear))
+            at, _, happen = min(coming, key=lambda each: each[:2], default=(last + 1, 0, self._round))
+            if at > last:
+                return
+            self._now = max(self._now, at)
+            happen()
+
+    def _round_at(self) -> Millis | None:
+        """Say when the desk is to be asked again."""
+        at = self._book.desk.next_at(self._now)
+        if at is None or self._idle > _MOST_ROUNDS:
+            return None
+        return max(at, self._now) if self._acted else max(at, self._last_round + _LULL)
+
+    def _round(self) -> None:
+        self._timeline.advance(self._now)
+        self._idle += 1
+        if self._idle == _MOST_ROUNDS:
+            what = f"the telling comes to no rest at {self._at(self._now)}"
+            self.failures.append(Failure(what, (), self._case.origin))
+        self._tell((), ())
+
+    def _tell(self, news: Sequence[News], doubtful: Sequence[Track]) -> None:
+        """Have one turn of the engine without its evaluations, which are over."""
+        turn = Turn(self._now, self._timeline.samples)
+        turn.news.extend(news)
+        turn.doubtful.extend(doubtful)
+        heard, self._timeline.heard = self._timeline.heard, {}
+        self._book.watch(turn, heard, None, self._standing())
+        self._book.retire(turn)
+        self._names.update((each.alert.key, f"{each.spec.name}{each.alert.labels}") for each in turn.news)
+        self._fired.update(each.spec.name for each in turn.news if each.transition.after is AlertState.FIRING)
+        telling = self._book.tell(turn, self._context, self._timeline.samples)
+        self._book.apply(turn, telling)
+        self._decisions += telling.decisions
+        self._hand_over(telling.notifications)
+        self._last_round, self._acted = self._now, False
+
+    def _hand_over(self, notifications: Iterable[Notification]) -> None:
+        for each in notifications:
+            message = self._message(each)
+            self._messages.setdefault(each.receiver, []).append(message)
+            if self._outage(each.receiver) is not None:
+                self._waiting.setdefault(each.receiver, []).append(_Waiting(self._now, each))
+
+    def _message(self, notification: Notification) -> Message:
+        """Put a message into the words of its receiver."""
+        receiver = notification.receiver
+        if receiver not in self._templates:
+            section = self._office.settings.receivers.get(receiver)
+            self._templates[receiver] = Templates({} if section is None else section.values)
+        filled = self._templates[receiver].fill(notification)
+        said = filled.notification
+        notices = (*said.firing, *said.resolved)
+        return Message(
+            self._now - self._case.start,
+            receiver,
+            said.group_key,
+            said.reason,
+            said.title,
+            filled.text or plain.body(said),
+            said.notes,
+            said.loud,
+            tuple(ToldAlert(Labels({**n.labels, "alertname": n.name}), str(n.step), n.why) for n in notices),
+        )
+
+    # ------------------------------------------------------------------------------------ what people do
+
+    def _silence(self) -> None:
+        _, silence = self._silences.pop(0)
+        begun = silence._replace(**{key: getattr(silence, key) + self._case.start for key in _STAMPS})
+        self._act({keeping.silence_name(begun.id): keeping.silence_text(begun)})
+
+    def _act(self, texts: Mapping[str, str | None]) -> None:
+        self._book.desk.take(texts)
+        self._acted = True
+        self._idle = 0
+
+    def _take_on(self) -> None:
+        at, given, withdrawn = self._acks.pop(0)
+        found = list(self._meant(given))
+        if withdrawn:
+            self._act({keeping.ack_name(alert.key): None for alert, _ in found})
+            return
+        if len(found) != 1:
+            names = ", ".join(f"{spec.name}{alert.labels}" for alert, spec in found)
+            said = f"it may mean one of {len(found)} alerts: {names}" if found else "nothing of that name fires then"
+            what = f"{given.alert} cannot be acknowledged at {span(at)}"
+            lines = (said, *(() if found else self._explain(given.name, self._now)))
+            self.failures.append(Failure(what, lines, given.origin))
+            return
+        alert, spec = found[0]
+        severity = self._speech().notice(alert, spec).severity
+        until = self._now + given.lasts
+        ack = Ack(alert.key, alert.episode, given.author, self._now, until, severity, given.comment)
+        self._act({keeping.ack_name(alert.key): keeping.ack_text(ack)})
+
+    def _meant(self, given: AckGiven) -> Iterator[tuple[Alert, RuleSpec]]:
+        """Find what fires and is meant."""
+        matchers, speech = Matchers(given.matchers, self._patterns), self._speech()
+        for track in (*self._book.tracks.values(), *self._book.watchers.values()):
+            if given.name not in ("", track.spec.name, track.spec.id):
+                continue
+            for alert in track.alerts.values():
+                if alert.state is AlertState.FIRING:
+                    labels = {**speech.notice(alert, track.spec).labels, **alert.labels.as_dict()}
+                    if matchers.fits(labels):
+                        yield alert, track.spec
+
+    def _speech(self) -> Speech:
+        return Speech(self._book, self._context)
+
+    # ------------------------------------------------------------------------------------ what cannot be told
+
+    def _outage(self, receiver: str) -> Unreachable | None:
+        """Give why a receiver cannot be reached now; None: it can."""
+        offset = self._now - self._case.start
+        for each in self._unreachable:
+            if each.receiver == receiver and each.start <= offset and (each.end is None or offset < each.end):
+                return each
+        return None
+
+    def _stuck(self, receiver: str) -> list[_Waiting]:
+        """Give what waits for a receiver; what waited arrives once it can be reached."""
+        if self._outage(receiver) is None:
+            self._waiting.pop(receiver, None)
+        return self._waiting.get(receiver, [])
+
+    def _standing(self) -> Mapping[str, str]:
+        """Say which receivers are down, and why."""
+        found = {}
+        for each in self._unreachable:
+            stuck = any(self._now - waiting.since >= DOWN_AFTER for waiting in self._stuck(each.receiver))
+            found[each.receiver] = each.why if stuck else ""
+        return found
+
+    def _late_at(self) -> Millis | None:
+        """Say when something waits for too long, and is passed on."""
+        times = [
+            each.since + late_after
+            for receiver in tuple(self._waiting)
+            if (late_after := self._late_after(receiver)) is not None
+            for each in self._stuck(receiver)
+            if not each.passed_on
+        ]
+        return min(times, default=None)
+
+    def _late_after(self, receiver: str) -> Millis | None:
+        section = self._office.settings.receivers.get(receiver)
+        if section is None or not section.values.get("fallback"):
+            return None
+        late_after: Millis = section.values["late_after"]
+        return late_after
+
+    def _pass_on(self) -> None:
+        """Owe what is late to the fallback, of each key together, as the outbox has it done."""
+        for receiver in tuple(self._waiting):
+            late_after, outage = self._late_after(receiver), self._outage(receiver)
+            if late_after is None or outage is None:
+                continue
+            by_key: dict[str, list[_Waiting]] = {}
+            for each in self._stuck(receiver):
+                if not each.passed_on:
+                    by_key.setdefault(each.notification.group_key, []).append(each)
+            for waiting in by_key.values():
+                if waiting[0].since + late_after <= self._now:
+                    self._pass(receiver, [each.notification for each in waiting], outage.why)
+
+    def _pass(self, receiver: str, messages: Sequence[Notification], why: str) -> None:
+        passed = self._book.desk.passed_on(messages, why, self._now)
+        ids = {message.id for message in messages}
+        self._waiting[receiver] = [
+            each._replace(passed_on=each.passed_on or each.notification.id in ids) for each in self._waiting[receiver]
+        ]
+        self._decisions += reasons(passed)
+        self._book.desk.note(passed)
+        self._hand_over(passed)
+
+    # ------------------------------------------------------------------------------------ checks
+
+    def _hear(self) -> None:
+        check = self._hearings.pop(0)
+        receiver = check.receiver
+        got = self._messages.pop(receiver, [])
+        lines = message_differences(check.messages, got, self._keys)
+        if check.held is not None:
+            lines += self._held_differences(check.held, receiver)
+        before = self._checked.get(receiver)
+        self._checked[receiver] = check
+        if lines:
+            lines += self._led_there(check, -1 if before is None else before.at)
+            if any(line.startswith("missing") for line in lines):
+                lines += self._told_elsewhere()
+            self.failures.append(Failure(f"{receiver} at {span(check.at)}", tuple(lines), check.origin))
+
+    def _held_differences(self, expected: Sequence[str], receiver: str) -> Iterator[str]:
+        waiting = self._book.desk.waiting().items()
+        got = [
+            (f"{held.stage}: {held.why}", self._names.get(key, key.rule_id))
+            for (key, name), held in waiting
+            if name == receiver
+        ]
+        for part, found in paired(expected, got, lambda part, found: part not in found[0]):
+            if found is None:
+                yield f"not held    because {part!r}"
+            elif part is None:
+                yield f"held        {found[1]} because {found[0]}"
+            elif part not in found[0]:
+                yield f"held        {found[1]}: expected {part!r} in {found[0]!r}"
+
+    def _led_there(self, check: Hearing, since: Millis) -> Iterator[str]:
+        """Say what was decided in the time of a check; and of rules of which nothing fired, why."""
+        lately = [each for each in self._decisions if self._case.start + since < each.at]
+        lately = [each for each in lately if each.receiver in ("", check.receiver)] or lately
+        if len(lately) > _SHOWN_DECISIONS:
+            yield f"            {len(lately) - _SHOWN_DECISIONS} decisions came before these"
+        for each in lately[-_SHOWN_DECISIONS:]:
+            yield f"{self._at(each.at):<11} {self._decided(each)}"
+        quiet = [name for name in dict.fromkeys(_rules_of(check)) if name not in self._fired]
+        for name in quiet[:_SHOWN_RULES]:
+            yield f"            nothing of {name} fired:"
+            yield from self._explain(name, self._now)
+        if not lately and not quiet:
+            yield "            nothing was decided in that time: no alert began, ended or was due"
+
+    def _told_elsewhere(self) -> Iterator[str]:
+        """Give what others were told that no check has looked at."""
+        for receiver, messages in self._messages.items():
+            for message in messages[-_SHOWN_RULES:]:
+                yield f"beside it   {receiver} was told at {shown(message)}"
+
+    def _decided(self, decision: Decision) -> str:
+        to = f" to {decision.receiver}" if decision.receiver else ""
+        until = f", until {self._at(decision.until)}" if decision.until is not None else ""
+        name = self._names.get(decision.key, decision.key.rule_id)
+        step = decision.step.partition("-")[0]
+        by = "" if decision.outcome == "told" else f" by {decision.stage}"
+        return f"{decision.outcome} {step} of {name}{to}{by}: {decision.why}{until}"
+
+    def _at(self, moment: Millis) -> str:
+        return span(moment - self._case.start)
+
+
+_STAMPS = ("starts", "ends", "created")
+
+
+def _silencing(given: Iterable[SilenceGiven]) -> Iterator[tuple[Millis, Silence]]:
+    """Give what becomes of silences, and when; times count from the start of the test."""
+    for number, each in enumerate(given, 1):
+        end = each.at + each.lasts
+        silence = Silence(f"silence-{number}", each.matchers, each.at, end, each.author, each.comment, each.at)
+        yield each.at, silence
+        if each.expired_at is not None:
+            yield each.expired_at, silence._replace(ends=each.expired_at)
+
+
+def _taking_on(given: Iterable[AckGiven]) -> Iterator[tuple[Millis, AckGiven, bool]]:
+    """Give when somebody takes something on, and (true) gives it back."""
+    for each in given:
+        yield each.at, each, False
+        if each.withdrawn_at is not None:
+            yield each.withdrawn_at, each, True
+
+
+def _rules_of(check: Hearing) -> Iterator[str]:
+    """Give the names of the rules that a check expects something of."""
+    for message in check.messages:
+        for alert in message.alerts or ():
+            if alert.labels and "alertname" in alert.labels:
+                yield alert.labels["alertname"]
