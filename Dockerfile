@@ -4,7 +4,8 @@
 ARG PYTHON=3.13
 
 FROM python:${PYTHON}-slim AS build
-ARG EXTRAS=aws,sentry,web
+# Whoever runs the image cannot install anything into it, so it holds all of them but the largest, apprise.
+ARG EXTRAS=aws,buttons,dns,pictures,postgres,sentry,web
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY schemas schemas

@@ -63,7 +63,7 @@ format: $(VENV)/.lint
 	$(BIN)/ruff format .
 
 docs: $(STAMP)   ## the tables of keys in docs/, made from the schemas
-	$(BIN)/python -m alerting.config.reference docs/routing.md docs/rules.md docs/settings.md
+	$(BIN)/python -m alerting.config.reference docs/routing.md docs/rules.md docs/settings.md docs/testing.md
 
 bench: $(VENV)/.test ## figures, as ratios in one run
 	$(BIN)/python -m tests.bench

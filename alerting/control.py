@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 PATIENCE: Millis = 5_000  # so long each side waits for the other
 _MOST_BYTES = 1024 * 1024  # of one request: some thousand silences
+_FRAME = 100  # bytes of a request beside its texts
 _AT_ONCE = 16  # connections
 _LOOK: Millis = 10_000  # how often it is seen to that the socket is still there
 _SHORT = 100  # bytes of a path that the address of a socket has room for everywhere (Linux: 107)
@@ -209,15 +210,38 @@ def _check(name: str, text: str | None) -> None:
 def hand_over(state: str, texts: Mapping[str, str | None], patience: Millis = PATIENCE) -> bool:
     """Have the daemon that holds a state put texts in force; tell whether there is one that listens.
 
+    What is longer than one request may be goes in several: where a later one fails, the earlier ones are in force.
     Raises LockHeld when it gives no answer in time, StoreError when it could not save them, AlertingError when it
     refuses them.
     """
-    answer = _ask(state, {"take": dict(texts)}, patience)
-    if answer is None:
-        return False
-    if "error" in answer:
-        raise (StoreError if answer.get("store") else AlertingError)(f"the daemon says: {answer['error']}")
+    done = 0
+    for part in _parts(texts):
+        answer = _ask(state, {"take": part}, patience)
+        if answer is None and not done:
+            return False
+        before = f"{done} of {len(texts)} were put in force, then " if done else ""
+        if answer is None:
+            raise LockHeld(f"{before}the daemon that holds the state {state} was gone; look, then try again")
+        if "error" in answer:
+            raise (StoreError if answer.get("store") else AlertingError)(f"{before}the daemon says: {answer['error']}")
+        done += len(part)
     return True
+
+
+def _parts(texts: Mapping[str, str | None]) -> Iterator[dict[str, str | None]]:
+    """Part texts so that each part fits a request. Raises AlertingError where one alone is too long."""
+    part: dict[str, str | None] = {}
+    size = 0
+    for name, text in texts.items():
+        length = len(json.dumps({name: text})) + 2
+        if length > _MOST_BYTES - _FRAME:
+            raise AlertingError(f"{name[:80]} is too long for one request ({length} bytes); shorten its comment")
+        if size + length > _MOST_BYTES - _FRAME:
+            yield part
+            part, size = {}, 0
+        part[name] = text
+        size += length
+    yield part
 
 
 def ping(state: str, patience: Millis = 1_000) -> int:

@@ -12,6 +12,7 @@ This is one of the two shells (with the command line) that catch everything: no 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 from contextlib import suppress
@@ -29,7 +30,6 @@ from alerting.errors import StoreError
 from alerting.interaction import Interaction
 
 if TYPE_CHECKING:
-    import logging
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from alerting.engine import Engine, TickReport
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 _LONGEST_SLEEP: Millis = 30_000  # between two looks at the heap
 _SHORTEST_SLEEP: Millis = 5
+_LONGEST_TURN: Millis = 1_000  # between two looks while something is due that nobody takes up
+_MOST_DOUBLED = 9
 _WATCH: Millis = 2_000  # how often the two clocks are compared
 _STEP: Millis = 300  # a difference that changed by more is a step of the wall
 _STANDING: Millis = 5_000  # how often it is looked which receivers are down
@@ -57,12 +59,16 @@ class NextDue(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
+        self._overdue = 0  # how often in a row it was asked while something was due and not taken up yet
 
     def get_next_fire_time(self, _previous: datetime | None, now: datetime) -> datetime:
         """Give the wall time that stands for the next due time on the monotonic clock."""
         due = self._engine.next_due()
         wait = _LONGEST_SLEEP if due is None else due - self._clock.monotonic()
-        return now + timedelta(milliseconds=max(_SHORTEST_SLEEP, min(_LONGEST_SLEEP, wait)))
+        self._overdue = self._overdue + 1 if wait <= 0 else 0
+        # It is asked once before each beat, so the first time means nothing; a beat that hangs is not run after.
+        shortest = min(_LONGEST_TURN, _SHORTEST_SLEEP << min(self._overdue, _MOST_DOUBLED) >> 1)
+        return now + timedelta(milliseconds=max(_SHORTEST_SLEEP, shortest, min(_LONGEST_SLEEP, wait)))
 
 
 class Metronome(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has no types
@@ -71,6 +77,7 @@ class Metronome(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has no t
     def __init__(self, look: Callable[[], None]) -> None:
         super().__init__(timezone=UTC)
         self._look = look
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)  # it warns of a beat that hangs, at every look
 
     def wakeup(self) -> None:
         """See what is due by now."""

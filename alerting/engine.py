@@ -219,6 +219,7 @@ class Engine:
         Raises StoreError when they could not be kept, ValueError for a text that is neither.
         """
         async with self._lock:
+            self._book.desk.look_at(texts)  # first: what was kept would come back with every start
             await self._store.keep(texts)
             self._book.desk.take(texts)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from alerting.model import Millis
 
 _SPARE = 1000  # series beyond twice a page's own that are remembered before all are forgotten
+_LONGEST = 65_536  # bytes of a line
 _UNASKED = -1
 _PLAIN = re.compile(  # `name` or `name{label="",…}`: a series as most pages write it, its values taken out
     r'([A-Za-z_:][A-Za-z0-9_:]*)(?:\{[A-Za-z_][A-Za-z0-9_]*=""(?:,[A-Za-z_][A-Za-z0-9_]*="")*,?\})?'
@@ -102,6 +103,8 @@ class PageReader:
         ended = False
         for line in BytesIO(body):
             number += 1
+            if len(line) > _LONGEST:  # before anything is made of it
+                raise UnreadableError(f"line {number} is longer than {_LONGEST} bytes", FaultKind.TOO_LARGE)
             text, _, value = line.rpartition(b" ")
             place = known.get(text)
             if place is None and not ended and line[:1] != b"#":

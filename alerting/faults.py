@@ -20,7 +20,7 @@ from alerting.log import LOGGER
 from alerting.redact import STARS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from alerting.model import Redact
 
@@ -69,6 +69,16 @@ def start(
         return False
     logging.getLogger(LOGGER).addHandler(_Reporting())
     return True
+
+
+def report(
+    found: Iterable[tuple[str, BaseException]], env: Mapping[str, str], redact: Redact, environment: str
+) -> None:
+    """Report the faults that a command has met, each with where it was. Blocks, no longer than FLUSH."""
+    if start(env, redact, environment):
+        for where, error in found:
+            _report(error, where)
+        flush()
 
 
 def report_end(error: BaseException, env: Mapping[str, str]) -> None:

@@ -2,7 +2,7 @@
 
 The one factory of the httpx client. httpx says what a request and an answer are; our own transport under it
 (`alerting.transport`) carries them within bounds, since httpx's timeouts are per read and half a MiB of gzip becomes a
-GiB in it. Its law: nothing takes longer than the deadline, from the lookup of the name to the last byte; nothing larger
+GiB in it. Messages, and GETs that are plain, go a shorter way by the same rules (`alerting.kept`). Its law: nothing takes longer than the deadline, from the lookup of the name to the last byte; nothing larger
 than the limit is held, packed or unpacked; no redirect is followed, no cookie kept, no proxy taken from the
 environment: the settings alone say who is asked.
 """
@@ -82,7 +82,8 @@ class HttpClient:
             async with asyncio.timeout(deadline / 1000):
                 if url.lower().startswith("https:"):
                     exchange.context = self._context(verify, cert)
-                if keep and not params and (head := self._lines().head(method, url, headers or {})):
+                short = not params and (keep or (method == "GET" and body is None))
+                if short and (head := self._lines().head(method, url, headers or {}, keep=keep)):
                     return await exchange.take(self._lines(), head, body or b"")
                 client = self._client()
                 request = client.build_request(

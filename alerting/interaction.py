@@ -20,7 +20,7 @@ from alerting.model import Ack, Matcher, Silence
 from alerting.ports import Listens
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
     from alerting.model import Millis, Notice
     from alerting.ports import Clock, Notifier, Press, Store
@@ -29,6 +29,8 @@ HOUR: Millis = 3_600_000  # for so long a press acknowledges or silences
 _REST: Millis = 60_000  # before a receiver is listened to again after a fault of ours
 _ANSWER: Millis = 10_000  # the longest that the store may take to find a receipt
 _COMMENT = "a button in a message"
+_PATTERN = 6_000  # bytes of all values of one silence: no pattern may have more than 8 KiB
+_MOST_SILENCES = 50
 
 
 class Interaction:
@@ -111,13 +113,19 @@ class Interaction:
             texts = {ack_name(each.key): ack_text(acknowledged(each, press.by, now)) for each in meant}
             done = f"Acknowledged until {until}"
         else:
-            silence = silenced(meant, press.by, now, os.urandom(4).hex())
-            texts = {silence_name(silence.id): silence_text(silence)}
-            done = f"Silenced until {until} (silence {silence.id})"
+            parts = list(_parts(meant))
+            if len(parts) > _MOST_SILENCES:
+                return f"These are {len(meant)} alerts, too many for a button: use `alerting silence add`."
+            silences = [silenced(some, press.by, now, os.urandom(4).hex()) for some in parts]
+            texts = {silence_name(each.id): silence_text(each) for each in silences}
+            ids = ", ".join(each.id for each in silences)
+            done = f"Silenced until {until} ({'silence' if len(silences) == 1 else 'silences'} {ids})"
         try:
             await self._take({**texts})
         except StoreError:
             return "It could not be kept; nothing was done. Please try again."
+        except ValueError:
+            return "This cannot be written as a silence; nothing was done. Use `alerting silence add`."
         return f"{done}: {len(meant)} {'alert' if len(meant) == 1 else 'alerts'}."
 
 
@@ -136,6 +144,17 @@ def silenced(notices: Sequence[Notice], by: str, now: Millis, silence_id: str) -
         values[name] = {notice.labels[name] for notice in notices}
     matchers = tuple(_matcher(name, some) for name, some in values.items())
     return Silence(silence_id, matchers, now, now + HOUR, by, _COMMENT, now)
+
+
+def _parts(notices: Sequence[Notice]) -> Iterator[Sequence[Notice]]:
+    """Part alerts so that each part can be one silence: of very many, the pattern would be too long to be one."""
+    matchers = silenced(notices, "", 0, "").matchers
+    if len(notices) == 1 or sum(len(each.value.encode("utf-8", "surrogatepass")) for each in matchers) <= _PATTERN:
+        yield notices
+        return
+    half = len(notices) // 2
+    yield from _parts(notices[:half])
+    yield from _parts(notices[half:])
 
 
 def _matcher(name: str, values: set[str]) -> Matcher:

@@ -1,7 +1,8 @@
 """Connections that are kept open from one message to the next, and the requests that ride on them.
 
-For messages, not for probes: a probe must see whether one can connect *now*. A message wants to arrive, and thousands
-to one address cost less over a few connections. Its law: one attempt is one request, on one connection. Nothing is
+For messages, not for probes: a probe must see whether one can connect *now*, so its request comes the same short way,
+but on a connection of its own. A message wants to arrive, and thousands to one address cost less over a few
+connections. Its law: one attempt is one request, on one connection. Nothing is
 ever sent a second time because a connection was stale; so each is looked at before it is used, and is used only while
 that look can be believed: it lies idle for a second at most, when no common server has given it up yet. What was
 written and not answered may have been taken, as on a new connection.
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 IDLE = 1.0  # s; gunicorn gives up an idle connection after 2, Node and uvicorn after 5
 LIFE = 10.0  # s; then the name is looked up again
 _MOST = 64  # connections that lie idle
-_HEADS = 32  # heads of requests that are remembered
+_HEADS = 2_000  # heads of requests that are remembered: of some hundred bytes each
 _NOT_KEPT = frozenset(("connection", "content-length", "expect", "te", "transfer-encoding", "upgrade"))
 _PLAIN = re.compile(
     rb"HTTP/1\.1 ([2-5][0-9][0-9])(?: [^\x00-\x08\x0a-\x1f\x7f]*)?\r\n"
@@ -48,13 +49,17 @@ Place = tuple[str, str, int, "ssl.SSLContext | None", tuple[str, ...]]
 
 
 class Head(NamedTuple):
-    """The head of a request up to the value of its last field, which is the length of the body; and where it goes."""
+    """The head of a request up to the value of its last field, which is the length of the body; and where it goes.
+
+    One that is not to be kept is that of a request without a body, and whole.
+    """
 
     method: str
     scheme: str
     host: str
     port: int
     text: bytes
+    keeps: bool
 
 
 class Line(asyncio.Protocol):
@@ -181,17 +186,17 @@ class Lines:
             self._sweep.cancel()
             self._sweep = None
 
-    def head(self, method: str, url: str, headers: Mapping[str, str]) -> Head | None:
-        """Give the head of a request; None where its connection cannot be kept, and it goes the other way.
+    def head(self, method: str, url: str, headers: Mapping[str, str], *, keep: bool) -> Head | None:
+        """Give the head of a request; None where it does not go this way. `keep`: its connection is kept.
 
         The newest are remembered: messages to one receiver often differ in their bodies only. Raises ValueError and
         h11.LocalProtocolError for what cannot be asked.
         """
-        asked = (method, url, *headers.items())
+        asked = (keep, method, url, *headers.items())
         if asked not in self._heads:
             if len(self._heads) >= _HEADS:
                 del self._heads[next(iter(self._heads))]
-            self._heads[asked] = _head(method, url, headers, self._user_agent)
+            self._heads[asked] = _head(method, url, headers, self._user_agent, keep=keep)
         return self._heads[asked]
 
     def _look(self) -> None:
@@ -211,7 +216,7 @@ class Lines:
             self._sweep = asyncio.get_running_loop().call_later(IDLE, self._look)
 
 
-def _head(method: str, url: str, headers: Mapping[str, str], user_agent: str) -> Head | None:
+def _head(method: str, url: str, headers: Mapping[str, str], user_agent: str, *, keep: bool) -> Head | None:
     where = httpx.URL(url)
     if where.scheme not in PORTS or not where.host:
         raise ValueError(UNUSABLE)
@@ -220,13 +225,16 @@ def _head(method: str, url: str, headers: Mapping[str, str], user_agent: str) ->
         return None
     ours = {"host": where.netloc.decode("ascii"), "accept": "*/*", "accept-encoding": "gzip", "user-agent": user_agent}
     fields = [(name.encode("ascii"), text.encode("ascii")) for name, text in {**ours, **named}.items()]
-    request = h11.Request(method=method, target=where.raw_path, headers=[*fields, (b"content-length", b"0")])
-    text = (h11.Connection(h11.CLIENT).send(request) or b"").removesuffix(b"0\r\n\r\n")
-    return Head(method, where.scheme, where.raw_host.decode("ascii"), where.port or PORTS[where.scheme], text)
+    fields.append((b"content-length", b"0") if keep else (b"connection", b"close"))
+    request = h11.Request(method=method, target=where.raw_path, headers=fields)
+    text = h11.Connection(h11.CLIENT).send(request) or b""
+    if keep:
+        text = text.removesuffix(b"0\r\n\r\n")
+    return Head(method, where.scheme, where.raw_host.decode("ascii"), where.port or PORTS[where.scheme], text, keep)
 
 
 class Ride(Exchange):
-    """One request on a connection that is kept, or made to be kept, and its answer."""
+    """One request, on a connection that is kept, or made for it, and its answer."""
 
     async def take(self, lines: Lines, head: Head, body: bytes) -> HttpAnswer:
         """Ask, and read the answer to its end.
@@ -234,15 +242,16 @@ class Ride(Exchange):
         Raises h11.RemoteProtocolError, OutOfReach, UnusableError, OSError.
         """
         place = (head.scheme, head.host, head.port, self.context, tuple(self._reach))
-        line = lines.take(place) or await self._connected(head)
+        line = (lines.take(place) if head.keeps else None) or await self._connected(head)
         kept = False
         try:
             self.phase, self.sent = "connected, but no answer came", True
-            line.write(b"%b%d\r\n\r\n%b" % (head.text, len(body), body))
+            line.write(b"%b%d\r\n\r\n%b" % (head.text, len(body), body) if head.keeps else head.text)
             answer, keeps = await self._answer(line, head.method)
-            kept = keeps and line.is_at_rest()
+            kept = head.keeps and keeps and line.is_at_rest()
         except BaseException:
-            lines.leave(place)
+            if head.keeps:
+                lines.leave(place)
             raise
         finally:
             if kept:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from alerting.ports import Clock
 
 _BESIDE = 500  # messages about which more may be done; what is beside older ones is given up
-DOWN_AFTER: Millis = 300_000  # so long a message may be tried in vain before its receiver counts as down
 QUICK: Millis = 50  # a receiver that answers within is claimed for in advance
 
 

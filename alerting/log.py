@@ -130,13 +130,18 @@ class _Lines(logging.Formatter):
 
 def _plain(value: object, redact: Redact) -> object:
     """Make a value one that JSON has, without secrets: they are taken out before quoting can hide them."""
+    if isinstance(value, str):  # most are
+        return _cut(redact(str(value)))
     if isinstance(value, dict):
         return {redact(str(key)): _plain(item, redact) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_plain(item, redact) for item in value]
     if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    text = redact(str(value))
+    return _cut(redact(str(value)))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _LINE else f"{text[:_LINE]}…"
 
 
@@ -150,7 +155,8 @@ def _text(line: dict[str, Any]) -> str:
     for name in ("context", "env", "version", "action"):
         line.pop(name, None)
     parts = (f"{time} {level:7} {message}", " ".join(f"{name}={value}" for name, value in line.items()), trace)
-    return "".join(map(_shown, "  ".join(part for part in parts if part)))
+    shown = "  ".join(part for part in parts if part)
+    return shown if shown.isprintable() else "".join(map(_shown, shown))
 
 
 def _shown(char: str) -> str:

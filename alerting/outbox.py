@@ -34,10 +34,11 @@ from typing import TYPE_CHECKING
 
 from alerting.core import pace
 from alerting.core.backoff import Limits, after, exhausted, pause
+from alerting.core.builtin import DOWN_AFTER
 from alerting.core.progress import Loop
 from alerting.core.telling.folding import folded
 from alerting.errors import StoreError
-from alerting.lane import DOWN_AFTER, PLAIN, QUICK, Lane, LaneStatus, Pause, Terms, first_of, land
+from alerting.lane import PLAIN, QUICK, Lane, LaneStatus, Pause, Terms, first_of, land
 from alerting.model import Answer, DeliveryState, Outcome
 
 if TYPE_CHECKING:
@@ -307,6 +308,10 @@ class Outbox:
             if lane.beside.waits and not (found.paced or lane.flying):
                 self._go_beside(lane)
             return found._replace(wait=min(patience, found.wait))
+        rests = lane.rests_until - self._clock.monotonic()
+        if rests > 0:  # a flight was asked to leave it alone while this claimed
+            await self._put_back(lane)
+            return Pause(min(patience, rests))
         for _ in range(min(len(lane.ready), self._seats(lane))):
             flight = asyncio.ensure_future(self._fly(lane, left, results))
             lane.flying.add(flight)

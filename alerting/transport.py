@@ -12,6 +12,7 @@ import logging
 import socket
 import ssl
 import zlib
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import h11
@@ -105,7 +106,11 @@ class Exchange:
         self._reach = reach
         self._resolve = resolve
         self._body = _Body(limit)
-        self._line = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_MOST)
+
+    @cached_property
+    def _line(self) -> h11.Connection:
+        """What reads and writes HTTP; made when it is needed."""
+        return h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_MOST)
 
     async def run(self, request: httpx.Request) -> httpx.Response:
         """Look up, connect, ask, and read the answer to its end.

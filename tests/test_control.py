@@ -102,6 +102,19 @@ def test_what_is_handed_over_is_taken_whole(tmp_path: Path) -> None:
     assert not sock(state).exists(), "it goes with the daemon"
 
 
+def test_what_is_too_long_for_one_request_goes_in_several(tmp_path: Path) -> None:
+    """All of it arrives; one text that is too long by itself is refused in words that help."""
+    state, heard = tmp_path / "alerting.db", Heard()
+    many = [SILENCE._replace(id=f"s{number}", comment="x" * 1_000) for number in range(2_500)]
+    texts: dict[str, str | None] = {silence_name(each.id): silence_text(each) for each in many}
+    assert over(state, heard, lambda: hand_over(str(state), texts)) is True
+    assert len(heard.texts) > 1
+    assert {name: text for part in heard.texts for name, text in part.items()} == texts
+    endless: dict[str, str | None] = {silence_name("ab12"): silence_text(SILENCE._replace(comment="x" * 1_100_000))}
+    with pytest.raises(AlertingError, match="too long for one request"):
+        over(state, heard, lambda: hand_over(str(state), endless))
+
+
 def test_without_a_daemon_there_is_nobody(tmp_path: Path) -> None:
     """No socket, or one that a dead daemon left."""
     state = tmp_path / "alerting.db"

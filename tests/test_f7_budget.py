@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from alerting.model import Millis
     from alerting.ports import Change
+    from tests.figures import Figure
 
 NAMES = Names([SourceNames("app", "app", "health", False, ())])  # noqa: FBT003  closed
 GOOD = 200
@@ -90,7 +91,7 @@ class Noting(MemoryStore):
 
 
 @pytest.mark.slow
-def test_twenty_rules_without_end_do_not_delay_two_hundred_good_ones() -> None:
+def test_f7_twenty_rules_without_end_do_not_delay_two_hundred_good_ones(figure: Figure) -> None:
     """From the first tick on: what the good rules found is saved long before the last of the others has ended."""
 
     async def story() -> tuple[list[float], list[float], dict[str, str]]:
@@ -113,8 +114,9 @@ def test_twenty_rules_without_end_do_not_delay_two_hundred_good_ones() -> None:
     lags, took, statuses = asyncio.run(story())
     assert len(lags) == 3 * GOOD
     assert len(took) == 3 * len(PATHOLOGICAL) == 60
-    assert quantiles(lags, n=100)[98] <= OTHERS
-    assert max(took) <= OVER
+    late = round(1000 * quantiles(lags, n=100)[98])
+    figure("lag of the others p99", late, at_most=1000 * OTHERS, n=len(lags), unit="ms of CPU")
+    figure("longest rule", round(max(took), 2), at_most=OVER, n=len(took), unit="s of CPU")
     assert {statuses[f"Good{i}"] for i in range(GOOD)} == {"firing"}
     assert all("over its budget" in statuses[f"Bad{i}"] for i in range(len(PATHOLOGICAL))), statuses
 

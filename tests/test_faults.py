@@ -5,6 +5,7 @@ Each case is a process of its own: the SDK keeps its client for a whole process.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -140,6 +141,18 @@ asyncio.run(main())
 faults.flush()
 """
 
+CHECK = """
+import os, sys
+import alerting.core.evaluate
+
+def broken(*_, **__):
+    raise RuntimeError("with the token " + os.environ["HIDDEN"])
+
+alerting.core.evaluate._verdicts = broken
+from alerting.cli.main import main
+main(["check", "--config", sys.argv[1], *sys.argv[2:]])
+"""
+
 BROKEN = """
 import alerting.cli.status
 
@@ -153,11 +166,11 @@ main(["status"])
 """
 
 
-def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def python(code: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run code in a process of its own."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     return subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, *arguments],
         cwd=ROOT,
         env={**kept, **environment},
         capture_output=True,
@@ -167,7 +180,7 @@ def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_fault_arrives_with_its_trace_and_without_secrets() -> None:
+def test_f63_a_fault_arrives_with_its_trace_and_without_secrets() -> None:
     """In every shape; no local variables, no breadcrumbs, no request, one event: what is no fault is not sent."""
     with Envelopes() as sentry:
         done = python(FAULT, SENTRY_DSN=sentry.dsn, HIDDEN=SECRET, SHAPES="|".join(SHAPES))
@@ -226,7 +239,30 @@ def test_a_fault_in_a_rule_is_said_once_of_each_kind_with_the_names_of_the_rules
     assert done.stdout.split() == ["8", *(f"rules.yaml:{name}" for name in ("First", "Second", "Third", "recorded"))]
 
 
-def test_the_fault_that_ends_a_command_is_reported_without_its_text() -> None:
+def test_a_fault_in_a_check_is_reported_once_though_cron_runs_it_every_minute(tmp_path: Path) -> None:
+    """What was reported is in the state; a dry run reports nothing."""
+    (tmp_path / "rules.yaml").write_text("- {alert: Down, condition: app.up == 0}\n")
+    settings = {
+        "rules": ["rules.yaml"],
+        "sources": {"app": {"type": "health", "url": "http://127.0.0.1:9/", "token": "${HIDDEN}"}},
+        "receivers": {"desk": {"type": "console"}},
+        "route": {"receiver": "desk"},
+    }
+    (tmp_path / "alerting.yaml").write_text(json.dumps(settings))
+    with Envelopes() as sentry:
+        for more in (["--dry-run"], [], []):
+            line = [str(tmp_path / "alerting.yaml"), *more]
+            done = python(CHECK, *line, SENTRY_DSN=sentry.dsn, HIDDEN="hunter2-of-app")
+            assert "a fault of alerting itself" in done.stdout, done.stderr
+            assert "Down" in done.stdout
+        (event,) = sentry.events
+        (raw,) = sentry.raw
+    assert event["contexts"]["alerting"]["where"] == "a fault of alerting itself in evaluating Down"
+    assert event["exception"]["values"][0]["value"] == "with the token ***"
+    assert "hunter2" not in raw
+
+
+def test_f63_the_fault_that_ends_a_command_is_reported_without_its_text() -> None:
     """Which secrets it may hold nobody knows there; exit code 70 and the words for people stay."""
     with Envelopes() as sentry:
         done = python(BROKEN % SECRET.replace('"', "").replace("\\", ""), SENTRY_DSN=sentry.dsn, SENTRY_ENVIRONMENT="e")

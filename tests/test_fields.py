@@ -6,6 +6,7 @@ import re
 import sys
 import tracemalloc
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,9 @@ from hypothesis import strategies as st
 
 from alerting.fields import UnreadableError, read_fields
 from tests.fakes.hostile import many_values, nested
+
+if TYPE_CHECKING:
+    from tests.figures import Figure
 
 CASES = Path(__file__).parent / "sources" / "cases" / "json.txt"
 
@@ -40,11 +44,20 @@ def outcome(body: bytes) -> str:
     return "; ".join(f"{name}{labels} {value!r}" for (name, labels), value in fields.items()) or "nothing"
 
 
-def test_f4_every_odd_json_value_has_its_documented_outcome() -> None:
+def test_f4_every_odd_json_value_has_its_documented_outcome(figure: Figure) -> None:
     """At least 200 inputs (row F4): a number, a text, nothing, or a fault; never a guess, never a crash."""
     table = cases()
     assert len(table) >= 200
-    assert [(body, outcome(body)) for body, _ in table] == table
+    crashes, undocumented = 0, []
+    for body, expected in table:
+        try:
+            found = outcome(body)
+        except Exception as error:  # noqa: BLE001  whatever it is, it is what is looked for
+            found, crashes = repr(error), crashes + 1
+        undocumented += [(body, found, expected)] if found != expected else []
+    print(undocumented)
+    figure("crashes", crashes, at_most=0, n=len(table))
+    figure("undocumented outcomes", len(undocumented), at_most=0, n=len(table))
 
 
 BIG = [

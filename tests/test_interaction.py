@@ -82,6 +82,25 @@ def test_silence_makes_one_silence_of_what_the_alerts_have_in_common() -> None:
     assert (silence.starts, silence.ends, silence.author) == (AT + 60_000, AT + 60_000 + HOUR, "ann")
 
 
+@pytest.mark.parametrize(("many", "silences"), [(300, 2), (2_000, 16), (20_000, 0)])
+def test_very_many_alerts_become_several_silences_or_none(many: int, silences: int) -> None:
+    """A pattern that is too long would be none; each alert is fitted by one of them, and nothing else is."""
+    alerts = [
+        notice(key=AlertKey("disk", f"{number:032x}"), labels={"host": f"web-{number:05d}.example.org:9100"})
+        for number in range(many)
+    ]
+    answer, kept, _ = pressed(PRESS._replace(action="silence"), *alerts)
+    fits = [Matchers(read_silence(text).matchers, compile_pattern).fits for text in kept.values()]
+    assert len(fits) == silences
+    if not silences:
+        assert "too many for a button" in answer
+        return
+    labels = [{**each.labels, "alertname": "DiskSpaceLow"} for each in alerts[:: many // 100]]
+    assert all(sum(fit(each) for fit in fits) == 1 for each in labels)
+    assert not any(fit({"host": "web-99999.example.org:9100", "alertname": "DiskSpaceLow"}) for fit in fits)
+    assert answer.startswith("Silenced until 17:01Z (silences ")
+
+
 def test_what_began_to_fire_after_the_message_is_not_meant() -> None:
     """Whoever pressed has not seen it."""
     answer, kept, _ = pressed(PRESS, ROOT, DATA._replace(fired_at=AT + 1))
@@ -114,6 +133,8 @@ def test_what_could_not_be_kept_is_told_so() -> None:
     """Better than a button that seems to have worked."""
     answer, _, _ = pressed(PRESS, ROOT, fail=StoreError("disk full"))
     assert answer == "It could not be kept; nothing was done. Please try again."
+    answer, _, _ = pressed(PRESS._replace(action="silence"), ROOT, fail=ValueError("longer than 8192 bytes"))
+    assert answer == "This cannot be written as a silence; nothing was done. Use `alerting silence add`."
 
 
 _TEXT = st.text(st.characters(codec="utf-8"), max_size=12)

@@ -117,6 +117,22 @@ def test_f29_a_silence_holds_and_its_end_tells_what_still_fires_once() -> None:
     asyncio.run(story())
 
 
+def test_f29_what_waits_for_its_group_after_a_silence_says_so_still() -> None:
+    """Also when the process ends in between."""
+
+    async def story() -> None:
+        house = await House(rule(notify=()), route=TREE).open()
+        await house.engine.take(silence(house, lasts=10 * M))
+        await after(house, 0, 20)
+        report = await after(house, 10 * M)
+        assert held(report.decisions) == [("chat", "group", "waits for its group")]
+        await house.restart()
+        (told,) = (await after(house, 30 * S, 20)).notifications
+        assert told.notes == ("told now: the silence is over (silenced by ann: deploy)",)
+
+    asyncio.run(story())
+
+
 def test_f29_a_silence_does_not_keep_the_end_of_a_page_back() -> None:
     """If a page went out, its resolve goes out too."""
 

@@ -9,9 +9,10 @@ import pytest
 
 from alerting.core.lang.condition import compile_condition
 from alerting.core.lang.names import Names, SourceNames
-from alerting.model import Inhibition, Matcher, OnMissing, Rule, RuleSpec
+from alerting.core.telling import keeping
+from alerting.model import Inhibition, Matcher, OnMissing, Rule, RuleSpec, Silence
 from alerting.patterns import compile_pattern
-from tests.test_telling import TREE, after, silence
+from tests.test_telling import TREE, after, said, silence
 from tests.tick import Above, H, House, M, S, rule
 
 if TYPE_CHECKING:
@@ -39,6 +40,28 @@ def test_a_message_that_waited_for_its_group_shows_the_value_of_when_it_is_sent(
         assert told.firing[0].fired_at == began
         assert "95 > 10" in told.title
         assert told.notes == ()
+
+    asyncio.run(story())
+
+
+def test_a_silence_whose_pattern_cannot_be_used_is_refused_and_one_that_is_kept_stops_nothing() -> None:
+    """Another release, or another library, may have written it: alerts are told, now and after a restart."""
+
+    async def story() -> None:
+        house = await House(rule(notify=("chat",))).open()
+        now = house.clock.now()
+        odd = Silence("odd", (Matcher("a", "=~", "x." * 5_000),), now, now + H, "ann", "", now)
+        texts = {keeping.silence_name("odd"): keeping.silence_text(odd)}
+        with pytest.raises(ValueError, match="8192"):
+            await house.engine.take(texts)
+        with pytest.raises(ValueError, match="neither"):
+            await house.engine.take({"held/x": "{}"})
+        assert await house.store.kept("silence/") == {}
+        await house.store.keep(texts)
+        await house.restart()
+        assert said((await after(house, 0, 20)).notifications) == [("chat", "firing")]
+        await house.engine.take(silence(house))
+        assert said((await after(house, M, 3)).notifications) == [("chat", "all resolved")]
 
     asyncio.run(story())
 

@@ -50,11 +50,15 @@ class Lines(logging.Handler):
 class Gate:
     """Where calls pass, until one kind of them is made to hang or to fail."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
         self.hanging: set[str] = set()
         self.failing: dict[str, Exception] = {}
+        self.stopped_at: Millis | None = None  # when the first call did not get through
 
     async def pass_(self, name: str) -> None:
+        if self.stopped_at is None and name in {*self.hanging, *self.failing}:
+            self.stopped_at = self.clock.monotonic()
         if name in self.hanging:
             await asyncio.get_running_loop().create_future()
         if name in self.failing:
@@ -158,7 +162,8 @@ class Ward:
     """The patient. An async context manager; `run` lets time pass. `canary` is how often one is sent."""
 
     def __init__(self, canary: Millis | None = None, **settings: Any) -> None:
-        self.clock, self.gate = Clock(), Gate()
+        self.clock = Clock()
+        self.gate = Gate(self.clock)
         self.store, self.slack = Store(self.gate), Slack(self.gate)
         self.app = App(self.clock)
         self.app.values = {"1": 5.0}

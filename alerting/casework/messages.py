@@ -68,7 +68,7 @@ class Keys:
 def message_differences(wanted: Sequence[HeardMessage], got: Sequence[Message], keys: Keys) -> list[str]:
     """Say how the messages differ; empty where they do not."""
     lines: list[str] = []
-    for one, other in paired(wanted, got, lambda one, other: len(_details(one, other, keys))):
+    for one, other in paired(wanted, got, lambda one, other: _distance(one, other, keys)):
         if one is None and other is not None:
             lines += [f"unexpected  {shown(other)}", *_indented(_whole(other))]
         elif other is None and one is not None:
@@ -113,6 +113,21 @@ def _alert(one: HeardAlert) -> str:
     labels = "any alert" if one.labels is None else str(Labels(one.labels))
     reason = f" because {one.reason!r}" if one.reason else ""
     return f"{labels}{f' ({one.step})' if one.step else ''}{reason}"
+
+
+def _distance(one: HeardMessage, other: Message, keys: Keys) -> int:
+    """Say how far apart they are; 0 where nothing differs. The same alerts, and the same time, count most."""
+    alerts = paired(one.alerts, other.alerts, _alert_distance) if one.alerts is not None else ()
+    return (
+        3 * (one.at not in (None, other.at))
+        + (one.reason not in other.reason)
+        + (one.title not in (None, other.title))
+        + (one.text not in other.text)
+        + (one.notes is not None and not same_parts(one.notes, other.notes))
+        + (one.loud not in (None, other.loud))
+        + 3 * bool(keys.differs(one.key, other))
+        + 2 * sum(len(list(_alert_details(*pair))) for pair in alerts)
+    )
 
 
 def _details(one: HeardMessage, other: Message, keys: Keys) -> list[str]:
@@ -167,4 +182,4 @@ def _alert_details(one: HeardAlert | None, other: ToldAlert | None) -> Iterator[
 
 
 def _indented(lines: Sequence[str] | Iterator[str]) -> list[str]:
-    return [f"            {line}" for line in lines]
+    return [f"            {line}".rstrip() for line in lines]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Literal
 
-    from alerting.casework.rounds import Office
+    from alerting.casework.office import Office
     from alerting.casework.testfile import AlertCheck, Case, ExpressionCheck
     from alerting.core.lang.condition import CompiledCondition
     from alerting.core.lang.names import Names

@@ -9,31 +9,29 @@ At one moment silences come first, then the evaluation, then acknowledgements (o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from alerting.casework.compare import paired, span
 from alerting.casework.messages import Keys, Message, ToldAlert, message_differences, shown
+from alerting.casework.outages import Outages
 from alerting.casework.report import Failure
 from alerting.core.book import Book, Reach, Speech
-from alerting.core.schedule import namespaces_of
 from alerting.core.telling import keeping
 from alerting.core.telling.fallback import reasons
 from alerting.core.telling.matchers import Matchers
 from alerting.core.telling.render import Context
 from alerting.core.turn import Turn
-from alerting.lane import DOWN_AFTER
-from alerting.model import Ack, AlertState, Labels, Silence
+from alerting.model import SHARED, Ack, AlertState, Labels, Silence
 from alerting.notifiers import _plain as plain
 from alerting.notifiers._templates import Templates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from alerting.casework.people import AckGiven, Hearing, People, SilenceGiven, Unreachable
+    from alerting.casework.office import Office
+    from alerting.casework.people import AckGiven, Hearing, People, SilenceGiven
     from alerting.casework.testfile import Case
     from alerting.casework.timeline import Timeline
-    from alerting.config.settings import Settings
-    from alerting.core.telling.plan import Plan
     from alerting.core.telling.routing import News
     from alerting.core.turn import Track
     from alerting.model import Alert, AlertKey, Decision, Millis, Notification, Patterns, Rule, RuleSpec
@@ -42,23 +40,9 @@ _LULL: Millis = 50  # between two rounds that nothing but the desk's own time br
 _FOREVER: Millis = 2**62  # no time counts as not observed
 _MOST_ROUNDS = 100_000  # in a row that only the desk asks for; no set of timers needs so many
 _SHOWN_DECISIONS = 20  # in what led there, the newest
+_SHOWN_MESSAGES = 3  # likewise, of each other receiver
 _SHOWN_RULES = 3  # likewise, where nothing was decided at all
 _INSTALLATION = "test"
-
-
-class Office(NamedTuple):
-    """How people are told, as the settings of a test file say."""
-
-    settings: Settings
-    plan: Plan
-
-
-class _Waiting(NamedTuple):
-    """A message that does not get through."""
-
-    since: Millis
-    notification: Notification
-    passed_on: bool = False
 
 
 class Rounds:
@@ -78,10 +62,11 @@ class Rounds:
         self._case = case
         self._office = office
         self._timeline = timeline
+        self._given = timeline.given | {(SHARED, rule.spec.record) for rule in rules if rule.spec.record}
         self._patterns = patterns
         self._explain = explain
         labels = {**office.settings.external_labels, **case.external_labels}
-        self._context = Context(labels, patterns=patterns, external_url=case.external_url)
+        self._context = Context(labels, patterns=patterns)  # as the engine's: no queries, no external address
         self._book = Book()
         self._book.load(_INSTALLATION, (), {}, {}, ())
         self._book.adopt(
@@ -98,8 +83,7 @@ class Rounds:
         self._silences = sorted(_silencing(people.silences), key=lambda each: each[0])
         self._acks = sorted(_taking_on(people.acks), key=lambda each: each[0])
         self._hearings = sorted(people.hearings, key=lambda each: each.at)
-        self._unreachable = people.unreachable
-        self._waiting: dict[str, list[_Waiting]] = {}  # by receiver
+        self._outages = Outages(people.unreachable, case.start, office.settings.receivers)
         self._messages: dict[str, list[Message]] = {}  # by receiver, those that no check has looked at
         self._checked: dict[str, Hearing] = {}  # receiver -> its last check
         self._keys = Keys()
@@ -129,14 +113,14 @@ class Rounds:
     def evaluated(self, now: Millis, news: Sequence[News], doubtful: Sequence[Track]) -> None:
         """Tell of what an evaluation has changed."""
         self._now = now
-        self._tell(news, [track for track in doubtful if self._is_read(track)])
+        self._tell(news, [track for track in doubtful if self._is_given(track)])
         self._idle = 0
 
-    def _is_read(self, track: Track) -> bool:
-        """Tell whether the test gives anything to a rule's sources: of others nobody is told that they are blind."""
+    def _is_given(self, track: Track) -> bool:
+        """Tell whether the test has series for all that a rule reads; of others nobody is told that they are blind."""
         if self._case.outages is None or track.rule is None:
             return True
-        return namespaces_of(track.rule) <= {*self._timeline.sources.values()}
+        return all((need.namespace, need.name) in self._given for need in track.rule.needs if need.name)
 
     def finish(self) -> None:
         """Let everything happen up to the last check; then no receiver that was named may have been sent more."""
@@ -159,7 +143,7 @@ class Rounds:
                 coming.append((start + self._acks[0][0], 1, self._take_on))
             if (at := self._round_at()) is not None:
                 coming.append((at, 2, self._round))
-            if (at := self._late_at()) is not None:
+            if (at := self._outages.late_at(self._now)) is not None:
                 coming.append((at, 3, self._pass_on))
             if self._hearings:
                 coming.append((start + self._hearings[0].at, 4, self._hear))
@@ -190,7 +174,7 @@ class Rounds:
         turn.news.extend(news)
         turn.doubtful.extend(doubtful)
         heard, self._timeline.heard = self._timeline.heard, {}
-        self._book.watch(turn, heard, None, self._standing())
+        self._book.watch(turn, heard, None, self._outages.standing(self._now))
         self._book.retire(turn)
         self._names.update((each.alert.key, f"{each.spec.name}{each.alert.labels}") for each in turn.news)
         self._fired.update(each.spec.name for each in turn.news if each.transition.after is AlertState.FIRING)
@@ -204,8 +188,15 @@ class Rounds:
         for each in notifications:
             message = self._message(each)
             self._messages.setdefault(each.receiver, []).append(message)
-            if self._outage(each.receiver) is not None:
-                self._waiting.setdefault(each.receiver, []).append(_Waiting(self._now, each))
+            self._outages.take(each, self._now)
+
+    def _pass_on(self) -> None:
+        """Owe what is late to the fallback, of each key together, as the outbox has it done."""
+        for waiting, why in self._outages.late(self._now):
+            passed = self._book.desk.passed_on(waiting, why, self._now)
+            self._decisions += reasons(passed)
+            self._book.desk.note(passed)
+            self._hand_over(passed)
 
     def _message(self, notification: Notification) -> Message:
         """Put a message into the words of its receiver."""
@@ -274,72 +265,6 @@ class Rounds:
     def _speech(self) -> Speech:
         return Speech(self._book, self._context)
 
-    # ------------------------------------------------------------------------------------ what cannot be told
-
-    def _outage(self, receiver: str) -> Unreachable | None:
-        """Give why a receiver cannot be reached now; None: it can."""
-        offset = self._now - self._case.start
-        for each in self._unreachable:
-            if each.receiver == receiver and each.start <= offset and (each.end is None or offset < each.end):
-                return each
-        return None
-
-    def _stuck(self, receiver: str) -> list[_Waiting]:
-        """Give what waits for a receiver; what waited arrives once it can be reached."""
-        if self._outage(receiver) is None:
-            self._waiting.pop(receiver, None)
-        return self._waiting.get(receiver, [])
-
-    def _standing(self) -> Mapping[str, str]:
-        """Say which receivers are down, and why."""
-        found = {}
-        for each in self._unreachable:
-            stuck = any(self._now - waiting.since >= DOWN_AFTER for waiting in self._stuck(each.receiver))
-            found[each.receiver] = each.why if stuck else ""
-        return found
-
-    def _late_at(self) -> Millis | None:
-        """Say when something waits for too long, and is passed on."""
-        times = [
-            each.since + late_after
-            for receiver in tuple(self._waiting)
-            if (late_after := self._late_after(receiver)) is not None
-            for each in self._stuck(receiver)
-            if not each.passed_on
-        ]
-        return min(times, default=None)
-
-    def _late_after(self, receiver: str) -> Millis | None:
-        section = self._office.settings.receivers.get(receiver)
-        if section is None or not section.values.get("fallback"):
-            return None
-        late_after: Millis = section.values["late_after"]
-        return late_after
-
-    def _pass_on(self) -> None:
-        """Owe what is late to the fallback, of each key together, as the outbox has it done."""
-        for receiver in tuple(self._waiting):
-            late_after, outage = self._late_after(receiver), self._outage(receiver)
-            if late_after is None or outage is None:
-                continue
-            by_key: dict[str, list[_Waiting]] = {}
-            for each in self._stuck(receiver):
-                if not each.passed_on:
-                    by_key.setdefault(each.notification.group_key, []).append(each)
-            for waiting in by_key.values():
-                if waiting[0].since + late_after <= self._now:
-                    self._pass(receiver, [each.notification for each in waiting], outage.why)
-
-    def _pass(self, receiver: str, messages: Sequence[Notification], why: str) -> None:
-        passed = self._book.desk.passed_on(messages, why, self._now)
-        ids = {message.id for message in messages}
-        self._waiting[receiver] = [
-            each._replace(passed_on=each.passed_on or each.notification.id in ids) for each in self._waiting[receiver]
-        ]
-        self._decisions += reasons(passed)
-        self._book.desk.note(passed)
-        self._hand_over(passed)
-
     # ------------------------------------------------------------------------------------ checks
 
     def _hear(self) -> None:
@@ -352,9 +277,10 @@ class Rounds:
         before = self._checked.get(receiver)
         self._checked[receiver] = check
         if lines:
-            lines += self._led_there(check, -1 if before is None else before.at)
+            since = -1 if before is None else before.at
+            lines += self._led_there(check, since)
             if any(line.startswith("missing") for line in lines):
-                lines += self._told_elsewhere()
+                lines += self._told_elsewhere(since)
             self.failures.append(Failure(f"{receiver} at {span(check.at)}", tuple(lines), check.origin))
 
     def _held_differences(self, expected: Sequence[str], receiver: str) -> Iterator[str]:
@@ -387,10 +313,10 @@ class Rounds:
         if not lately and not quiet:
             yield "            nothing was decided in that time: no alert began, ended or was due"
 
-    def _told_elsewhere(self) -> Iterator[str]:
-        """Give what others were told that no check has looked at."""
+    def _told_elsewhere(self, since: Millis) -> Iterator[str]:
+        """Give what others were told in that time that no check has looked at."""
         for receiver, messages in self._messages.items():
-            for message in messages[-_SHOWN_RULES:]:
+            for message in [each for each in messages if each.at > since][-_SHOWN_MESSAGES:]:
                 yield f"beside it   {receiver} was told at {shown(message)}"
 
     def _decided(self, decision: Decision) -> str:

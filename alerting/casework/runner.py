@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from alerting import registry
 from alerting.casework.play import Plan, play
 from alerting.casework.reader import problem_in
 from alerting.casework.report import FileOutcome, Report
-from alerting.casework.rounds import Office
 from alerting.casework.testfile import read_cases
-from alerting.clock import SystemClock
-from alerting.config import documents, schema
+from alerting.config import documents
 from alerting.config.files import TEST_SUFFIXES
 from alerting.config.rules import RuleSet, compiled, load_rules
-from alerting.config.settings import Settings, load_settings, settings_within
+from alerting.config.settings import Settings
 from alerting.config.vocabulary import open_names
-from alerting.core.lang.suggest import did_you_mean
 from alerting.errors import ConfigError, Problem
-from alerting.http import HttpClient
-from alerting.model import Section
 from alerting.patterns import compile_pattern
-from alerting.pool import Pool
-from alerting.ports import Tools
-from alerting.reach import SystemResolver
-from alerting.setup import plan_of, receiver_of, setup_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -67,14 +56,17 @@ def _run_file(
     file: CaseFile, settings: Settings, patterns: Patterns, selects: Callable[[str], bool] | None
 ) -> FileOutcome:
     paths = _rule_files(file)
-    told = file.settings is not None
-    settings = _settings(file) if told else settings
+    told, office = file.settings is not None, None
+    if told:
+        from alerting.casework.office import office_of, settings_of  # noqa: PLC0415  it knows how receivers are built
+
+        settings = settings_of(file)
+        office = office_of(settings, patterns)
     rules = load_rules(settings, None, patterns, files=paths, told=told) if paths else RuleSet()
     if not rules.good:
         raise ConfigError([each for each in rules.problems if not each.warning])
     names = open_names(settings, rules.recorded)
     ordered = [_stepped(rule, file, names, patterns) for rule in _ordered(rules.rules, file)]
-    office = _office(settings, patterns) if told else None
     plan = Plan(ordered, names, _dialect(rules.rules, file), file.interval, patterns, office)
     outcomes = tuple(play(case, plan) for case in file.cases if selects is None or selects(case.name))
     return FileOutcome(file.name, outcomes)
@@ -93,58 +85,6 @@ def _rule_files(file: CaseFile) -> list[Path]:
     if problems:
         raise ConfigError(problems)
     return list(found)
-
-
-def _settings(file: CaseFile) -> Settings:
-    """Load the settings that a test file names or holds. Raises ConfigError."""
-    path = file.folder / Path(file.name).name
-    if isinstance(file.settings, str):
-        path = file.folder / file.settings
-        if not path.is_file():
-            hint = "it is named relative to the test file"
-            what, width = f"there is no settings file {file.settings}", len(file.settings)
-            raise ConfigError([problem_in(file.source, what, file.settings_at, hint=hint, width=width)])
-        settings = load_settings(path, os.environ, Path.cwd())
-        sources: Any = _has_sources(path)
-    else:
-        document = documents.Document(file.settings, file.settings_at)
-        within = documents.File(file.name, file.source.data, (document,))
-        settings = settings_within(within, path, os.environ, Path.cwd())
-        sources = file.settings and "sources" in file.settings
-    if not sources:  # a test need not say where series come from: one source of each kind is there
-        settings = settings._replace(sources={kind: Section(kind, kind, {}) for kind in schema.kinds("sources")})
-    _look_at_receivers(file, settings)
-    return settings
-
-
-def _has_sources(path: Path) -> bool:
-    """Tell whether a settings file that loads says what is read."""
-    (document,) = documents.parse(path.read_bytes(), path.name).documents
-    return "sources" in document.value
-
-
-def _look_at_receivers(file: CaseFile, settings: Settings) -> None:
-    """Raise ConfigError where a test speaks of receivers that the settings do not have."""
-    problems = []
-    for case in file.cases:
-        for name, origin in case.people.names if case.people is not None else ():
-            if name not in settings.receivers:
-                known = ", ".join(settings.receivers) or "none"
-                hint = did_you_mean(name, settings.receivers) or f"the settings' receivers: {known}"
-                at = documents.position(origin.line - 1, origin.column - 1)
-                problems.append(problem_in(file.source, f"no receiver {name!r}", at, hint=hint, width=len(name)))
-    if problems:
-        raise ConfigError(problems)
-
-
-def _office(settings: Settings, patterns: Patterns) -> Office:
-    """Make ready how people are told, with receivers that are built as in earnest and never send."""
-    tools = Tools(SystemClock(), HttpClient("alerting test"), Pool, "", "", lambda _text: None, SystemResolver())
-    receivers = {
-        name: receiver_of(registry.build_notifier(section, tools), section)._replace(pictures=False)
-        for name, section in settings.receivers.items()
-    }
-    return Office(settings, plan_of(setup_of(settings, (), receivers), patterns))
 
 
 def _is_pattern(name: str) -> bool:

@@ -77,6 +77,11 @@ class Timeline:
         targets = () if self.case.outages is None else self._targets
         return {_source_of(*target): target.namespace for target in targets}
 
+    @property
+    def given(self) -> set[tuple[str, str]]:
+        """Namespace and name of each series of the test."""
+        return {(known.metric.namespace, known.metric.name) for known in self._series}
+
     def everything(self) -> list[Need]:
         """Need all series of the test, however old: any expression of a template may ask for them."""
         spaces = {known.metric.namespace for known in self._series} | {SHARED}

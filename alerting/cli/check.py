@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from alerting.cli import forms
 from alerting.cli.exit import Exit
-from alerting.cli.loading import Loaded, adopt, load_for_work
-from alerting.cli.terminal import paint, say, say_json, table, warn
-from alerting.errors import AlertingError
-from alerting.model import AlertState, DeliveryState
-from alerting.wiring import Program, dry_store
+from alerting.cli.loading import Loaded, adopt, load_for_work, opened
+from alerting.cli.terminal import clean, paint, say, say_json, table, warn
+from alerting.core.lasting import kind_of
+from alerting.errors import AlertingError, StoreError
+from alerting.model import AlertState, DeliveryState, Secret
+from alerting.wiring import Program, dry_store, environment
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 COLOURS = {"firing": "red", "pending": "yellow", "unknown": "blue", "ok": "green"}
 DEFAULT_GAP = 300_000  # ms without evaluation that `for` runs on over, where --every does not say
+_FAULTS = "fault/"  # in the state: when a kind of fault was last reported
+_AGAIN = 3_600_000  # ms between two reports of one kind
 _LEAST_FOR_SENDING = 1_000  # ms kept for sending, however long the reading took
 
 
@@ -35,9 +39,15 @@ async def _check(arguments: Namespace) -> int:
     loaded = load_for_work(arguments.config)
     quiet = arguments.quiet or arguments.output == "json"
     dry = await dry_store(loaded.settings) if arguments.dry_run else None
-    program = Program(loaded.settings, say=_silent if arguments.output == "json" else say, dry=dry)
+    faults: list[tuple[str, BaseException]] = []
+    program = Program(
+        loaded.settings,
+        say=_silent if arguments.output == "json" else say,
+        dry=dry,
+        on_fault=lambda part, error: faults.append((part, error)),
+    )
     started = program.clock.monotonic()
-    snapshot = await program.open()
+    snapshot = await opened(program, loaded.settings)
     heartbeat = None if arguments.dry_run else program.heartbeat(loaded.settings, _silent if quiet else warn)
     if heartbeat is not None:
         heartbeat.begin(os.urandom(16).hex(), arguments.every)
@@ -63,7 +73,27 @@ async def _check(arguments: Namespace) -> int:
     finally:
         if heartbeat is not None:
             await heartbeat.end(well=code in (Exit.OK, Exit.FIRING))
+        if faults and not arguments.dry_run and os.environ.get("SENTRY_DSN"):
+            await _report_faults(faults, program, environment(loaded.settings))
         await program.close()
+
+
+async def _report_faults(found: Sequence[tuple[str, BaseException]], program: Program, environment: str) -> None:
+    """Report faults of ours to Sentry, of each kind one in an hour, as a daemon does; the state keeps when that was."""
+    from alerting import faults  # noqa: PLC0415  only where there is something to report
+
+    dsn = Secret.literal(os.environ["SENTRY_DSN"])
+    dsn.reveal()
+    program.redact.watch([dsn])
+    now, kinds = program.clock.now(), {_FAULTS + kind_of(error): (part, error) for part, error in found}
+    with suppress(StoreError):  # then it is said once too often
+        kept = await program.store.kept(_FAULTS)
+        recent = {kind for kind, at in kept.items() if at.isdecimal() and 0 <= now - int(at) < _AGAIN}
+        kinds = {kind: each for kind, each in kinds.items() if kind not in recent}
+        await program.store.keep({**dict.fromkeys(kept.keys() - recent), **dict.fromkeys(kinds, str(now))})
+    if kinds:
+        where = [(f"a fault of alerting itself in {part}", error) for part, error in kinds.values()]
+        faults.report(where, os.environ, program.redact, environment)
 
 
 def _silent(_: str) -> None:
@@ -114,13 +144,13 @@ def _print(
 ) -> None:
     rows = [(each.shown, each.rule.name, each.value, _reason(each)) for each in statuses]
     say(*table(("STATE", "RULE", "VALUE", "REASON"), rows, [COLOURS[each.state] for each in statuses]))
-    say(*(paint(f"source {program.redact(why)}", "blue") for _, why in sorted(report.faults.items())))
+    say(*(paint(f"source {clean(program.redact(why))}", "blue") for _, why in sorted(report.faults.items())))
     for notice in report.notices:
-        say(f"note: {notice}")
+        say(f"note: {clean(notice)}")
     if report.trouble:
-        say(paint(f"not saved: {report.trouble}", "red"))
+        say(paint(f"not saved: {clean(report.trouble)}", "red"))
     if dry_run:
-        say(*(f"would send to {each.receiver}: {each.title}" for each in report.notifications))
+        say(*(f"would send to {each.receiver}: {clean(each.title)}" for each in report.notifications))
     for delivery in sent:
         say(*_delivery(delivery))
 
@@ -135,10 +165,11 @@ def _reason(status: RuleStatus) -> str:
 def _delivery(delivery: Delivery) -> Sequence[str]:
     notification = delivery.notification
     if delivery.state is DeliveryState.SENT:
-        return (f"sent to {notification.receiver}: {notification.title}",)
+        return (f"sent to {notification.receiver}: {clean(notification.title)}",)
     tries = f"{delivery.attempts} attempt{'s' * (delivery.attempts != 1)}"
     what = "given up" if delivery.state is DeliveryState.PARKED else "still owed"
-    return (paint(f"{what} to {notification.receiver} after {tries}: {notification.title} ({delivery.why})", "red"),)
+    said = clean(f"{notification.title} ({delivery.why})")
+    return (paint(f"{what} to {notification.receiver} after {tries}: {said}", "red"),)
 
 
 def _document(

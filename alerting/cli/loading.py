@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.config.cache import Cache
+from alerting.config.files import mark_of
 from alerting.config.rules import RuleSet, load_rules
 from alerting.config.settings import Settings, find_settings, load_settings
 from alerting.config.snapshot import dump_good, load_good, specs_in, with_kept_ids
 from alerting.core.builtin import CANARY
-from alerting.errors import ConfigError, Problem
+from alerting.errors import ConfigError, LockHeld, Problem
 from alerting.patterns import compile_pattern
 from alerting.store.sqlite import file_of
 
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from alerting.ports import Snapshot
     from alerting.wiring import Program
 
+_PATIENCE, _PAUSE = 0.5, 0.02  # s that a short-lived holder of the state is waited for, and between two tries
+_TRIES = 5  # to read settings that change meanwhile
 _SHOWN = 3  # problems that the alert ConfigBroken names
 
 
@@ -46,8 +51,16 @@ def load(explicit: str | None) -> Loaded:
     """Read settings and rules. Raises ConfigError for settings that cannot be used; rules carry their problems."""
     cwd, env = Path.cwd(), os.environ
     cache = Cache.of_user(env)
-    settings = load_settings(find_settings(explicit, env, cwd), env, cwd, cache)
-    return Loaded(settings, load_rules(settings, None, compile_pattern, cache=cache))
+    path = find_settings(explicit, env, cwd)
+    for _ in range(_TRIES):
+        mark = None if path is None else mark_of(path)
+        settings = load_settings(path, env, cwd, cache)
+        rules = load_rules(settings, None, compile_pattern, cache=cache)
+        if path is None or mark_of(path) == mark:  # both are of one moment
+            return Loaded(settings, rules)
+    raise ConfigError(
+        [Problem("changed while it was read", path.name if path else "", 1, hint="load it when nobody writes it")]
+    )
 
 
 def load_for_work(explicit: str | None) -> Loaded:
@@ -66,6 +79,23 @@ def load_settings_only(explicit: str | None) -> Settings:
     """Read the settings, for commands that need no rules. Raises ConfigError."""
     cwd, env = Path.cwd(), os.environ
     return load_settings(find_settings(explicit, env, cwd), env, cwd, Cache.of_user(env))
+
+
+async def opened(program: Program, settings: Settings) -> Snapshot:
+    """Take the state. A command that writes a silence holds it for a moment: to leave then would cost a turn.
+
+    Raises LockHeld where it is held for longer, or by a daemon; StateRefused, StoreError.
+    """
+    ends = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return await program.open()
+        except LockHeld:
+            from alerting.control import ping  # noqa: PLC0415  seldom
+
+            if time.monotonic() > ends or ping(file_of(settings.store, settings.root)):
+                raise
+        await asyncio.sleep(_PAUSE)
 
 
 async def adopt(program: Program, loaded: Loaded, snapshot: Snapshot | None, *, max_gap: Millis | None = None) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import alerting
 from alerting.cli.exit import Exit
-from alerting.cli.terminal import OutputLost, flush
+from alerting.cli.terminal import OutputLost, flush, warn
 from alerting.config.durations import millis
 from alerting.errors import AlertingError, ConfigError, LockHeld, StateRefused, StoreError
 
@@ -290,7 +290,7 @@ _COMMANDS: Mapping[str, _Command] = {
     "run": _Command("evaluate and send without end (the daemon)", _run, RUN, output=False),
     "validate": _Command("report every problem in rules and settings, with file and line", _validate),
     "query": _Command("evaluate an expression now and print its series", _query, QUERY),
-    "test": _Command("run rule tests (Prometheus' unit-test format)", _test, settings=False, output=False),
+    "test": _Command("test rules and who is told (Prometheus' unit-test format)", _test, settings=False, output=False),
     "status": _Command("what fires, what is unknown and why, what is still owed"),
     "silence": _Command("say what nobody is told of for a time", _silence, SILENCE, settings=False, output=False),
     "ack": _Command("take on an alert that fires", _ack, ACK),
@@ -373,7 +373,7 @@ def _drop_output() -> None:
 
 
 def _refused(message: str, code: Exit) -> int:
-    print(message, file=sys.stderr)  # noqa: T201
+    warn(message)
     return code
 
 

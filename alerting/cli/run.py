@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 from alerting.canary import is_canary
 from alerting.cli.exit import Exit
-from alerting.cli.loading import adopt, broken, load, load_for_work
+from alerting.cli.loading import adopt, broken, load, load_for_work, opened
+from alerting.config.noted import origin_of
 from alerting.core.lasting import Lasting, kind_of
 from alerting.daemon import Daemon
-from alerting.errors import AlertingError, ConfigError, StoreError
+from alerting.errors import AlertingError, ConfigError, Problem, StoreError
 from alerting.log import set_up
 from alerting.model import DeliveryState, Secret
 from alerting.pool import Pool
@@ -69,7 +70,7 @@ async def _ready(arguments: Namespace, stack: AsyncExitStack) -> Daemon:
         stack.push_async_callback(_flush)
     for problem in loaded.problems:
         voice.problem(problem.where(), problem.message, warning=problem.warning)
-    snapshot = await program.open()
+    snapshot = await opened(program, settings)
     stack.push_async_callback(program.close)
     await adopt(program, loaded, snapshot)
     server = _serve(settings, voice)
@@ -164,7 +165,9 @@ class _Reload:
         if not loaded.good:
             return self._refused(broken(loaded.problems))
         if (loaded.settings.store, loaded.settings.root) != self._store:
-            return self._refused("`store` cannot change while the daemon runs; start it anew")
+            said = origin_of(loaded.settings.path, loaded.settings.cwd or loaded.settings.root, "store")
+            place = Problem("", *said).where()
+            return self._refused(f"{place}: `store` cannot change while the daemon runs; start it anew")
         if _fixed(loaded.settings) != self._fixed:
             self._voice.trouble("`web` and `heartbeat` stay as they are until the next start")
         try:

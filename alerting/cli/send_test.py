@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Mapping
 
+    from alerting.config.settings import Settings
     from alerting.model import Millis
 
 
@@ -34,24 +35,36 @@ def main(arguments: Namespace) -> int:
 
 async def _send(arguments: Namespace) -> int:
     loaded = load(arguments.config)
-    name, receivers = arguments.receiver, loaded.settings.receivers
-    if loaded.settings.configured and name not in receivers:
-        hint = did_you_mean(name, receivers) or f"there are: {', '.join(receivers) or 'none'}"
+    settings = loaded.settings
+    name, receivers, teams = arguments.receiver, settings.receivers, settings.teams
+    if settings.configured and name not in receivers and name not in teams:
+        names = {**receivers, **teams}
+        hint = did_you_mean(name, names) or f"there are: {', '.join(names) or 'none'}"
         raise AlertingError(f"the settings have no receiver {name!r}; {hint}")
-    program = Program(loaded.settings, say=say, dry=await dry_store(loaded.settings))
+    members = (name,) if name in receivers or name not in teams else teams[name]
+    if not members:
+        raise AlertingError(f"{name!r} is nobody: nothing of it could be taken from the settings")
+    program = Program(settings, say=say, dry=await dry_store(settings))
     try:
-        await program.fetch_secrets(loaded.settings)
-        notifier = program.notifier(name, loaded.settings)
-        for notification in _messages(name, program.clock.now(), external_labels(loaded.settings)):
-            answer = await notifier.deliver(notification, None)
-            state = "resolve" if notification.all_resolved else "alert"
-            if answer.outcome is not Outcome.SENT:
-                warn(f"{name} did not take the test {state}: {program.redact(answer.why)} ({_MEANS[answer.outcome]})")
-                return Exit.INCOMPLETE
-            say(f"{name} took the test {state}")
+        await program.fetch_secrets(settings)
+        taken = [await _told(each, program, settings) for each in members]
     finally:
         await program.close()
-    return Exit.OK
+    return Exit.OK if all(taken) else Exit.INCOMPLETE
+
+
+async def _told(name: str, program: Program, settings: Settings) -> bool:
+    """Send the messages to one receiver; tell whether it took them."""
+    notifier, before = program.notifier(name, settings), None
+    for notification in _messages(name, program.clock.now(), external_labels(settings)):
+        answer = await notifier.deliver(notification, before)
+        before = answer.receipt
+        state = "resolve" if notification.all_resolved else "alert"
+        if answer.outcome is not Outcome.SENT:
+            warn(f"{name} did not take the test {state}: {program.redact(answer.why)} ({_MEANS[answer.outcome]})")
+            return False
+        say(f"{name} took the test {state}")
+    return True
 
 
 def _messages(receiver: str, now: Millis, common: Mapping[str, str]) -> list[Notification]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from alerting.cli.exit import Exit
 from alerting.cli.loading import load_settings_only
 from alerting.cli.reading import read
-from alerting.cli.terminal import paint, say, say_json, table
+from alerting.cli.terminal import clean, paint, say, say_json, table
 from alerting.config.vocabulary import closed_spaces, offered
 from alerting.core.lang.names import UP
 from alerting.core.lang.units import format_value
@@ -40,7 +40,7 @@ def main(arguments: Namespace) -> int:
         head = ("METRIC", "SOURCE", "KIND", "UNIT", "LABELS", "VALUE NOW")
         say(*table(head, [_cells(row) for row in rows]))
         for _, why in sorted(faults.items()):
-            say(paint(f"source {why}", "red"))
+            say(paint(f"source {clean(why)}", "red"))
     return Exit.INCOMPLETE if faults else Exit.OK
 
 

@@ -62,9 +62,10 @@ def _output() -> Iterator[None]:
 
 
 def warn(*lines: str) -> None:
-    """Print lines to standard error."""
+    """Print lines to standard error, whatever is in them as text: what it says may come from files and sources."""
     for line in lines:
-        print(line, file=sys.stderr)  # noqa: T201
+        for part in line.split("\n"):
+            print(clean(part), file=sys.stderr)  # noqa: T201
 
 
 def say_json(value: Any) -> None:

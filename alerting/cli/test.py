@@ -1,4 +1,4 @@
-"""`alerting test`: rule tests in Prometheus' unit-test format."""
+"""`alerting test`: tests of rules and of who is told, in Prometheus' unit-test format and beyond."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ def parse(data: bytes, name: str) -> File:
         builder.problems.append(error.problem)
     documents = builder.documents()
     if not documents and not builder.problems:
-        builder.problems.append(Problem("holds nothing", name, hint="write a rule or settings, or remove the file"))
+        builder.problems.append(Problem("holds nothing", name, 1, hint="write a rule or settings, or remove the file"))
     return File(name, data, documents, tuple(builder.problems))
 
 

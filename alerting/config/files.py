@@ -9,7 +9,7 @@ import os
 import stat
 from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.errors import ConfigError, Problem
 
@@ -22,12 +22,27 @@ MOST_FILES = 10_000
 TEST_SUFFIXES = (".test.yaml", ".test.yml")  # tests stand beside the rules that they test
 
 
+class Mark(NamedTuple):
+    """What tells one state of a file from another, short of reading it."""
+
+    device: int
+    inode: int
+    size: int
+    changed: int  # ns
+
+
 def read_bytes(path: Path, name: str) -> bytes:
     """Read a regular file of bounded size. Raises ConfigError for anything else; a pipe or device never blocks."""
+    return read_marked(path, name)[0]
+
+
+def read_marked(path: Path, name: str) -> tuple[bytes, Mark]:
+    """Read it, and say which state of the file that was. Raises ConfigError as `read_bytes` does."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
                 raise ConfigError([Problem("is not a regular file", name)])
             with open(handle, "rb", closefd=False) as file:
                 data = file.read(MOST_BYTES + 1)
@@ -37,7 +52,19 @@ def read_bytes(path: Path, name: str) -> bytes:
         raise ConfigError([Problem(f"cannot be read: {_reason(error)}", name)]) from None
     if len(data) > MOST_BYTES:
         raise ConfigError([too_large(name)])
-    return data
+    return data, _mark(status)
+
+
+def mark_of(path: Path) -> Mark | None:
+    """Say in which state a file is now; None: it cannot be told, or there is none."""
+    try:
+        return _mark(path.stat())
+    except (OSError, ValueError):
+        return None
+
+
+def _mark(status: os.stat_result) -> Mark:
+    return Mark(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def too_large(name: str) -> Problem:

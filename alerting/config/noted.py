@@ -8,14 +8,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from alerting.config.files import read_bytes, shown
+from alerting.errors import ConfigError
+from alerting.model import Origin
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from alerting.config.documents import At, File
     from alerting.config.sections import Steps
     from alerting.errors import Problem, Span
 
 _NO_SECRETS = ("route", "inhibit_rules", "time_intervals", "mute_time_intervals", "flapping", "storm")
+
+
+def origin_of(path: Path | None, cwd: Path, key: str) -> Origin:
+    """Say where a key stands in a settings file; where it does not, the first line. Raises nothing."""
+    if path is None:
+        return Origin()
+    from alerting.config.documents import Map, place  # noqa: PLC0415  PyYAML: only where something is wrong
+
+    name = shown(path, cwd)
+    try:
+        documents = Noted(read_bytes(path, name), name).file.documents
+    except ConfigError:
+        return Origin(name, 1)
+    tree = documents[0].value if documents else None
+    return Origin(name, *place(tree.key_at(key))) if isinstance(tree, Map) and key in tree else Origin(name, 1)
 
 
 class Noted:

@@ -100,14 +100,15 @@ def _form(part: Mapping[str, Any]) -> str:
     none = ("null", part.get("not", {}).get("type"))
     names = [each for kind in kinds for each in (kind if isinstance(kind, list) else [kind]) if each not in none]
     secret = ", a secret" if part.get("writeOnly") else ""
-    return f"{' or '.join(_WORDED[str(each)] for each in names)}{secret}, such as `{_short(part['examples'][0])}`"
+    shown = f", such as `{_short(part['examples'][0])}`" if "examples" in part else ""
+    return f"{' or '.join(_WORDED[str(each)] for each in names)}{secret}{shown}"
 
 
 def _short(value: Any) -> str:
     return value if isinstance(value, str) and value.isprintable() else json.dumps(value, ensure_ascii=False)
 
 
-if __name__ == "__main__":  # python -m alerting.config.reference docs/rules.md docs/settings.md
+if __name__ == "__main__":  # python -m alerting.config.reference docs/rules.md docs/settings.md …
     for name in sys.argv[1:]:
         path = Path(name)
         path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from alerting.config.cache import NOTHING, Cache, digest, place, program
+from alerting.config.cache import NOTHING, Cache
 from alerting.config.collector import paused
-from alerting.config.files import expand, read_bytes, shown
-from alerting.config.settings import DEFAULT_RULES, LOOKBACK, Settings, known, names_in
+from alerting.config.settings import LOOKBACK, Settings, known, names_in
+from alerting.config.sheets import Sheets, read_sheets
 from alerting.config.specs import problem_rows, problems_of, rows_of, specs_of
 from alerting.config.vocabulary import names_of, open_names
 from alerting.core.lang.condition import compile_condition
 from alerting.core.lang.suggest import did_you_mean
 from alerting.core.levels import Levels
-from alerting.errors import ConditionError, ConfigError, Problem
+from alerting.errors import ConditionError, Problem
 from alerting.model import Rule, RuleSpec
 
 if TYPE_CHECKING:
@@ -43,23 +43,6 @@ class RuleSet(NamedTuple):
     def good(self) -> bool:
         """Tell whether the whole set loaded."""
         return all(each.warning for each in self.problems)
-
-
-class Sheet(NamedTuple):
-    """A rule file's bytes, and its names."""
-
-    data: bytes
-    name: str  # as problems show it
-    path: str  # relative to the settings: what identities hang on
-
-
-class Sheets(NamedTuple):
-    """The rule files of one loading, and where the cache keeps what it knows of them."""
-
-    sheets: tuple[Sheet, ...]
-    problems: tuple[Problem, ...]
-    place: str
-    key: str
 
 
 def load_rules(
@@ -103,41 +86,6 @@ def check_rules(
     if made.good:
         cache.put(verdict, found.key, problem_rows(made.problems))
     return list(made.problems)
-
-
-def read_sheets(settings: Settings, files: Sequence[Path] | None) -> Sheets:
-    """Read the bytes of all rule files; those that cannot be read are problems."""
-    problems: list[Problem] = []
-    sheets: list[Sheet] = []
-    try:
-        paths = _paths(settings) if files is None else files
-    except ConfigError as error:
-        paths, problems = (), list(error.problems)
-    for path in paths:
-        name = shown(path, settings.cwd or settings.root)
-        try:
-            sheets.append(Sheet(read_bytes(path, name), name, shown(path, settings.root)))
-        except ConfigError as error:
-            problems += error.problems
-    where = place("rules", str(settings.path or settings.root), *map(str, files or ()))
-    parts = [program(), settings.digest.encode(), b"open" if files is not None else b""]
-    for sheet in sheets:
-        parts += (
-            sheet.name.encode("utf-8", "surrogateescape"),
-            sheet.path.encode("utf-8", "surrogateescape"),
-            sheet.data,
-        )
-    return Sheets(tuple(sheets), tuple(problems), where, digest(parts))
-
-
-def _paths(settings: Settings) -> Sequence[Path]:
-    if settings.configured:
-        return expand(settings.root, settings.rules, but=settings.path)
-    for patterns in (DEFAULT_RULES, ("*.yaml",)):
-        if any(True for pattern in patterns for _ in settings.root.glob(pattern)):
-            return expand(settings.root, patterns)
-    hint = "write one into rules/ (`alerting init` does), or go to the folder of your settings file"
-    raise ConfigError([Problem(f"no rule file: looked for rules/*.yaml and *.yaml in {settings.root}", hint=hint)])
 
 
 def vocabulary(settings: Settings, files: Sequence[Path] | None, recorded: Iterable[str]) -> Names:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SOURCE_DOWN = "alerting/SourceDown/"
 RULE_BLIND = "alerting/RuleBlind/"
+DOWN_AFTER: Millis = 300_000  # so long a message may be tried in vain before its receiver counts as down
 RECEIVER_DOWN = "alerting/ReceiverDown/"
 CONFIG_BROKEN = "alerting/ConfigBroken"
 STATE_UNSAVED = "alerting/StateUnsaved"

@@ -198,7 +198,7 @@ def _begin(alert: Alert | None, moment: _Moment) -> Step:
     if alert is not None:
         new = new._replace(firings=alert.firings, endings=alert.endings)
     if moment.policy.for_ <= 0:
-        return _fire(new, moment, before)
+        return _fire(new, moment._replace(why=lambda: new.why), before)
     after = AlertState.PENDING
     return Step(new, Transition(key, new.labels, before, after, now, value, new.why, level=new.level))
 

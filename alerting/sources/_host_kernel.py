@@ -46,7 +46,7 @@ def memory(kernel: Kernel) -> tuple[int, int, int, int]:
         held, paged = psutil.virtual_memory(), psutil.swap_memory()
         return held.total, held.available, paged.total, paged.total - paged.used
     told = content(f"{kernel.proc}/meminfo")
-    total, available, swap, free = (int(told.partition(f"{name}:")[2].split(None, 1)[0]) * 1024 for name in _MEMORY)
+    total, available, swap, free = (_count(told.partition(f"{name}:")[2].split(None, 1)[0]) * 1024 for name in _MEMORY)
     return total, available, swap, free
 
 
@@ -59,7 +59,7 @@ def processor_times(kernel: Kernel) -> Mapping[str, float]:
     name, *ticks = content(f"{kernel.proc}/stat").partition("\n")[0].split()
     if name != "cpu" or len(ticks) < len(_MODES):
         raise ValueError(name)
-    return {mode: float(count) for mode, count in zip(_MODES, ticks, strict=False)}
+    return {mode: float(_count(count)) for mode, count in zip(_MODES, ticks, strict=False)}
 
 
 def network(kernel: Kernel) -> Iterator[tuple[str, Sequence[int]]]:
@@ -71,10 +71,11 @@ def network(kernel: Kernel) -> Iterator[tuple[str, Sequence[int]]]:
             sent, received, out, in_, errors_in, errors_out, drops_in, drops_out = each
             yield name, (received, sent, in_, out, errors_in, errors_out, drops_in, drops_out)
         return
-    for line in content(f"{kernel.proc}/net/dev").splitlines()[2:]:  # two lines of headings
+    _heading, _units, *lines = content(f"{kernel.proc}/net/dev").splitlines()
+    for line in lines:
         name, _, rest = line.rpartition(":")
         columns = rest.split()
-        yield name.strip(), [int(columns[at]) for at in _NETWORK]
+        yield name.strip(), [_count(columns[at]) for at in _NETWORK]
 
 
 def disk_io(kernel: Kernel) -> Iterator[tuple[str, Sequence[float]]]:
@@ -92,7 +93,16 @@ def disk_io(kernel: Kernel) -> Iterator[tuple[str, Sequence[float]]]:
     for line in content(f"{kernel.proc}/diskstats").splitlines():
         _, _, name, reads, _, read, _, writes, _, written, _, _, busy, *_ = line.split()
         if name.replace("/", "!") in whole and name.rstrip("0123456789") not in _NO_DISKS:
-            yield name, (int(read) * _SECTOR, int(written) * _SECTOR, int(reads), int(writes), int(busy) / 1000)
+            counts = _count(read) * _SECTOR, _count(written) * _SECTOR, _count(reads), _count(writes)
+            yield name, (*counts, _count(busy) / 1000)
+
+
+def _count(digits: str) -> int:
+    """Read a count. Raises ValueError for what is below zero, too."""
+    count = int(digits)
+    if count < 0:
+        raise ValueError(digits)
+    return count
 
 
 def content(path: str) -> str:

@@ -59,7 +59,7 @@ class Dns:
             import dns.message  # noqa: PLC0415  an extra: only for those who ask
             import dns.rcode  # noqa: PLC0415
         except ImportError:
-            text = "dnspython is not installed; install alerting with its extra `dns`"
+            text = "needs dnspython, which is not installed: pip install 'alerting[dns]'"
             raise FailedError(FaultKind.UNREADABLE, text) from None
         name = revealed(self._target)
         try:

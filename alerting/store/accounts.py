@@ -6,16 +6,18 @@ newest ones. So asking costs little in a large state, and sending pays nothing f
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from alerting.model import Attempt, DeliveryState, Outcome
 from alerting.ports import Account, History, Marks
 from alerting.store.deliveries import DELIVERY, read_delivery, read_message
+from alerting.store.records import UNREADABLE, fitting
 from alerting.store.statements import read_decisions, read_transition_row
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from alerting.model import AlertKey, Delivery, Millis
 
@@ -55,7 +57,7 @@ def history(rows: sqlite3.Connection, since: Millis, after: Marks, limit: int) -
     return History(
         tuple(read_transition_row(row[1:]) for row in reversed(moves)),
         tuple(each for row in reversed(decided) for each in read_decisions(row[1:])),
-        tuple((_attempt(row), read_message(*row[6:])) for row in reversed(tried)),
+        tuple((each, read_message(*row[6:])) for row in reversed(tried) for each in _attempt(row)),
         Marks(*map(max, newest, after)),
     )
 
@@ -76,9 +78,13 @@ def _naming(rows: sqlite3.Connection, key: AlertKey, told: Sequence[str], limit:
 
 
 def _attempts(rows: sqlite3.Connection, delivery: Delivery) -> tuple[Attempt, ...]:
-    return tuple(map(_attempt, rows.execute(f"{_ATTEMPTS} WHERE d.id = ? ORDER BY a.seq", (delivery.notification.id,))))
+    found = rows.execute(f"{_ATTEMPTS} WHERE d.id = ? ORDER BY a.seq", (delivery.notification.id,))
+    return tuple(each for row in found for each in _attempt(row))
 
 
-def _attempt(row: Any) -> Attempt:
+def _attempt(row: Any) -> Iterator[Attempt]:
+    """Read one row; none comes back where it is damaged."""
     at, number, outcome, state, why = row[:5]
-    return Attempt(at, number, None if outcome is None else Outcome(outcome), DeliveryState(state), why)
+    with suppress(*UNREADABLE):
+        kind = None if outcome is None else Outcome(outcome)
+        yield fitting(Attempt(at, number, kind, DeliveryState(state), why))

@@ -20,6 +20,7 @@ from alerting.store.records import (
     SETTLED,
     UNREADABLE,
     dump,
+    fitting,
     notice_text,
     notification_text,
     printable,
@@ -58,8 +59,15 @@ _UNHEARD = f"""{DELIVERY} WHERE NOT passed_on AND seq IN (
     AND group_key IN ({_LATE} AND NOT passed_on)) ORDER BY seq LIMIT {_BACKLOG}"""  # noqa: S608  texts from above
 
 
-def owe(rows: sqlite3.Connection, notification: Notification) -> None:
-    """Add to the outbox, unless it was added before; remember who has been told what of which alert."""
+def owe(rows: sqlite3.Connection, notifications: Iterable[Notification]) -> None:
+    """Add to the outbox what was not added before; remember who has been told what of which alert."""
+    added = sum(_owe(rows, each) for each in notifications)
+    if added:
+        rows.execute("UPDATE meta SET created = created + ?", (added,))
+
+
+def _owe(rows: sqlite3.Connection, notification: Notification) -> int:
+    """Add one; give how many were added."""
     id_, receiver, group_key, created = (
         notification.id,
         notification.receiver,
@@ -71,11 +79,11 @@ def owe(rows: sqlite3.Connection, notification: Notification) -> None:
         " ON CONFLICT DO NOTHING",
         (id_, receiver, group_key, notification_text(notification), notification.urgent, created),
     )
-    rows.execute("UPDATE meta SET created = created + ?", (added.rowcount,))
-    rows.executemany(
-        "DELETE FROM announced WHERE rule_id = ? AND fingerprint = ? AND receiver = ?",
-        ((*notice.key, receiver) for notice in notification.resolved),
-    )
+    if notification.resolved:
+        rows.executemany(
+            "DELETE FROM announced WHERE rule_id = ? AND fingerprint = ? AND receiver = ?",
+            ((*notice.key, receiver) for notice in notification.resolved),
+        )
     rows.executemany(
         "INSERT OR REPLACE INTO announced VALUES (?, ?, ?, ?, ?, ?)",
         (
@@ -84,6 +92,7 @@ def owe(rows: sqlite3.Connection, notification: Notification) -> None:
             if notification.announces and each.step != Step.ONGOING
         ),
     )
+    return added.rowcount
 
 
 def note_passed_on(rows: sqlite3.Connection, ids: Iterable[str]) -> None:
@@ -270,24 +279,30 @@ def receipt(rows: sqlite3.Connection, receiver: str, group_key: str) -> Receipt 
 
 
 def read_delivery(row: Any) -> Delivery:
-    """Read one row of the outbox."""
+    """Read one row of the outbox; where it is damaged, a stand-in says so."""
     id_, receiver, group_key, text, state, attempts, next_at, why, outcome, receipt, by, until, settled_at, *rest = row
     owed_since, passed_on, told_by = rest
-    return Delivery(
-        read_message(id_, receiver, group_key, text),
-        DeliveryState(state),
-        attempts,
-        next_at,
-        why,
-        None if outcome is None else Outcome(outcome),
-        _read_receipt(receipt),
-        by,
-        until,
-        settled_at or 0,
-        owed_since=owed_since,
-        passed_on=bool(passed_on),
-        told_by=told_by,
-    )
+    try:
+        return fitting(
+            Delivery(
+                read_message(id_, receiver, group_key, text),
+                DeliveryState(state),
+                attempts,
+                next_at,
+                why,
+                None if outcome is None else Outcome(outcome),
+                _read_receipt(receipt),
+                by,
+                until,
+                settled_at or 0,
+                owed_since=owed_since,
+                passed_on=bool(passed_on),
+                told_by=told_by,
+            )
+        )
+    except UNREADABLE:
+        kind = DeliveryState(state) if state in set(DeliveryState) else DeliveryState.PENDING
+        return Delivery(Notification(id_, receiver, group_key, DAMAGED, 0, DAMAGED), kind)
 
 
 def read_message(id_: str, receiver: str, group_key: str, text: str) -> Notification:
@@ -306,6 +321,6 @@ def _read_receipt(text: str | None) -> Receipt | None:
     """Read a receipt; a damaged one is as good as none: the message is then sent anew, not edited."""
     try:
         found = None if text is None else json.loads(text)
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

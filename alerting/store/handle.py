@@ -19,7 +19,18 @@ from typing import TYPE_CHECKING, TypeVar
 
 from alerting.errors import StateMoved, StateRefused, StoreError
 from alerting.store.lock import Lock, Mark
-from alerting.store.schema import AFRESH, BUSY, check, connect, create, inspect_file, is_passing, refused, upgrade
+from alerting.store.schema import (
+    AFRESH,
+    BUSY,
+    VERSION,
+    check,
+    connect,
+    create,
+    inspect_file,
+    is_passing,
+    refused,
+    upgrade,
+)
 from alerting.store.unsaved import Unsaved, lifted
 
 if TYPE_CHECKING:
@@ -63,7 +74,7 @@ class Handle:
         mark = self._lock.take()
         try:
             self._make_if_new(mark)
-            self._connect()
+            self._connect_or_lift()
             self._compare(mark)
         except BaseException:
             self.close()
@@ -111,7 +122,9 @@ class Handle:
             return
         try:
             self._put_back(unsaved)
-        except (StoreError, StateRefused) as error:
+        except StoreError:  # as before; how it began says most
+            self._drop()
+        except StateRefused as error:
             self._drop()
             unsaved.why = str(error)
         except BaseException:
@@ -129,7 +142,7 @@ class Handle:
             result = work(connection)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
-            self._drop(error)
+            self._drop(lift=speaks_of_the_file(error))
             raise self._failure("read", error) from None
         except BaseException:
             self._drop()
@@ -143,7 +156,7 @@ class Handle:
             result = work(connection)
             connection.execute("UPDATE meta SET commits = commits + 1")
         except sqlite3.Error as error:
-            self._drop(error)
+            self._drop(lift=speaks_of_the_file(error))
             raise self._failure("written", error) from None
         except (UnicodeError, OverflowError) as error:
             self._drop()
@@ -189,7 +202,7 @@ class Handle:
     def ready(self) -> sqlite3.Connection:
         """Give a connection whose file was checked; opens it anew after a failure, and learns then what was saved."""
         if self._connection is not None and identity(self.path) != self._identity:
-            self._drop()  # removed or replaced under us: what we write would be nobody's
+            self._drop(lift=True)  # removed or replaced under us: what we write would be nobody's
         if self._connection is not None:
             return self._connection
         known = self._commits
@@ -200,6 +213,27 @@ class Handle:
         self.moved = self.moved or self._commits != known
         self._forget_spare()
         return connection
+
+    def _connect_or_lift(self) -> None:
+        """Open the file; where it cannot be opened to be written, but read, go on from it in memory."""
+        try:
+            self._connect()
+        except StoreError as error:
+            if self._lasting:
+                self._spare = self._read_out()
+            unsaved = self._go_on_unsaved(error)
+            self._installation, self._commits = unsaved.installation, unsaved.commits
+
+    def _read_out(self) -> Unsaved | None:
+        """Take what is alive out of a file for whose companions there is no room. Raises StateRefused."""
+        connection = connect(self.path, "rw", self._busy)
+        try:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # which needs no -shm file
+            return lifted(connection) if check(connection, self.path) == VERSION else None
+        except sqlite3.Error:
+            return None
+        finally:
+            connection.close()
 
     def _connect(self, busy: Millis | None = None) -> sqlite3.Connection:
         """Open, check and take note of the file. Raises StateRefused or StoreError, and leaves nothing open then."""
@@ -239,7 +273,7 @@ class Handle:
     def _resolve(self, error: sqlite3.Error) -> None:
         """Find out on a new handle whether a commit that failed was saved; raises StoreError unless it was."""
         before = self._commits
-        self._drop(error)
+        self._drop(lift=speaks_of_the_file(error))
         self._doubt = True
         try:
             self._connect()
@@ -249,11 +283,11 @@ class Handle:
             raise self._failure("written", error) from None
         self._forget_spare()
 
-    def _drop(self, error: sqlite3.Error | None = None) -> None:
-        """Let go of the handle; what was not committed is rolled back. `error`: by this the file failed."""
+    def _drop(self, *, lift: bool = False) -> None:
+        """Let go of the handle; what was not committed is rolled back. `lift`: keep what may be gone on with."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            if error is not None and self._lasting and speaks_of_the_file(error):
+            if lift and self._lasting:
                 self._forget_spare()
                 self._spare = lifted(connection)  # while it is open: a full disk has no room to open it anew
             with suppress(sqlite3.Error):  # it is closed all the same, and the next one is checked
@@ -275,9 +309,7 @@ class Handle:
         """Open the file anew, and write what is unsaved. Raises StoreError, StateRefused."""
         connection = self._connect(min(_MOMENT, self._busy))
         if (self._installation, self._commits in unsaved.origins) != (unsaved.installation, True):
-            raise StoreError(
-                f"the state {self.path} was written by somebody else; stop them, and put the right file back"
-            )
+            raise refused(self.path, "was written by somebody else meanwhile", "stop them, and put the right file back")
         try:
             connection.execute("BEGIN IMMEDIATE")
             unsaved.put_into(connection)
@@ -296,7 +328,8 @@ class Handle:
             spare.close()
 
     def _failure(self, verb: str, error: sqlite3.Error) -> StoreError:
-        return StoreError(f"the state {self.path} could not be {verb}: {error}")
+        full = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_SHMSIZE  # by another name
+        return StoreError(f"the state {self.path} could not be {verb}: {'the disk is full' if full else error}")
 
     # ------------------------------------------------------------------------------------- new and lost
 

@@ -7,7 +7,8 @@ tampered row can be wrong, but it cannot run. NaN and the infinities are written
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from alerting.model import (
     Alert,
@@ -25,7 +26,7 @@ from alerting.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from alerting.model import Delivery, Millis
     from alerting.ports import Change, Fold
@@ -37,6 +38,8 @@ FURTHEST: Millis = 3_600_000  # no wait is longer: what is due later than this w
 
 DAMAGED = "(this record of the state is damaged)"  # stands where something cannot be read
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)  # what a damaged row can raise when read
+
+R = TypeVar("R", bound="tuple[Any, ...]")
 
 dump = json.JSONEncoder(separators=(",", ":")).encode  # ASCII, so that odd characters of names survive any file
 
@@ -198,13 +201,15 @@ def _notice(notice: Notice) -> dict[str, Any]:
 def read_alert(rule_id: str, fingerprint: str, text: str) -> Alert:
     """Read an alert. Raises one of UNREADABLE when the row is damaged."""
     row = json.loads(text)
-    return Alert(
-        key=AlertKey(rule_id, fingerprint),
-        labels=_labels(row.pop("labels")),
-        state=AlertState(row.pop("state")),
-        firings=tuple(row.pop("firings", ())),
-        endings=tuple(row.pop("endings", ())),
-        **row,
+    return fitting(
+        Alert(
+            key=fitting(AlertKey(rule_id, fingerprint)),
+            labels=_labels(row.pop("labels")),
+            state=AlertState(row.pop("state")),
+            firings=tuple(row.pop("firings", ())),
+            endings=tuple(row.pop("endings", ())),
+            **row,
+        )
     )
 
 
@@ -212,20 +217,22 @@ def read_transition(rule_id: str, fingerprint: str, at: Millis, text: str) -> Tr
     """Read a transition. Raises one of UNREADABLE when the row is damaged."""
     row = json.loads(text)
     ended = row.pop("ended")
-    return Transition(
-        key=AlertKey(rule_id, fingerprint),
-        labels=_labels(row.pop("labels")),
-        before=AlertState(row.pop("before")),
-        after=AlertState(row.pop("after")),
-        at=at,
-        ended=None if ended is None else Ended(ended),
-        **row,
+    return fitting(
+        Transition(
+            key=fitting(AlertKey(rule_id, fingerprint)),
+            labels=_labels(row.pop("labels")),
+            before=AlertState(row.pop("before")),
+            after=AlertState(row.pop("after")),
+            at=at,
+            ended=None if ended is None else Ended(ended),
+            **row,
+        )
     )
 
 
 def read_decision(rule_id: str, fingerprint: str, at: Millis, text: str) -> Decision:
     """Read a decision. Raises one of UNREADABLE when the row is damaged."""
-    return Decision(key=AlertKey(rule_id, fingerprint), at=at, **json.loads(text))
+    return fitting(Decision(key=fitting(AlertKey(rule_id, fingerprint)), at=at, **json.loads(text)))
 
 
 def read_notification(text: str) -> Notification:
@@ -234,7 +241,7 @@ def read_notification(text: str) -> Notification:
     firing = tuple(_read_notice(each) for each in row.pop("firing"))
     resolved = tuple(_read_notice(each) for each in row.pop("resolved"))
     notes, instead_of = tuple(row.pop("notes", ())), tuple(row.pop("instead_of", ()))
-    return Notification(firing=firing, resolved=resolved, notes=notes, instead_of=instead_of, **row)
+    return fitting(Notification(firing=firing, resolved=resolved, notes=notes, instead_of=instead_of, **row))
 
 
 def read_notice(text: str) -> Notice:
@@ -247,13 +254,15 @@ def told_of(notice: Notice, group_key: str, at: Millis) -> Told:
     return Told(group_key, at, notice.severity, bool(notice.acked), bool(notice.flapping))
 
 
-def _labels(pairs: list[list[str]]) -> Labels:
+def _labels(pairs: list[list[Any]]) -> Labels:
+    if not all(isinstance(name, str) and isinstance(value, str) for name, value in pairs):
+        raise ValueError("a label is no text")
     return Labels((name, value) for name, value in pairs)
 
 
 def _read_notice(row: dict[str, Any]) -> Notice:
     picture = row.pop("picture", None)
-    return Notice(key=AlertKey(*row.pop("key")), picture=_read_picture(picture), **row)
+    return fitting(Notice(key=fitting(AlertKey(*row.pop("key"))), picture=_read_picture(picture), **row))
 
 
 def _read_picture(row: list[Any] | None) -> Picture | None:
@@ -261,3 +270,41 @@ def _read_picture(row: list[Any] | None) -> Picture | None:
         return None
     points, threshold, unit = row
     return Picture(tuple((at, value) for at, value in points), threshold, unit)
+
+
+# ------------------------------------------------------------------------------------------- what fits
+
+
+def fitting(record: R) -> R:
+    """Give a record back whose fields are of the kinds that it declares. Raises ValueError where one is not."""
+    for at, fits in _checks(type(record)):
+        if not fits(record[at]):
+            raise ValueError(f"field {at} of {type(record).__name__} is not of its kind")
+    return record
+
+
+@cache
+def _checks(record: type[tuple[Any, ...]]) -> tuple[tuple[int, Callable[[Any], bool]], ...]:
+    words = [str(getattr(kind, "__forward_arg__", kind)) for kind in record.__annotations__.values()]
+    return tuple((at, _KINDS[word]) for at, word in enumerate(words) if word in _KINDS)
+
+
+def _is_int(value: Any) -> bool:
+    return type(value) is int
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+_KINDS: Mapping[str, Callable[[Any], bool]] = {  # by the words of the annotations in `model`
+    "str": _is_text,
+    "int": _is_int,
+    "Millis": _is_int,
+    "Millis | None": lambda value: value is None or _is_int(value),
+    "bool": lambda value: isinstance(value, bool),
+    "Value": lambda value: value is None or isinstance(value, str | int | float),
+    "tuple[Millis, ...]": lambda value: all(map(_is_int, value)),
+    "tuple[str, ...]": lambda value: all(map(_is_text, value)),
+    "Mapping[str, str]": lambda value: isinstance(value, dict) and all(map(_is_text, value.values())),
+}

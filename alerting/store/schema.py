@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alerting.errors import StateRefused
+from alerting.store.records import DAMAGED
 
 if TYPE_CHECKING:
     from alerting.model import Millis
@@ -152,9 +153,20 @@ def connect(path: str, mode: str, busy: Millis = BUSY) -> sqlite3.Connection:
         isolation_level=None,  # transactions are begun by name, as writers
         check_same_thread=False,  # used by one thread at a time: the caller sees to it
     )
+    connection.text_factory = _text
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
     return connection
+
+
+def _text(raw: bytes) -> str:
+    """Read a text of the file. A record with a damaged byte becomes one that nobody can read: it stops only itself."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        if raw.startswith(b"{"):
+            return DAMAGED
+        raise sqlite3.DataError("a text in it is damaged") from None  # a key: nothing could be done by it
 
 
 def create(path: str, installation: str) -> None:

@@ -199,8 +199,7 @@ class SqliteStore:
         def write(rows: sqlite3.Connection) -> None:
             statements.write_alerts(rows, change)
             statements.write_rest(rows, change)
-            for notification in change.notifications:
-                deliveries.owe(rows, notification)
+            deliveries.owe(rows, change.notifications)
             deliveries.note_passed_on(rows, change.passed_on)
             if prune and not self._handle.unsaved:  # what it would remove is not here
                 statements.prune(rows, change.at - HISTORY)

@@ -19,6 +19,7 @@ from alerting.store.records import (
     UNREADABLE,
     alert_text,
     decision_text,
+    fitting,
     printable,
     read_alert,
     read_decision,
@@ -88,7 +89,8 @@ def keep(rows: sqlite3.Connection, texts: Mapping[str, str | None]) -> None:
 
 def kept(rows: sqlite3.Connection, prefix: str) -> dict[str, str]:
     """Give the texts whose names begin so."""
-    return dict(rows.execute("SELECT name, value FROM kept WHERE substr(name, 1, ?) = ?", (len(prefix), prefix)))
+    found = "SELECT name, value FROM kept WHERE substr(name, 1, ?) = ? AND typeof(value) = 'text'"
+    return dict(rows.execute(found, (len(prefix), prefix)))
 
 
 def prune(rows: sqlite3.Connection, before: Millis) -> None:
@@ -134,17 +136,19 @@ def snapshot(rows: sqlite3.Connection, path: str) -> Snapshot:
     try:
         for rule_id, fingerprint, receiver, group_key, at, text in rows.execute("SELECT * FROM announced ORDER BY at"):
             notice = read_notice(text)
-            announced[AlertKey(rule_id, fingerprint), receiver] = told_of(notice, group_key, at)
+            if notice.key != AlertKey(rule_id, fingerprint):
+                raise ValueError("it is of another alert")
+            announced[notice.key, receiver] = fitting(told_of(notice, group_key, at))
             notices.pop(notice.key, None)  # so that the newest stands last
             notices[notice.key] = notice
     except UNREADABLE:
         raise refused(path, "is damaged: what was announced cannot be read") from None
-    kept = rows.execute("SELECT value FROM kept WHERE name = 'good_config'").fetchone()
+    kept = rows.execute("SELECT value FROM kept WHERE name = 'good_config' AND typeof(value) = 'text'").fetchone()
     installation, written_at = rows.execute("SELECT installation, written_at FROM meta").fetchone()
     return Snapshot(
         installation,
         _alerts(rows, path),
-        dict(rows.execute("SELECT rule_id, at FROM evaluated")),
+        dict(rows.execute("SELECT rule_id, at FROM evaluated WHERE typeof(at) = 'integer'")),
         announced,
         kept[0] if kept else None,
         _faults(rows),
@@ -185,7 +189,7 @@ def _alerts(rows: sqlite3.Connection, path: str) -> tuple[Alert, ...]:
 
 
 def _faults(rows: sqlite3.Connection) -> dict[str, str]:
-    return dict(rows.execute("SELECT source, why FROM fault"))
+    return dict(rows.execute("SELECT source, why FROM fault WHERE typeof(source) = 'text' AND typeof(why) = 'text'"))
 
 
 def read_transition_row(row: Any) -> Transition:
@@ -195,4 +199,4 @@ def read_transition_row(row: Any) -> Transition:
         return read_transition(rule_id, fingerprint, at, text)
     except UNREADABLE:
         key, inactive = AlertKey(rule_id, fingerprint), AlertState.INACTIVE
-        return Transition(key, NO_LABELS, inactive, inactive, at, DAMAGED, DAMAGED)
+        return Transition(key, NO_LABELS, inactive, inactive, at if type(at) is int else 0, DAMAGED, DAMAGED)

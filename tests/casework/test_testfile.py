@@ -81,7 +81,7 @@ BAD = [
     ("unknown key", "tests: []\nrule_file: [a]\n", "2:1: unknown key 'rule_file', did you mean rule_files?"),
     ("no tests", "rule_files: [a.yaml]\n", "1:1: key 'tests' is missing"),
     ("a list", "- tests: []\n", "1:1: what stands here must be a mapping"),
-    ("empty", "# nothing\n", ": holds nothing"),
+    ("empty", "# nothing\n", ":1: holds nothing"),
     ("two documents", "tests: []\n---\ntests: []\n", "3:1: a test file is one document"),
     ("not YAML", "tests: [\n", "2:1: is not YAML"),
     ("unknown key in a test", "tests:\n- intervall: 1m\n", "2:3: unknown key 'intervall', did you mean interval?"),

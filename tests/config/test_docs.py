@@ -17,18 +17,20 @@ from alerting.patterns import compile_pattern
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-@pytest.mark.parametrize("name", ["routing.md", "rules.md", "settings.md"])
+@pytest.mark.parametrize("name", ["routing.md", "rules.md", "settings.md", "testing.md"])
 def test_the_tables_are_those_of_the_schemas(name: str) -> None:
-    """Else: python -m alerting.config.reference docs/routing.md docs/rules.md docs/settings.md."""
+    """Else: python -m alerting.config.reference docs/routing.md docs/rules.md docs/settings.md docs/testing.md."""
     page = (DOCS / name).read_text(encoding="utf-8")
     assert filled(page) == page
 
 
 def test_every_key_is_documented() -> None:
-    """Keys of rules, groups, settings, and of every kind of source and receiver."""
-    text = "".join((DOCS / name).read_text(encoding="utf-8") for name in ("rules.md", "settings.md"))
+    """Keys of rules, groups, tests, settings, and of every kind of source and receiver."""
+    pages = ("rules.md", "settings.md", "testing.md")
+    text = "".join((DOCS / name).read_text(encoding="utf-8") for name in pages)
     parts = [schemas.load("rules")["$defs"][each] for each in ("rule", "group", "groupRule")]
-    parts += [schemas.load("settings")]
+    parts += [schemas.load("settings"), schemas.load("tests")]
+    parts += [schemas.load("tests")["$defs"][each] for each in ("test", "hearing", "message", "toldAlert", "fault")]
     parts += [schemas.load(home)["$defs"][kind] for home in ("sources", "notifiers") for kind in schemas.kinds(home)]
     missing = [key for part in parts for key in part["properties"] if f"| `{key}` |" not in text]
     assert missing == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from base64 import b64encode
 from pathlib import Path
@@ -333,72 +332,6 @@ def test_a_template_that_fails_for_a_made_up_alert_is_a_warning(tmp_path: Path) 
 
 
 # ------------------------------------------------------------------------------------------- which files
-
-
-def patterns(folder: Path, *written: str) -> tuple[list[str], list[str]]:
-    """Give the files that patterns lead to, and the problems."""
-    found = load_rules(settings_in(folder, f"{SETTINGS}rules: {list(written)!r}\n"), None, compile_pattern)
-    return sorted({rule.spec.origin.file for rule in found.rules}), [str(each) for each in found.problems]
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """A folder with rules, tests, a link in it and a link out of it, and a pipe."""
-    root, outside = tmp_path / "root", tmp_path / "outside"
-    for folder in (root / "rules" / "deep" / "er", outside):
-        folder.mkdir(parents=True)
-    for path in ("rules/a.yaml", "rules/b.yaml", "rules/deep/er/c.yaml", "rules/.hidden.yaml"):
-        (root / path).write_text(rule("A"))
-    (root / "rules/a.test.yaml").write_text("tests: []\n")
-    (outside / "o.yaml").write_text(rule("A"))
-    (root / "linked-in.yaml").symlink_to("rules/a.yaml")
-    (root / "linked-out.yaml").symlink_to(outside / "o.yaml")
-    (root / "folder-out").symlink_to(outside)
-    (root / "broken.yaml").symlink_to("nowhere")
-    (root / "loop.yaml").symlink_to("loop.yaml")
-    (root / "rules" / "deep" / "round").symlink_to("..")
-    os.mkfifo(root / "pipe.yaml")
-    return root
-
-
-@pytest.mark.parametrize(
-    ("pattern", "files", "said"),
-    [
-        (["rules/*.yaml"], ["rules/a.yaml", "rules/b.yaml"], ""),
-        (["rules/a.yaml", "rules/*.yaml"], ["rules/a.yaml", "rules/b.yaml"], ""),
-        (["rules/**/*.yaml"], ["rules/a.yaml", "rules/b.yaml", "rules/deep/er/c.yaml"], ""),
-        (["rules/[ab].yaml"], ["rules/a.yaml", "rules/b.yaml"], ""),
-        (["linked-in.yaml"], ["linked-in.yaml"], ""),
-        (["rules/*.yml"], [], "matches no file"),
-        (["rules/a.test.yaml"], [], "matches nothing but tests and hidden files"),
-        (["rules"], [], "matches no file"),
-        (["../outside/*.yaml"], [], "leads out of"),
-        (["rules/../../outside/o.yaml"], [], "leads out of"),
-        (["/etc/passwd"], [], "leads out of"),
-        (["linked-out.yaml"], [], "leads out of"),
-        (["folder-out/*.yaml"], [], "leads out of"),
-        (["pipe.yaml"], [], "is not a regular file"),
-        (["rules/[.yaml"], [], "matches no file"),
-        (["rules/a.yaml", "gone.yaml", "also-gone.yaml"], [], "gone.yaml"),
-    ],
-)
-def test_only_regular_files_under_the_root_are_read(
-    tree: Path, pattern: list[str], files: list[str], said: str
-) -> None:
-    """A pattern that leads out, or matches nothing, is an error; nothing outside is read and nothing blocks."""
-    found, problems = patterns(tree, *pattern)
-    assert found == files
-    assert bool(problems) == bool(said)
-    assert all(said in each for each in problems[:1])
-
-
-def test_links_that_lead_nowhere_are_said_to_be_unreadable(tree: Path) -> None:
-    """They match, so they are meant."""
-    for name in ("broken.yaml", "loop.yaml"):
-        found, problems = patterns(tree, name)
-        assert found == []
-        assert len(problems) == 1
-        assert name in problems[0]
 
 
 def test_without_settings_the_rules_of_the_folder_are_read(tmp_path: Path) -> None:

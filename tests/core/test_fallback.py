@@ -46,3 +46,15 @@ def test_a_message_never_goes_back_to_where_it_came_from() -> None:
     back = message(notice("a"), receiver="mail", instead_of=("chat",))
     assert passed([back]) == []
     assert [each.instead_of for each in passed([message(notice("a"), instead_of=("mail",))])] == [("mail", "chat")]
+
+
+def test_what_somebody_has_taken_on_wakes_no_pager() -> None:
+    """A channel reads that it was taken on, or got better; that is no reason to page."""
+    for step in ("acknowledged", "better"):
+        assert [each.receiver for each in passed([message(notice("a", step))])] == ["mail"]
+
+
+def test_what_a_group_is_told_for_another_stands_under_a_key_of_its_own() -> None:
+    """A pager's key may be that of the fallback's own group: the end of the one must not end the other."""
+    (mail, *_), (end, *_) = passed([message(notice("a"))]), passed([message(notice("a", "resolved"))], fires=False)
+    assert mail.group_key == end.group_key != message(notice("a")).group_key

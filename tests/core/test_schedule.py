@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +11,9 @@ from hypothesis import strategies as st
 from alerting.core.schedule import Batch, Schedule, batches_of
 from alerting.model import Need, Origin, Rule, RuleSpec
 from tests.tick import Above
+
+if TYPE_CHECKING:
+    from tests.figures import Figure
 
 S, M = 1_000, 60_000
 
@@ -60,14 +64,15 @@ def test_batches_that_share_a_source_are_due_together_and_others_apart() -> None
     assert set(due["c"]).isdisjoint(due["a"])
 
 
-def test_f34_the_first_round_is_spread_and_within_one_interval() -> None:
+def test_f34_the_first_round_is_spread_and_within_one_interval(figure: Figure) -> None:
     """1,000 rules on 50 sources: no second has more than three times its share."""
     schedule = Schedule([batch(f"s{number}") for number in range(50)])
     seconds: Counter[int] = Counter()
     for now in range(0, 30 * S, 10):
         seconds[now // S] += len(schedule.due(now))
     assert sum(seconds.values()) == 50
-    assert max(seconds.values()) <= 3 * 50 / 30
+    figure("busiest second, by the mean", max(seconds.values()) / (50 / 30), at_most=3, n=50)
+    figure("first pass", max(seconds) + 1, at_most=30 + 2, n=50, unit="s")
 
 
 def test_many_sources_at_a_quick_pace_share_a_few_moments() -> None:

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -80,6 +81,15 @@ def test_nothing_else_comes_into_the_build(name: str) -> None:
     """No secret, no state, no history in any layer."""
     assert not let_in(name)
     assert not let_in("alerting/__pycache__/model.cpython-313.pyc")
+
+
+def test_the_image_holds_the_extras_that_the_guide_says() -> None:
+    """Nobody can install one into it later; the guide names each, and what needs it."""
+    extras = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
+    assert set(_extras().split(",")) == extras - {"apprise"}
+    guide = (ROOT / "docs/deployment.md").read_text()
+    table = guide.partition("| extra | for |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == sorted(extras)
 
 
 def test_everything_that_is_copied_is_there_and_let_in() -> None:

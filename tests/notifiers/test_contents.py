@@ -8,7 +8,7 @@ import random
 import re
 from email import message_from_bytes
 from email.policy import default
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,7 +25,11 @@ from tests.fakes import slack as fake_slack
 from tests.fakes.ledger import Request
 from tests.fakes.sink import faults as sink_faults
 from tests.full import rounds
+from tests.full import seed as chosen_seed
 from tests.notifiers.desk import AT, WAYS, attempt, notice, telling
+
+if TYPE_CHECKING:
+    from tests.figures import Figure
 
 # ------------------------------------------------------------------------------------------- F26: any length
 
@@ -214,9 +218,17 @@ def test_f26_no_content_is_refused() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_f26_no_content_is_refused_in_many() -> None:
-    """In full 1,000 generated messages."""
-    check_contents(range(100, 100 + rounds(200, full=1000)))
+def test_f26_no_content_is_refused_in_many(figure: Figure) -> None:
+    """In full 1,000 generated messages, each by the rules of every service; who it is about survives each cut."""
+    count, chosen = rounds(200, full=1000), chosen_seed(100)
+    refused = []
+    for number in range(chosen, chosen + count):
+        try:
+            check_contents(range(number, number + 1))
+        except AssertionError as error:
+            refused.append(str(error))
+    print("\n".join(refused))
+    figure("refused, or cut where it may not be", len(refused), at_most=0, n=count, seed=chosen)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -337,9 +349,10 @@ _DATE = re.compile(r"<!date\^\d+\^\{date_short_pretty\} \{time_secs\}\|[0-9:Z -]
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_f59_outside_text_is_shown_as_text(field: str) -> None:
+def test_f59_outside_text_is_shown_as_text(field: str, figure: Figure) -> None:
     """100 strings in every field: of what Slack would act on, only our dates and checked links are left."""
     assert len(HOSTILE) == 100
+    active = 0
     for evil in HOSTILE:
         notification = poisoned(field, evil)
         every = (*notification.firing, *notification.resolved)
@@ -348,7 +361,7 @@ def test_f59_outside_text_is_shown_as_text(field: str) -> None:
         own = slack_message.Own(evil, evil, {evil: evil}) if field == "own" else slack_message.NOTHING
         for message in shapes(notification, own):
             acts = [found for found in fake_slack.active(message) if not _DATE.fullmatch(found)]
-            assert set(acts) <= checked, evil
+            active += len(set(acts) - checked)
             assert message.get("link_names") is not True
             assert fake_slack.faults(message) == []
             assert not set(json.dumps(message, ensure_ascii=False)) & set("\u202e\u202c\u200f\u2067\u2069\u200b")
@@ -358,9 +371,10 @@ def test_f59_outside_text_is_shown_as_text(field: str) -> None:
             assert not set(json.dumps(event, ensure_ascii=False)) & set("\u202e\u202c\u200f\u2067\u2069\u200b")
         shown = page(Filled(notification))
         links = {html.unescape(each) for each in re.findall(r'href="([^"]*)"', shown)}
-        assert links <= {url for n in every for url in text.links(n).values()}, evil
+        active += len(links - {url for n in every for url in text.links(n).values()})
         assert set(re.findall(r"<[/!?]?(\w*)", shown)) <= _TAGS, evil
         assert not set(shown) & set("\u202e\u202c\u200f\u2067\u2069\u200b")
+    figure("active mentions and foreign links", active, at_most=0, n=len(HOSTILE))
 
 
 def test_f59_only_our_own_markup_is_mrkdwn() -> None:

@@ -25,11 +25,12 @@ from tests.simulate.life import (
     lived,
     looked,
 )
+from tests.simulate.people import CRITICAL, WARNING
 from tests.simulate.plan import INTERVAL, PLACES, M
 from tests.simulate.world import Seen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tests.simulate.life import Life, Next, Span, Turned
     from tests.simulate.plan import Place, RuleDef
@@ -78,15 +79,22 @@ class Hush(NamedTuple):
     starts: int
     ends: int
 
+    def fits(self, key: Key) -> bool:
+        """Tell whether it is about an alert."""
+        return self.value == (name_of(key.rule) if self.name == "alertname" else key.labels.get(self.name))
+
 
 @dataclass(slots=True)
 class Stage:
     """One turn, as far as it would go if it were saved."""
 
     at: int
+    wall: int
+    rules: dict[str, RuleDef]  # in force
     lives: dict[Key, Life | None] = field(default_factory=dict)
     turned: dict[Key, Turned] = field(default_factory=dict)
     fresh: dict[Key, tuple[str, ...]] = field(default_factory=dict)  # whom an alert is for that were not told of it
+    levels: dict[Key, str] = field(default_factory=dict)  # of what holds, where its rule has levels
     judged: dict[str, int] = field(default_factory=dict)  # clock (rule or built-in rule) -> now
     heard: dict[str, str] = field(default_factory=dict)
 
@@ -94,7 +102,8 @@ class Stage:
 class Model:
     """See the module's text. Times are by the monotonic clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, exact: bool) -> None:
+        self.exact = exact  # whether it says who hears of what, too
         self.rules: dict[str, RuleDef] = {}
         self.problem = False  # the newest configuration does not load
         self.lives: dict[Key, Life] = {}
@@ -155,7 +164,7 @@ class Model:
         for name, seen in self.seen.items():
             if not seen.fault and wall - seen.at >= LOOKBACK:
                 self.seen[name] = Seen("not read for long", {})  # what was not read is not believed, nor gone
-        turn = Stage(now, heard=dict(self.heard))
+        turn = Stage(now, wall, self.rules, heard=dict(self.heard))
         blind: list[tuple[RuleDef, str]] = []
         for rule_id, raised in judged:
             rule = self.rules[rule_id]
@@ -171,10 +180,10 @@ class Model:
                 for key, life in lives.items():
                     self._put(turn, key, ended(life, REMOVED))
         hushes = [each for each in self.silences.values() if each.starts <= wall < each.ends]
-        for key in self.lives | turn.lives:
+        for key in self.lives | turn.lives if self.exact else ():
             told = self.told.get(key, ())
             fresh = tuple([name for name in self._for(key.rule) if name not in told])
-            if fresh and not any(_fits(each, key) for each in hushes):
+            if fresh and not any(each.fits(key) for each in hushes):
                 turn.fresh[key] = fresh
         return turn
 
@@ -224,29 +233,17 @@ class Model:
         """Say for whom the alerts of a rule are."""
         whom = self._whom.get(rule_id)
         if whom is None:
-            whom = tuple(dict.fromkeys(name for rule in self._behind(rule_id) for name in rule.notify))
+            whom = tuple(dict.fromkeys(name for rule in behind(self.rules, rule_id) for name in rule.notify))
             self._whom[rule_id] = whom
         return whom
 
     def _is_gone(self, rule_id: str) -> bool:
         """Tell whether there is no such rule any more."""
         if rule_id not in self._gone:
-            behind = rule_id.removeprefix(RULE_BLIND)
-            unread = behind.startswith(SOURCE_DOWN) and not self._behind(behind)
-            self._gone[rule_id] = unread or (behind not in self.rules and not behind.startswith("alerting/"))
+            watched = rule_id.removeprefix(RULE_BLIND)
+            unread = watched.startswith(SOURCE_DOWN) and not behind(self.rules, watched)
+            self._gone[rule_id] = unread or (watched not in self.rules and not watched.startswith("alerting/"))
         return self._gone[rule_id]
-
-    def _behind(self, rule_id: str) -> list[RuleDef]:
-        """Give the rules whose receivers an alert is for."""
-        if rule_id.startswith(SOURCE_DOWN):
-            return self._readers(PLACE[rule_id.removeprefix(SOURCE_DOWN)].namespace)
-        if rule_id == _BROKEN.rule:
-            return list(self.rules.values())
-        rule = self.rules.get(rule_id.removeprefix(RULE_BLIND))
-        return [] if rule is None else [rule]
-
-    def _readers(self, namespace: str) -> list[RuleDef]:
-        return [rule for rule in self.rules.values() if rule.namespace == namespace]
 
     # ---------------------------------------------------------------------------------------- one rule
 
@@ -255,6 +252,8 @@ class Model:
         lives = self._by_rule.get(rule.id, {})
         gaps, blind = self._gaps(rule)
         true = {} if raised else self._true(rule)
+        if rule.second:
+            turn.levels |= {Key(rule.id, at): CRITICAL if v > rule.second else WARNING for at, v in true.items()}
         if lives or true or gaps or blind or raised:
             policy = Policy(rule.for_, rule.keep, OnMissing.KEEP if raised else rule.on_missing, rule.vanish)
             keys = dict.fromkeys((*(Key(rule.id, labels) for labels in true), *lives))
@@ -349,15 +348,21 @@ _DOWN = {place.name: Key(f"{SOURCE_DOWN}{place.name}", Labels({"source": place.n
 _BROKEN = Key("alerting/ConfigBroken", NO_LABELS)
 
 
+def behind(rules: Mapping[str, RuleDef], rule_id: str) -> list[RuleDef]:
+    """Give the rules whose receivers an alert is for."""
+    if rule_id.startswith(SOURCE_DOWN):
+        namespace = PLACE[rule_id.removeprefix(SOURCE_DOWN)].namespace
+        return [rule for rule in rules.values() if rule.namespace == namespace]
+    if rule_id == _BROKEN.rule:
+        return list(rules.values())
+    rule = rules.get(rule_id.removeprefix(RULE_BLIND))
+    return [] if rule is None else [rule]
+
+
 @cache
-def _name(rule_id: str) -> str:
+def name_of(rule_id: str) -> str:
     """Give the name that people see of a rule."""
     return rule_id.split("/")[1] if rule_id.startswith("alerting/") else rule_id.partition(":")[2]
-
-
-def _fits(hush: Hush, key: Key) -> bool:
-    """Tell whether a silence is about an alert."""
-    return hush.value == (_name(key.rule) if hush.name == "alertname" else key.labels.get(hush.name))
 
 
 @cache

@@ -1,26 +1,23 @@
 """What happens in one run, by its seed: the rules, how the world goes, what fails when. Drawn before anything runs.
 
 Windows of faults follow one another per source, per receiver and for the disk; each run leans on some kinds of fault
-more than on others, so that rare neighbours meet. Only `random()` of one generator per concern is used: its
-sequence is the same on every machine and in every release of Python.
+more than on others, so that rare neighbours meet. Each concern has dice of its own.
 """
 
 from __future__ import annotations
 
-import random
 from bisect import bisect_right
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alerting.model import SHARED, FaultKind, OnMissing
+from tests.simulate.dice import Dice, H, M, S
+from tests.simulate.people import RECEIVERS, People, dressed, people
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-S, M, H = 1_000, 60_000, 3_600_000
-T = TypeVar("T")
 RULES = 20
 INTERVAL = 10 * S
-RECEIVERS = ("chat", "room", "pager")  # Slack by bot token, Slack by webhook, PagerDuty
 METRICS = {"app": ("load", "errors", "queue"), "host": ("cpu", "disk", "swap"), SHARED: ("load", "errors", "queue")}
 LEVELS = (10.0, 40.0, 60.0, 75.0, 90.0)
 LIMITS = (30, 50, 50, 70, 80)
@@ -57,30 +54,6 @@ RECEIVER = (
 DISK = ("busy", "busy", "flaky", "slow", "stall", "torn", "torn")
 
 
-class Dice:
-    """Random choices from `random()` alone."""
-
-    def __init__(self, *seed: object) -> None:
-        self._random = random.Random("/".join(map(str, seed))).random
-
-    def random(self) -> float:
-        return self._random()
-
-    def chance(self, share: float) -> bool:
-        return self._random() < share
-
-    def whole(self, low: int, high: int) -> int:
-        return low + int(self._random() * (high - low))
-
-    def pick(self, options: Sequence[T]) -> T:
-        return options[int(self._random() * len(options))]
-
-    def some(self, options: Sequence[T]) -> tuple[T, ...]:
-        """Pick at least one."""
-        chosen = tuple(each for each in options if self.chance(0.5))
-        return chosen or (self.pick(options),)
-
-
 class RuleDef(NamedTuple):
     """A rule as the plan has it. Everything that the model must know."""
 
@@ -95,10 +68,17 @@ class RuleDef(NamedTuple):
     notify: tuple[str, ...] = RECEIVERS
     zone: str = ""  # a matcher; empty: none
     severity: str = "critical"
+    team: str = ""  # a label of the rule's own; empty: none
+    second: int = 0  # the limit of the level `critical`, above that of `warning`; 0: it has no levels
+    escalate: tuple[tuple[int, tuple[str, ...]], ...] = ()
+    depends: tuple[str, ...] = ()  # names of rules
+    muted: tuple[str, ...] = ()  # windows
+    active: tuple[str, ...] = ()
 
-    def text(self) -> str:
+    def text(self, limit: int = 0) -> str:
         name = self.metric if self.namespace == SHARED else f"{self.namespace}.{self.metric}"
-        return f"{name}{{zone={self.zone!r}}} > {self.limit}" if self.zone else f"{name} > {self.limit}"
+        matcher = f"{{zone={self.zone!r}}}" if self.zone else ""
+        return f"{name}{matcher} > {limit or self.limit}"
 
 
 class Window(NamedTuple):
@@ -153,6 +133,7 @@ class Plan(NamedTuple):
     ours: Windows  # the program's own code fails in some conditions
     events: tuple[Event, ...]
     at_once: int
+    people: People
 
 
 def plan(seed: int, hours: float) -> Plan:
@@ -160,6 +141,9 @@ def plan(seed: int, hours: float) -> Plan:
     end = int(hours * H)
     dice = Dice(seed, "plan")
     rules = tuple(_rule(dice, number) for number in range(RULES))
+    taste = Dice(seed, "people")
+    told = people(taste, rich=seed % 3 != 0)
+    rules = dressed(rules, taste) if told.rich else rules
     lean = [dice.pick((0.3, 1.0, 1.0, 2.0)) for _ in range(4)]
     series = {
         (place.name, metric, zone): _course(dice, end)
@@ -172,7 +156,7 @@ def plan(seed: int, hours: float) -> Plan:
     disk = _windows(dice, end, AT_DISK, lean[2])
     events = _events(dice, end, rules, lean[3])
     ours = _windows(dice, end, IN_OUR_CODE, 1.0)
-    return Plan(seed, end, rules, series, sources, receivers, disk, ours, events, dice.pick((1, 1, 3, 8)))
+    return Plan(seed, end, rules, series, sources, receivers, disk, ours, events, dice.pick((1, 1, 3, 8)), told)
 
 
 def _rule(dice: Dice, number: int) -> RuleDef:
@@ -256,5 +240,6 @@ def _events(dice: Dice, end: int, rules: tuple[RuleDef, ...], lean: float) -> tu
     some(0.7, "pause", [dice.whole(2 * S, 40 * S), dice.whole(M, 4 * M), 10 * M])
     some(0.7, "break", [dice.whole(5 * S, 5 * M) for _ in range(3)])
     some(2, "silence", [_hush(dice) for _ in range(9)])
+    some(2, "ack", [(dice.random(), dice.whole(M, 25 * M)) for _ in range(9)])
     some(3, "edit", [(dice.random(), dice.random()) for _ in range(9)])
     return tuple(sorted(found, key=lambda event: event.at))

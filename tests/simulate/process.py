@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from alerting.core.lang.condition import compile_condition
+from alerting.core.levels import Levels
+from alerting.core.telling.calendar import Calendar
 from alerting.engine import Engine, Setup, Target
 from alerting.errors import StoreError
 from alerting.lane import Terms
-from alerting.model import Receiver, Rule, RuleSpec, Storm
+from alerting.model import Escalation, Level, Receiver, Rule, RuleSpec, TimeSpan
 from alerting.outbox import Outbox
 from alerting.patterns import compile_pattern
 from alerting.store.records import is_empty
+from tests.simulate import asking
 from tests.simulate.disk import Thread
 from tests.simulate.loop import Clock
 from tests.simulate.model import UNKNOWN_AFTER
-from tests.simulate.plan import INTERVAL, PLACES, RECEIVERS, S
+from tests.simulate.people import CRITICAL, RECEIVERS, WARNING
+from tests.simulate.plan import INTERVAL, PLACES, S
 from tests.simulate.services import receivers
 from tests.simulate.world import Source, names
 
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
     from alerting.core.schedule import Batch
     from alerting.model import Delivery, Notification
     from alerting.ports import Change, Snapshot
+    from tests.simulate.people import People
     from tests.simulate.plan import RuleDef
     from tests.simulate.run import Run
 
@@ -42,9 +48,11 @@ _NAMES = names()
 class Watched:
     """A condition that says when it is evaluated, and that can fail as our own code might."""
 
-    def __init__(self, rule: RuleDef, judged: Callable[[str], bool]) -> None:
-        text = rule.text()
-        self._condition, _ = compile_condition(text, _NAMES, compile_pattern, interval=INTERVAL)
+    def __init__(
+        self, rule: RuleDef, condition: Any, judged: Callable[[str], bool], breaks: Callable[[str], bool]
+    ) -> None:
+        self._condition = condition
+        self._breaks = breaks
         self._rule = rule
         self._judged = judged
 
@@ -54,7 +62,8 @@ class Watched:
         return found
 
     def evaluate(self, samples: Any, now: int, since: int | None = None) -> Any:
-        if self._judged(self._rule.id):
+        told = since == now  # asked for the words of a message, not to judge
+        if self._breaks(self._rule.id) if told else self._judged(self._rule.id):
             raise ZeroDivisionError("a fault of ours")
         return self._condition.evaluate(samples, now, since)
 
@@ -73,18 +82,23 @@ class Recorder:
         return found
 
     async def open(self) -> Snapshot:
-        return await self._locked(self._store.open())
+        snapshot = await self._locked(self._store.open())
+        self._process.run.judge.telling.read()
+        return snapshot
 
     async def kept(self, prefix: str) -> Mapping[str, str]:
         return await self._locked(self._store.kept(prefix))
 
     async def keep(self, texts: Mapping[str, str | None]) -> None:
         self._thread.doing = "keep"
-        self._thread.on_disk = lambda: self._process.run.hushed(texts)
+        self._thread.on_disk = lambda: asking.kept(self._process.run.judge, texts)
         await self._locked(self._store.keep(texts))
 
     async def commit(self, change: Change) -> None:
         process, judge = self._process, self._process.run.judge
+        if change.passed_on:
+            await self._pass_on(change)
+            return
         stage = process.stage()
 
         def saved() -> None:
@@ -104,6 +118,17 @@ class Recorder:
         if empty:
             saved()
         judge.model.acknowledge(stage)
+
+    async def _pass_on(self, change: Change) -> None:
+        """Commit what no turn has made: what goes to a fallback."""
+        judge = self._process.run.judge
+
+        def saved() -> None:
+            judge.telling.passed(change)
+            judge.saved(change)
+
+        self._thread.doing, self._thread.on_disk = "commit", saved
+        await self._locked(self._store.commit(change))
 
     async def claim(self, receiver: str, now: int, lease: int, limit: int, fold: Any) -> Sequence[Delivery]:
         folds: list[int] = []
@@ -152,6 +177,7 @@ class Process:
             self.clock,
             run.dice.random,
             terms=self.terms(),
+            pass_on=self.engine.pass_on,
             on_trouble=self._trouble,
             on_fault=self._fault,
         )
@@ -210,8 +236,8 @@ class Process:
             self.see_clocks()
         await self.engine.tick(batches)
 
-    async def silence(self, texts: Mapping[str, str | None]) -> None:
-        """Do what `alerting silence` has the daemon do; whoever asks is told where it fails."""
+    async def take(self, texts: Mapping[str, str | None]) -> None:
+        """Do what `alerting silence` and `ack` have the daemon do; whoever asks is told where it fails."""
         try:
             await self.engine.take(texts)
         except StoreError as error:
@@ -239,7 +265,7 @@ class Process:
 
     def adopt(self) -> None:
         """Take over the rules in force, and say what is wrong with the newest files."""
-        run = self.run
+        run, people = self.run, self.run.plan.people
         for source in self.sources:
             source.closing = True
         self.sources = [Source(run.world, place, self.clock) for place in PLACES]
@@ -247,9 +273,17 @@ class Process:
             Setup(
                 [self._rule(rule) for rule in run.rules],
                 [Target(source, place.unknown_after) for source, place in zip(self.sources, PLACES, strict=True)],
-                {name: Receiver(each.stands_for) for name, each in receivers(run.services, self.clock).items()},
+                {
+                    name: Receiver(each.stands_for, fallback=people.fallback.get(name, ()))
+                    for name, each in receivers(run.services, self.clock).items()
+                },
                 unknown_after=UNKNOWN_AFTER,
-                storm=Storm(messages=1_000_000),  # summaries are not in the model
+                route=people.route,
+                inhibitions=people.inhibitions,
+                calendar=_calendar(people),
+                flapping=people.flapping,
+                storm=people.storm,
+                silence_warning=people.silence_warning,
             )
         )
         run.judge.model.adopt(run.rules)
@@ -258,7 +292,11 @@ class Process:
 
     def terms(self) -> dict[str, Terms]:
         """Say how receivers may be sent to."""
-        return {name: Terms(self.run.plan.at_once) for name in RECEIVERS}
+        plan, people = self.run.plan, self.run.plan.people
+        return {
+            name: Terms(plan.at_once, late_after=people.late_after if name in people.fallback else None)
+            for name in RECEIVERS
+        }
 
     def tell_problem(self) -> None:
         """Say whether the newest files load."""
@@ -283,8 +321,16 @@ class Process:
             vanish_after=rule.vanish,
             severity=rule.severity,
             notify=rule.notify,
+            labels={"team": rule.team} if rule.team else {},
+            levels=tuple(Level(name, rule.text(limit)) for name, limit in _levels(rule)),
+            depends_on=rule.depends,
+            escalate=tuple(Escalation(*each) for each in rule.escalate),
+            mute_time_intervals=rule.muted,
+            active_time_intervals=rule.active,
         )
-        return Rule(spec, Watched(rule, self._evaluated))
+        levels = tuple(_condition(each.condition) for each in spec.levels)
+        condition = Levels([each.name for each in spec.levels], levels) if levels else _condition(spec.condition)
+        return Rule(spec, Watched(rule, condition, self._evaluated, self.run.breaks_now), levels)  # type: ignore[arg-type]
 
     # ---------------------------------------------------------------------------------------- what it tells the judge
 
@@ -322,3 +368,17 @@ class Process:
     def _trouble(self, text: str) -> None:
         if "fault of alerting" in text:
             self.run.judge.fail(text)
+
+
+def _levels(rule: RuleDef) -> tuple[tuple[str, int], ...]:
+    """Give the levels of a rule, with their limits."""
+    return ((WARNING, rule.limit), (CRITICAL, rule.second)) if rule.second else ()
+
+
+def _condition(text: str) -> Any:
+    return compile_condition(text, _NAMES, compile_pattern, interval=INTERVAL)[0]
+
+
+def _calendar(people: People) -> Calendar | None:
+    spans = {name: [TimeSpan(times=each)] for name, each in people.windows.items()}
+    return Calendar(spans, lambda _: UTC) if spans else None

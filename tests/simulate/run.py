@@ -7,20 +7,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from alerting.core.telling.keeping import read_silence, silence_name, silence_text
-from alerting.model import Matcher, Silence
+from tests.simulate import asking
 from tests.simulate.disk import Disk
 from tests.simulate.judge import LONGEST_WISH, Judge, Violation
 from tests.simulate.loop import START, Loop, Wedged
-from tests.simulate.model import BY_SPACE, Hush, Key, Model
-from tests.simulate.plan import INTERVAL, RECEIVERS, Dice, M, S, plan
+from tests.simulate.model import BY_SPACE, Key, Model
+from tests.simulate.people import RECEIVERS
+from tests.simulate.plan import INTERVAL, Dice, M, S, plan
 from tests.simulate.process import Process
 from tests.simulate.services import Services
 from tests.simulate.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tests.simulate.plan import Event, RuleDef
 
 REST = 10 * M  # after the last fault: everything that waits by itself is over by then
@@ -55,7 +53,8 @@ class Run:
         self.history: list[str] = []
         self._keep_history = keep_history
         self.disk = Disk(folder, self.plan.disk, Dice(seed, "disk"))
-        self.judge = Judge(Model(), self.disk, self.loop, self.say, self.plan.at_once)
+        model = Model(exact=not self.plan.people.rich)
+        self.judge = Judge(model, self.disk, self.loop, self.say, self.plan)
         self.services = Services(self.plan, Dice(seed, "services"), self.judge, self.say)
         self.world = World(self.plan, Dice(seed, "world"), self.judge.model.hear)
         self.rules: tuple[RuleDef, ...] = self.plan.rules
@@ -240,30 +239,9 @@ class Run:
         elif kind == "edit":
             self._edit(Dice(*detail))
         elif kind == "silence" and process is not None and process.up:
-            self._hush(process, *detail)
-
-    def _hush(self, process: Process, label: str, value: str, duration: int) -> None:
-        """Silence what a label fits, or end the last silence."""
-        known = self.judge.model.silences
-        if not label:
-            for name in list(known)[-1:]:
-                self.loop.create_task(process.silence({name: None}))
-            return
-        now = process.clock.now()
-        silence = Silence(
-            f"s{len(known)}-{self.loop.at}", (Matcher(label, "=", value),), now, now + duration, "ann", "", now
-        )
-        self.loop.create_task(process.silence({silence_name(silence.id): silence_text(silence)}))
-
-    def hushed(self, texts: Mapping[str, str | None]) -> None:
-        """Silences are on disk, or gone from there."""
-        silences = self.judge.model.silences
-        for name, text in texts.items():
-            silences.pop(name, None)
-            if text is not None:
-                silence = read_silence(text)
-                (matcher,) = silence.matchers
-                silences[name] = Hush(matcher.name, matcher.value, silence.starts, silence.ends)
+            asking.silence(self, process, *detail)
+        elif kind == "ack" and process is not None and process.up:
+            asking.take_on(self, process, *detail)
 
     def _break(self) -> None:
         self.broken = not self.broken
@@ -282,7 +260,10 @@ class Run:
                 changes["for_"] = dice.pick((0, 20 * S, M))
             else:
                 changes["notify"] = dice.some(RECEIVERS)
-            rules[place] = rules[place]._replace(**changes)
+            rule = rules[place]
+            if "limit" in changes and rule.second:
+                changes["second"] = changes["limit"] + rule.second - rule.limit
+            rules[place] = rule._replace(**changes)
         elif what < 0.8 and self.shelf:
             rules.append(self.shelf.pop(dice.whole(0, len(self.shelf))))
         elif len(rules) > 5:

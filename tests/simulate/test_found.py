@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alerting.core import lifecycle
 from alerting.core.telling import keeping
@@ -33,6 +33,7 @@ from tests.clock import FakeClock
 from tests.tick import H, House, M, S, rule
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -97,15 +98,16 @@ class _Limited:
     name = "chat"
     stands_for = "group"
 
-    def __init__(self, clock: FakeClock) -> None:
+    def __init__(self, clock: FakeClock, limited: int = 4) -> None:
         self._clock = clock
+        self._limited = limited
         self.asked: deque[int] = deque()
 
     async def deliver(self, notification: Notification, previous: Receipt | None) -> Answer:
         number = len(self.asked)
         self.asked.append(self._clock.monotonic())
         await self._clock.sleep(10 + number % 2)
-        return Answer(Outcome.RETRY, "429", 60 * S) if number == 4 else Answer(Outcome.SENT)
+        return Answer(Outcome.RETRY, "429", 60 * S) if number == self._limited else Answer(Outcome.SENT)
 
     async def close(self) -> None:
         """Nothing to let go of."""
@@ -136,6 +138,41 @@ def test_a_success_beside_it_does_not_drown_a_receivers_wish() -> None:
         running = asyncio.ensure_future(outbox.run(stop))
         await clock.advance(50 * S)
         wished = chat.asked[4] + 12
+        assert not [at for at in chat.asked if wished < at < wished + 50 * S]
+        await clock.advance(2 * M)
+        assert (await store.overview()).counts[DeliveryState.SENT] == len(messages)
+        stop.set()
+        await clock.run(running)
+
+    asyncio.run(play())
+
+
+class _SlowClaims(MemoryStore):
+    """A store that takes its time to claim."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    async def claim(self, *arguments: Any) -> Sequence[Delivery]:
+        claimed = await super().claim(*arguments)
+        await self._clock.sleep(20)
+        return claimed
+
+
+def test_a_claim_that_comes_late_does_not_break_into_a_receivers_rest() -> None:
+    """While more is claimed, the receiver asks to be left alone: what was claimed is put back as it was."""
+
+    async def play() -> None:
+        clock = FakeClock()
+        store, chat = _SlowClaims(clock), _Limited(clock, 15)
+        messages = [Notification(f"n{n}", "chat", f"key {n}", "1 new", clock.now(), "t") for n in range(40)]
+        await store.commit(Change(clock.now(), notifications=messages))
+        outbox = Outbox(store, {"chat": chat}, clock, lambda: 0.5, terms={"chat": Terms(2)})  # type: ignore[dict-item]
+        stop = asyncio.Event()
+        running = asyncio.ensure_future(outbox.run(stop))
+        await clock.advance(50 * S)
+        wished = chat.asked[15] + 12
         assert not [at for at in chat.asked if wished < at < wished + 50 * S]
         await clock.advance(2 * M)
         assert (await store.overview()).counts[DeliveryState.SENT] == len(messages)

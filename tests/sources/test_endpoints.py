@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from tests.figures import Figure
+
 
 def readings(kind: str, **values: Any) -> list[Reading]:
     """Read each target of an entry once, all at the same time."""
@@ -333,7 +335,7 @@ class Slow:
         """Nothing to let go of."""
 
 
-def test_f34_f43_those_that_hung_leave_room_for_the_others() -> None:
+def test_f34_f43_those_that_hung_leave_room_for_the_others(figure: Figure) -> None:
     """200 targets hang and 20 do not, 50 places: never more than 50 at once, and the others wait for no hung one."""
     Slow.running = Slow.most = 0
 
@@ -363,12 +365,13 @@ def test_f34_f43_those_that_hung_leave_room_for_the_others() -> None:
 
     first, lags = run(work())
     assert first == 20
+    figure("fetches at once", Slow.most, at_most=50, n=220, row="F34")
     assert Slow.most == 50
     assert lags == [10] * 20
 
 
 @pytest.mark.slow
-def test_f43_20_of_200_endpoints_hang_and_the_others_are_on_time() -> None:
+def test_f43_20_of_200_endpoints_hang_and_the_others_are_on_time(figure: Figure) -> None:
     """Once it is known who hangs, the others are read at most 250 ms later than without them, in 99 of 100 cases."""
 
     async def latest(address: str, hanging: int) -> int:
@@ -401,4 +404,4 @@ def test_f43_20_of_200_endpoints_hang_and_the_others_are_on_time() -> None:
         while len(later) < 3 and (not later or later[-1] > 250):  # a busy machine may fall into one of the two
             alone = run(latest(address, 0))
             later.append(run(latest(address, 20)) - alone)
-    assert later[-1] <= 250, later
+    figure("lag of the others p99", max(0, later[-1]), at_most=250, n=3 * 180, unit="ms")

@@ -21,6 +21,8 @@ from tests.sources.reading import read, run, source, up, values
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tests.figures import Figure
+
 MINUTE = 60_000
 ERRORS = (Need("sentry", "error_count"),)
 P95 = (Need("sentry", "http_request_duration_p95"),)
@@ -139,12 +141,13 @@ def test_zero_errors_are_a_zero() -> None:
 
 
 @pytest.mark.parametrize("offset", [-300_000, -61_000, 0, 61_000, 300_000])
-def test_f47_a_minute_that_sentry_is_still_filling_is_never_a_low_one(offset: int) -> None:
+def test_f47_a_minute_that_sentry_is_still_filling_is_never_a_low_one(offset: int, figure: Figure) -> None:
     """Whatever the difference between the clocks: an unfinished minute is not taken for a quiet one."""
     with Sentry() as sentry:
         sentry.errors, sentry.now_offset = 14, offset
         reading = good(ask(sentry, ERRORS, newest(int(time.time() * 1000)) - 10 * MINUTE))
-    assert {value for _, value in buckets(reading)} <= {14.0}
+    low = sum(value != 14.0 for _, value in buckets(reading))
+    figure("unfinished minutes taken for low ones", low, at_most=0, n=len(buckets(reading)))
 
 
 def test_f47_a_minute_is_closed_by_sentrys_clock_as_well_as_ours() -> None:
@@ -247,13 +250,13 @@ def test_f47_pages_of_issues_are_followed_and_bounded() -> None:
         assert len(sentry.requests) == 13
 
 
-def test_f47_a_cursor_that_goes_in_a_circle_ends() -> None:
+def test_f47_a_cursor_that_goes_in_a_circle_ends(figure: Figure) -> None:
     """The same page again and again is a broken answer."""
     link = '<http://127.0.0.1/>; rel="next"; results="true"; cursor="0:100:0"'
     with Sentry() as sentry:
         sentry.script(Step(status=200, body="[]", headers={"link": link}, times=0))
         failed(ask(sentry, ISSUES), FaultKind.MALFORMED)
-        assert len(sentry.requests) == 2
+        figure("calls beyond the second of a circle", len(sentry.requests) - 2, at_most=0, n=1)
 
 
 def test_crash_free_sessions_are_percent() -> None:
@@ -373,7 +376,7 @@ def test_a_question_that_took_too_long_is_asked_again() -> None:
         assert "\x1b" not in reading.fault.message
 
 
-def test_f47_a_limit_is_kept_until_sentrys_own_reset() -> None:
+def test_f47_a_limit_is_kept_until_sentrys_own_reset(figure: Figure) -> None:
     """After a 429 no call is made before the reset, by Sentry's clock; the fault says until when."""
 
     async def work() -> None:
@@ -387,7 +390,7 @@ def test_f47_a_limit_is_kept_until_sentrys_own_reset() -> None:
                     assert again.fault is not None
                     assert again.fault.retry_at is not None
                     assert again.at < again.fault.retry_at <= again.at + 3000
-                assert (len(sentry.requests), sentry.limited) == (1, 0)
+                figure("calls while limited", len(sentry.requests) - 1 + sentry.limited, at_most=0, n=5)
                 good(first)
                 await asyncio.sleep(1.05)
                 good(await built.fetch(ERRORS, None))

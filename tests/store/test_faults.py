@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,8 +20,11 @@ from alerting.errors import StateMoved, StoreError
 from alerting.pool import Pool
 from alerting.ports import Change
 from alerting.store import schema, sqlite
-from tests.full import rounds
+from tests.full import rounds, seed
 from tests.store.made import AT, alert, balance, owed, sent, transition
+
+if TYPE_CHECKING:
+    from tests.figures import Figure
 
 WRITER = (sys.executable, "-m", "tests.store.writer")
 ROOT = Path(__file__).parents[2]
@@ -59,9 +63,10 @@ def entries(folder: Path) -> list[int]:
     return [int(line[1:]) for line in (folder / "ledger").read_text().split()]
 
 
-def killed_again_and_again(folder: Path, kills: int, seed: int) -> None:
-    """F9: kill -9 at random moments; nothing acknowledged is lost, nothing is sent twice but what was in flight."""
-    dice = random.Random(seed)
+def killed_again_and_again(folder: Path, kills: int, figure: Figure) -> None:
+    """Kill -9 at random moments; nothing acknowledged is lost, nothing is sent twice but what was in flight."""
+    number = seed()
+    dice = random.Random(number)
     owed_so_far: set[int] = set()
     for cycle in range(kills):
         with subprocess.Popen(
@@ -74,53 +79,54 @@ def killed_again_and_again(folder: Path, kills: int, seed: int) -> None:
             time.sleep(dice.random() * (0.05 if cycle % 3 else 0.3))
             writer.send_signal(signal.SIGKILL)
             lines += writer.stdout.read().decode().splitlines()
-        assert not any(line.startswith(("refused", "unopened", "failed")) for line in lines), (lines, seed, cycle)
+        assert not any(line.startswith(("refused", "unopened", "failed")) for line in lines), (lines, cycle)
         owed_so_far |= acknowledged(lines, "owed")
     closing = subprocess.run((*WRITER, folder, "99999999", "1"), cwd=ROOT, capture_output=True, check=True)
     assert b"sent 99999999" in closing.stdout
     found, counts = held(folder)
     ledger = entries(folder)
-    assert owed_so_far - found == set(), f"lost from the state, seed {seed}"
-    assert found - set(ledger) == set(), f"owed and never sent, seed {seed}"
-    assert len(ledger) - len(set(ledger)) <= kills, f"more copies than messages in flight, seed {seed}"
-    assert (counts["pending"], counts["claimed"]) == (0, 0)
     assert owed_so_far  # the test did something
+    unsent = found - set(ledger)
+    figure("lost from the state", len(owed_so_far - found), at_most=0, n=kills, seed=number)
+    figure("owed and never sent", len(unsent) + counts["pending"] + counts["claimed"], at_most=0, n=kills, seed=number)
+    copies = len(ledger) - len(set(ledger))
+    figure("copies for each kill, one message being in flight", copies / kills, at_most=1, n=kills, seed=number)
 
 
-def test_f9_sudden_death_loses_nothing(tmp_path) -> None:
+def test_f9_sudden_death_loses_nothing(tmp_path, figure) -> None:
     """A few kills, for the quick suite."""
-    killed_again_and_again(tmp_path, kills=4, seed=random.randrange(10**6))
+    killed_again_and_again(tmp_path, 4, figure)
 
 
 @pytest.mark.slow
-def test_f9_many_sudden_deaths_lose_nothing(tmp_path) -> None:
+def test_f9_many_sudden_deaths_lose_nothing(tmp_path, figure) -> None:
     """The same, again and again over one file."""
-    kills, seed = rounds(50, full=1000), random.randrange(10**6)
-    killed_again_and_again(tmp_path, kills, seed)
-    print(f"\nF9 store: {kills} kills, seed {seed}: lost 0, copies at most one for each kill")
+    killed_again_and_again(tmp_path, rounds(50, full=1000), figure)
 
 
-def with_failing_syncs(folder: Path, when: str) -> list[str]:
+def with_failing_syncs(folder: Path, when: str, *more: str) -> list[str]:
     """Run the writer while the sync calls named by `when` fail with EIO."""
     folder.mkdir()
     inject = ("strace", "-f", "-o", "/dev/null", "-e", f"inject=fsync,fdatasync:error=EIO:when={when}")
-    done = subprocess.run((*inject, *WRITER, folder, "0", "6"), cwd=ROOT, capture_output=True, timeout=60, check=False)
+    line = (*inject, *WRITER, folder, "0", "6", *more)
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, timeout=60, check=False)
     assert b"Traceback" not in done.stderr, done.stderr.decode()
     return done.stdout.decode().splitlines()
 
 
-def nothing_acknowledged_is_missing(folder: Path, lines: list[str]) -> None:
-    """What was acknowledged is in the file. What was said to have failed is not, or the writer heard of it.
+def missing(folder: Path, lines: list[str]) -> int:
+    """Count what was acknowledged and is not in the file.
 
+    What was said to have failed is not in it, or the writer heard of it; what was said to be unsaved may be.
     It hears with its next commit that works; so nothing can be said of a failure that no commit followed.
     """
     found = held(folder)[0] if (folder / "state.db").exists() else set()
     done, failed, moved = (acknowledged(lines, word) for word in ("owed", "failed", "moved"))
-    assert done - found == set(), lines
-    surprising = found - done
+    surprising = found - done - acknowledged(lines, "unsaved")
     assert surprising <= failed, lines
     heard = {number for number in surprising if any(number < other for other in moved)}
     assert not any(number < other for number in surprising - heard for other in done), lines
+    return len(done - found)
 
 
 strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
@@ -128,33 +134,38 @@ strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is no
 
 @strace
 @pytest.mark.parametrize("when", ["10", "15", "16", "18", "18+", "16..17", "18..26"])
-def test_f12_a_failed_sync_is_never_a_success(tmp_path, when) -> None:
+def test_f12_a_failed_sync_is_never_a_success(tmp_path, when, figure) -> None:
     """One call fails, or all from then on."""
     folder = tmp_path / "x"
-    nothing_acknowledged_is_missing(folder, with_failing_syncs(folder, when))
+    figure("acknowledged and not on disk", missing(folder, with_failing_syncs(folder, when)), at_most=0, n=1)
 
 
 @strace
 @pytest.mark.slow
-def test_f12_every_sync_failing_once_for_a_while_or_for_good(tmp_path) -> None:
+@pytest.mark.parametrize("lasting", [False, True])
+def test_f12_every_sync_failing_once_for_a_while_or_for_good(tmp_path, figure, lasting) -> None:
     """The 1st to the 50th call (in full: each of them), once, for a while, or for good.
 
-    Acknowledged and missing 0, hangs 0, tracebacks 0.
+    Also with a store that goes on in memory: then it says of what it took whether that is on disk.
     """
-    runs = failures = 0
-    for number in range(1, 51, rounds(3, full=1)):
-        longer = (f"{number}+", f"{number}..{number + 2}", f"{number}..{number + 7}") if number % 4 == 0 else ()
+    runs = failures = lost = 0
+    took = []
+    for number in range(1, 51, rounds(12 if lasting else 4, full=1)):
+        longer = (f"{number}+", f"{number}..{number + 2}", f"{number}..{number + 7}") if number % 4 == 1 else ()
         for when in (str(number), *longer):
             folder = tmp_path / when
-            lines = with_failing_syncs(folder, when)
-            nothing_acknowledged_is_missing(folder, lines)
+            began = time.monotonic()
+            lines = with_failing_syncs(folder, when, *(("", "lasting") if lasting else ()))
+            took.append(time.monotonic() - began)
+            lost += missing(folder, lines)
             runs += 1
-            failures += any(line.startswith(("failed", "unopened")) for line in lines)
+            failures += any(line.startswith(("failed", "unopened", "unsaved")) for line in lines)
     assert failures > runs // 4  # the injection did something
-    print(f"\nF12: {runs} runs, {failures} with a commit that failed: acknowledged and missing 0")
+    figure("acknowledged and not on disk", lost, at_most=0, n=runs)
+    figure("longest life of a process", max(took), at_most=30, n=runs, unit="s")
 
 
-def test_f13_a_file_held_by_another_process_is_waited_for_in_bounds(tmp_path) -> None:
+def test_f13_a_file_held_by_another_process_is_waited_for_in_bounds(tmp_path, figure) -> None:
     """Held for a moment: the commit waits and succeeds. Held for longer: StoreError after the bound, nothing saved."""
 
     async def main():
@@ -171,7 +182,7 @@ def test_f13_a_file_held_by_another_process_is_waited_for_in_bounds(tmp_path) ->
         began = time.monotonic()
         with pytest.raises(StoreError, match="could not be written: database is locked"):
             await store.commit(Change(AT, alerts=[alert("b")]))
-        assert 0.5 < time.monotonic() - began < 5
+        figure("a wait that is bounded by 0.6 s", time.monotonic() - began, at_least=0.5, at_most=5, n=1, unit="s")
         other.execute("COMMIT")
         other.close()
         await store.commit(Change(AT, alerts=[alert("c")]))
@@ -200,6 +211,54 @@ def test_f13_a_reader_that_stays_open_holds_up_no_commit(tmp_path) -> None:
         await store.close()
 
     asyncio.run(main())
+
+
+def wal_of(folder: Path) -> float:
+    """The size of the write-ahead log, MiB."""
+    return (folder / "state.db-wal").stat().st_size / 2**20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("per_day", [10_000, 50_000])
+def test_f13_a_reader_that_stays_open_for_an_hour_lets_the_log_grow_and_shrink_again(tmp_path, figure, per_day) -> None:
+    """An hour's messages at a steady pace: each is owed, claimed and settled while somebody reads an old view.
+
+    SQLite cannot take up again a log that somebody reads, and what is committed must be somewhere: the log's size is
+    that of the commits. So the bound holds for what a small installation sends, and is missed by the load of F17.
+    """
+    hourly = per_day // 24 // rounds(10, full=1)
+
+    async def main():
+        store = build(tmp_path)
+        await store.open()
+        reader = driver.connect(tmp_path / "state.db", isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM alert").fetchone()
+        for number in range(hourly):
+            name, at = f"m{number}", AT + 3_600_000 * number // hourly
+            change = Change(
+                at,
+                alerts=[alert(name)],
+                transitions=[transition(name)],
+                notifications=[owed(name, group_key=name, name=name)],
+            )
+            await store.commit(change)
+            for delivery in await store.claim("slack", at, 60_000, 5):
+                await store.settle(sent(delivery, at)._replace(tried_at=at))
+        grown = wal_of(tmp_path)
+        reader.close()
+        for number in range(2):
+            await store.commit(Change(AT + 7_200_000 + number, alerts=[alert("later", version=number)]))
+        shrunk = wal_of(tmp_path)
+        assert balance((await store.overview()).counts) == 0
+        await store.close()
+        return grown, shrunk
+
+    grown, shrunk = asyncio.run(main())
+    name = f"the log after an hour of {per_day} messages a day"
+    if rounds(0, full=1):
+        figure(name, grown, at_most=64, n=hourly, unit="MiB", aim=per_day > 10_000)
+    figure("the log when the reader has gone", shrunk, at_most=16.1, n=hourly, unit="MiB")
 
 
 def test_a_disk_that_hangs_is_given_up_and_what_it_saved_late_is_noticed(tmp_path) -> None:
@@ -272,7 +331,7 @@ def test_a_file_removed_or_replaced_under_a_live_store_is_noticed(tmp_path, repl
     asyncio.run(main())
 
 
-def test_f17_old_history_goes_in_small_steps_and_nothing_open_with_it(tmp_path) -> None:
+def test_f17_old_history_goes_in_small_steps_and_nothing_open_with_it(tmp_path, figure) -> None:
     """Transitions and settled messages older than 30 days; not what is owed, nor what an open alert's end needs."""
     month = 31 * 86_400_000
 
@@ -299,13 +358,18 @@ def test_f17_old_history_goes_in_small_steps_and_nothing_open_with_it(tmp_path) 
             )
             sizes.append((len(overview.deliveries), len(overview.transitions)))
         assert sizes == [(708, 700), (208, 200), (8, 0), (8, 0)]
+        figure(
+            "rows that are left of 1,203 settled and 1,200 transitions, beyond what is open",
+            sizes[-1][0] - 8,
+            at_most=0,
+        )
         assert await store.previous_receipt("slack", "t1") == {"ts": "1.2"}
         await store.close()
 
     asyncio.run(main())
 
 
-def test_f15_an_upgrade_is_whole_or_did_not_happen(tmp_path) -> None:
+def test_f15_an_upgrade_is_whole_or_did_not_happen(tmp_path, figure) -> None:
     """Script and version number are one transaction: a death in the middle leaves the version before."""
     connection = driver.connect(tmp_path / "x.db", isolation_level=None)
     connection.execute("CREATE TABLE fault (x)")  # makes the script fail in its middle
@@ -314,5 +378,7 @@ def test_f15_an_upgrade_is_whole_or_did_not_happen(tmp_path) -> None:
     connection.close()
     connection = driver.connect(tmp_path / "x.db")
     assert connection.execute("PRAGMA user_version").fetchone() == (0,)
-    assert connection.execute("SELECT name FROM sqlite_schema").fetchall() == [("fault",)]
+    left = connection.execute("SELECT name FROM sqlite_schema").fetchall()
+    figure("tables of half an upgrade", len(left) - 1, at_most=0, n=1)
+    assert left == [("fault",)]
     connection.close()

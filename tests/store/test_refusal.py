@@ -9,6 +9,9 @@ import shutil
 import signal
 import sqlite3 as driver
 import stat
+import subprocess
+import sys
+import time
 from collections import deque
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from alerting.errors import LockHeld, StateRefused, StoreError
 from alerting.ports import Change
 from alerting.store import sqlite
 from alerting.store.schema import VERSION, _quick_check
+from tests.full import rounds, seed
 from tests.store.made import AT, alert, owed, transition
 
 NAME = "state.db"
@@ -139,8 +143,8 @@ def test_f14_f16_what_is_not_the_newest_state_is_refused(folder, damage, words) 
         opened(folder)
 
 
-def test_an_old_copy_put_back_is_refused_until_somebody_says_so(folder) -> None:
-    """F14: a backup lacks commits; removing the lock file, as the message says, accepts it."""
+def test_f14_an_old_copy_put_back_is_refused_until_somebody_says_so(folder) -> None:
+    """A backup lacks commits; removing the lock file, as the message says, accepts it."""
     old = (folder / NAME).read_bytes()
     opened(folder)  # writes the -wal into the file
     (folder / NAME).write_bytes(old)
@@ -186,36 +190,71 @@ def mutate(dice: random.Random, folder: Path) -> str:
 
 
 @pytest.mark.parametrize("block", range(5))
-def test_f14_no_mutation_of_a_real_file_is_taken_for_a_fresh_start(real, tmp_path, block) -> None:
-    """500 mutations: each is refused with words, or opens with its installation and every alert."""
+def test_f14_no_mutation_of_a_real_file_is_taken_for_a_fresh_start(real, tmp_path, block, figure) -> None:
+    """500 mutations in all: each is refused with words, or opens with its installation and every alert."""
+    first = seed(0) + block * 100
     refused = kept = 0
-    for seed in range(block * 100, block * 100 + 100):
-        folder = tmp_path / str(seed)
+    wrong, took = [], []
+    for number in range(first, first + 100):
+        folder = tmp_path / str(number)
         shutil.copytree(real[0], folder)
-        harm = mutate(random.Random(seed), folder)
-        snapshot, message = None, ""
+        harm = mutate(random.Random(number), folder)
+        snapshot, message, began = None, "", time.monotonic()
         try:
             snapshot = opened(folder)
         except StateRefused as refusal:
             message = str(refusal)
+        took.append(time.monotonic() - began)
         if snapshot is None:
             refused += 1
             assert str(folder) in message
         else:
             kept += 1
-            assert snapshot.installation == real[1], f"a fresh start after {harm}, seed {seed}"
-            assert len(snapshot.alerts) == ALERTS, f"alerts lost after {harm}, seed {seed}"
+            whole = snapshot.installation == real[1] and len(snapshot.alerts) == ALERTS
+            wrong += [] if whole else [f"{harm}, {number}"]
         shutil.rmtree(folder)
+    print(*wrong, sep="\n")
     assert refused > 20
     assert kept > 20
+    figure("silent empty starts", len(wrong), at_most=0, n=100, seed=first)
+    figure("longest opening", max(took), at_most=10, n=100, seed=first, unit="s")
+
+
+@pytest.mark.slow
+def test_f14_commands_on_a_damaged_file_show_words_and_never_a_trace(real, tmp_path, figure) -> None:
+    """`check` and `status` end in time: as over a file that is whole, or with what is wrong and what to do."""
+    first, trials = seed(14), rounds(6, full=60)
+    traces, odd, usual = [], [], {}
+    for number in range(first - 1, first + trials):
+        folder = tmp_path / str(number)
+        shutil.copytree(real[0], folder)
+        harm = "nothing" if number < first else mutate(random.Random(number), folder)
+        for path in folder.iterdir():
+            path.rename(folder / path.name.replace("state", "alerting"))  # the name that it has without settings
+        (folder / "rules").mkdir()
+        (folder / "rules" / "disk.yaml").write_text("alert: DiskSpaceLow\ncondition: disk_usage > 101%\n")
+        for command in ("status", "check"):
+            line = (sys.executable, "-m", "alerting", command)
+            done = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+            traces += [f"{harm}, {number}: {command}"] * ("Traceback" in done.stderr)
+            well = done.returncode == usual.setdefault(command, done.returncode)
+            said = done.returncode in {3, 5} and "the state " in done.stderr
+            odd += [] if well or said else [f"{harm}, {number}: {command} {done.returncode}"]
+    print(*traces, *odd, sep="\n")
+    figure("tracebacks shown to the user", len(traces), at_most=0, n=2 * trials, seed=first)
+    figure("ends with neither the usual work nor words", len(odd), at_most=0, n=2 * trials, seed=first)
 
 
 def test_f65_damaged_history_and_messages_do_not_stop_the_rest(folder) -> None:
-    """A message that cannot be read is parked with the reason; those around it go out."""
+    """A message that cannot be read is parked with the reason; those around it go out.
+
+    Also one with a byte that is no text at all.
+    """
     opened(folder)
     connection = driver.connect(folder / NAME)
     connection.execute("UPDATE delivery SET notification = '{}' WHERE id = 'n3'")
     connection.execute("UPDATE delivery SET notification = '[1, {' WHERE id = 'n4'")
+    connection.execute("""UPDATE delivery SET notification = CAST(x'7b22ff227d' AS TEXT) WHERE id = 'n5'""")
     connection.execute("UPDATE transition SET record = 'null'")
     connection.commit()
     connection.close()
@@ -224,9 +263,9 @@ def test_f65_damaged_history_and_messages_do_not_stop_the_rest(folder) -> None:
         store = build(folder)
         await store.open()
         claimed = await store.claim("slack", AT, 1_000, 30)
-        assert len(claimed) == 28
+        assert len(claimed) == 27
         overview = await store.overview()
-        assert (overview.counts["claimed"], overview.counts["parked"]) == (28, 2)
+        assert (overview.counts["claimed"], overview.counts["parked"]) == (27, 3)
         assert next(each.why for each in overview.deliveries if each.state == "parked").endswith("it cannot be sent")
         assert "damaged" in overview.transitions[0].why
         await store.close()
@@ -349,6 +388,10 @@ def test_an_interrupt_that_comes_while_a_file_is_checked_is_not_swallowed() -> N
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
+    def check_until_then() -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0.005)
+        deque((_quick_check(connection) for _ in range(1_000)), maxlen=0)
+
     connection = driver.connect(":memory:")
     connection.execute("CREATE TABLE t (x TEXT)")
     connection.execute(
@@ -358,9 +401,8 @@ def test_an_interrupt_that_comes_while_a_file_is_checked_is_not_swallowed() -> N
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
         for _ in range(20):
-            signal.setitimer(signal.ITIMER_REAL, 0.005)
             with pytest.raises(KeyboardInterrupt):
-                deque((_quick_check(connection) for _ in range(1_000)), maxlen=0)
+                check_until_then()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -1,8 +1,9 @@
 """A process that writes, for tests that kill it or make its system calls fail.
 
-`python -m tests.store.writer FOLDER FIRST COUNT` owes message FIRST, FIRST + 1, … in one commit each (with an alert and
-a transition of the same number), sends each by adding a line to `ledger`, and settles it. Standard output says what
-was acknowledged: `open`, `owed N`, `sent N`, `failed N REASON`, `moved N`, `refused REASON`.
+`python -m tests.store.writer FOLDER FIRST COUNT [LEDGER [lasting]]` owes message FIRST, FIRST + 1, … in one commit each
+(with an alert and a transition of the same number), sends each by adding a line to `ledger` (or LEDGER), and settles
+it. With `lasting` the store goes on in memory. Standard output says what was acknowledged: `open`, `owed N`, `unsaved N
+REASON`, `sent N`, `failed N REASON`, `moved N`, `refused REASON`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from alerting.errors import AlertingError, StateMoved, StateRefused, StoreError
@@ -40,7 +42,7 @@ async def write(store: sqlite.SqliteStore, ledger: int, number: int) -> None:
                 notifications=[owed(name, group_key=name, name=name)],
             )
         )
-        say(f"owed {number}")
+        say(f"unsaved {number} {store.unsaved}" if store.unsaved else f"owed {number}")
         for delivery in await store.claim("slack", AT + number, 1_000_000, 5):
             enter(ledger, delivery.notification.id)
             await store.settle(sent(delivery))
@@ -52,10 +54,10 @@ async def write(store: sqlite.SqliteStore, ledger: int, number: int) -> None:
         say(f"failed {number} {error}")
 
 
-async def main(folder: str, first: int, count: int) -> int:
+async def main(folder: str, first: int, count: int, path: str = "", kind: str = "") -> int:
     """Write `count` messages, however many of them fail."""
-    ledger = os.open(Path(folder) / "ledger", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    store = sqlite.build("sqlite:///state.db", folder)
+    ledger = os.open(path or Path(folder) / "ledger", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    store = sqlite.build("sqlite:///state.db", folder, lasting=kind == "lasting")
     for _ in range(3):
         try:
             await store.open()
@@ -70,10 +72,11 @@ async def main(folder: str, first: int, count: int) -> int:
     say("open")
     for number in range(first, first + count):
         await write(store, ledger, number)
-    await store.close()
+    with suppress(StoreError):  # what is unsaved was said to be so
+        await store.close()
     say("closed")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))
+    sys.exit(asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])))

@@ -26,7 +26,7 @@ sources:
   jobs: {{type: file, paths: ["{folder}/load.prom"], reads: metrics}}
 receivers:
   slack:     {{type: slack, webhook_url: "${{SLACK_WEBHOOK_URL}}"}}
-  pagerduty: {{type: pagerduty, routing_key: "${{PAGERDUTY_ROUTING_KEY}}", base_url: {pagerduty}}}
+  pagerduty: {{type: pagerduty, routing_key: "${{PAGERDUTY_ROUTING_KEY}}", base_url: {pagerduty}, rate: off}}
 """
 HIGH = "alert: High\ncondition: jobs.load > 85\nnotify: pagerduty\n"
 

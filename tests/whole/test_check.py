@@ -123,7 +123,7 @@ def test_quiet_says_once_that_a_message_is_owed(scene: Scene) -> None:
     assert scene.run("check", "--quiet", "--deadline", "2s", code=3).stdout == ""
 
 
-def test_a_second_check_leaves_at_once(scene: Scene) -> None:
+def test_a_second_check_leaves_soon(scene: Scene) -> None:
     """While one holds the state the other has no effect, and an exit code of its own."""
     scene.app.hang(5)
     line = [sys.executable, "-m", "alerting", "check"]

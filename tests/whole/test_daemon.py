@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import random
 import signal
-import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.fakes.ledger import Step
-from tests.fakes.pagerduty import incidents_of
-from tests.full import rounds
 from tests.whole.scene import FOUR_RULES, Scene, eventually
 
 if TYPE_CHECKING:
@@ -133,45 +129,3 @@ def test_a_source_that_stays_down_becomes_an_alert_of_its_own(scene: Scene) -> N
         scene.app.mend()
         eventually(lambda: not scene.pagerduty.incidents.open, "its end")
     assert scene.pagerduty.incidents.total == 1
-
-
-def test_f9_kills_lose_nothing_and_open_no_second_incident(scene: Scene) -> None:
-    """F9: `kill -9` at random moments while alerts fire, resolve and are sent."""
-    kills, seed = rounds(50, full=1000), 20261124
-    rolls = random.Random(seed)
-    answers_slowly = Step(delay=0.03, times=0)
-    scene.pagerduty.script(answers_slowly)
-    scene.slack.script(answers_slowly)
-    for number in range(kills):
-        daemon = scene.start()
-        try:
-            daemon.ready()
-            if number % 2:
-                scene.app.mend_database()
-            else:
-                scene.app.break_database()
-            threading.Event().wait(rolls.uniform(0, 0.4))
-        finally:
-            daemon.kill()
-    scene.app.break_database()
-    with scene.daemon():
-        eventually(lambda: len(scene.pagerduty.incidents.open) == 1, "the last state at PagerDuty")
-        scene.app.mend_database()
-        eventually(lambda: not scene.pagerduty.incidents.open, "the end at PagerDuty")
-        eventually(lambda: _settled(scene), "nothing owed")
-    document = json.loads(scene.run("status", "--output", "json", code=0).stdout)
-    fired = {each["at"] for each in document["transitions"] if each["after"] == "firing"}
-    counts = document["counts"]
-    assert counts["created"] == counts["sent"] + counts["folded"], "something was lost or parked"
-    incidents = incidents_of(scene.folder / "pagerduty.jsonl")
-    assert incidents.total == len(fired), "lost, or an incident too many"
-    said = [json.dumps(each, sort_keys=True) for each in scene.slack.accepted]
-    copies = len(said) - len(set(said))
-    assert len(said) + len(scene.pagerduty.accepted) >= counts["sent"]
-    assert copies <= kills, f"{copies} extra copies at Slack"
-    print(f"\nF9: {kills} kills, seed {seed}: {len(fired)} episodes, lost 0, extra incidents 0, Slack copies {copies}")
-
-
-def _settled(scene: Scene) -> bool:
-    counts = json.loads(scene.run("status", "--output", "json", code=0).stdout)["counts"]
-    return counts["created"] == counts["sent"] + counts["folded"] > 0

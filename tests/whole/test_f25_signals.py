@@ -12,6 +12,7 @@ import pytest
 
 from tests.fakes.ledger import Step
 from tests.full import rounds, seed
+from tests.whole.scene import eventually
 from tests.whole.series import Series, reckon
 
 if TYPE_CHECKING:
@@ -137,3 +138,24 @@ def test_f25_a_daemon_that_is_signalled_ends_in_time_and_loses_nothing(tmp_path:
     figure("copies of one message, for each stop", sum(each.copies for each in told) / stops, at_most=2, n=stops)
     figure("other exit codes, and traces", len(wrong), at_most=0, n=sent, seed=number)
     assert [each.balance for each in told] == [0] * STREETS
+
+
+def test_f25_a_reload_that_is_asked_for_during_the_start_is_obeyed(tmp_path: Path, figure: Figure) -> None:
+    """HUP as soon as the state file is there: it waits until the daemon can obey it, and ends nothing."""
+    lives, ended = rounds(2, 20), 0
+    with Series(tmp_path, rules=RULES) as scene:
+        for _ in range(lives):
+            (tmp_path / "alerting.db.lock").unlink(missing_ok=True)
+            (tmp_path / "alerting.db").unlink(missing_ok=True)
+            (tmp_path / "daemon.log").unlink(missing_ok=True)
+            with scene.daemon() as daemon:
+                eventually((tmp_path / "alerting.db.lock").exists, "the lock")
+                daemon.signal(signal.SIGHUP)
+                eventually(lambda daemon=daemon: ended_or_reloaded(daemon), "the reload")  # type: ignore[misc]
+                ended += daemon.process.poll() is not None
+    figure("daemons that HUP ended while they started", ended, at_most=0, n=lives)
+
+
+def ended_or_reloaded(daemon: Daemon) -> bool:
+    """Tell whether it is known how it took the signal."""
+    return daemon.process.poll() is not None or '"action": "reloaded"' in daemon.log

@@ -57,3 +57,18 @@ def test_standard_input_is_read_and_standard_output_written(tmp_path: Path) -> N
     assert (code, out) == (2, "")
     assert err.startswith("standard input:1:19: no receiver 'x'")
     assert alerting(tmp_path, "import", "alertmanager", "nowhere.yml")[0] == 2
+
+
+def test_a_test_goes_to_all_for_whom_alertmanagers_name_stands(tmp_path: Path) -> None:
+    """And is said to go to nobody where that is so."""
+    (tmp_path / "alerting.yaml").write_text(
+        "route: {receiver: none}\nreceivers:\n- name: none\n- name: team\n"
+        '  webhook_configs: [{url: "http://127.0.0.1:9/a"}, {url: "http://127.0.0.1:9/b"}]\n'
+    )
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "a.yaml").write_text("alert: A\ncondition: disk_usage > 101%\nnotify: team\n")
+    code, _, err = alerting(tmp_path, "send-test", "team")
+    assert code == 3
+    assert [line.partition(" did not take")[0] for line in err.splitlines()] == ["team.webhook", "team.webhook-2"]
+    code, _, err = alerting(tmp_path, "send-test", "none")
+    assert (code, "'none' is nobody" in err) == (2, True)

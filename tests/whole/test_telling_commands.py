@@ -461,8 +461,12 @@ def test_f59_texts_from_outside_do_not_drive_the_terminal(scene: Load) -> None:
     """Labels, comments and authors are shown with their control characters as escapes, by every command."""
     young = scene.folder / "load.prom"
     young.write_text('# TYPE load gauge\nload{db="\x1b[2J\x07a"} 95\nwait_seconds 0\n')
-    scene.check(code=1)
     outputs = [
+        scene.run("check", "--dry-run"),
+        scene.run("check"),
+        scene.run("check", "--only", "\x1b[31m", code=2),
+        scene.run("query", "jobs.load \x1b[31m", code=2),
+        scene.run("silence", "import", "\x1b[31m", code=2),
         scene.run("silence", "add", "db=~.*a", "--comment", "\x1b[31m", "--author", "\x1b]0;x\x07", code=0),
         scene.run("ack", "Loaded", "--comment", "\x1b[1m", "--author", "\x1b[1m", code=0),
         scene.run("check"),

@@ -98,7 +98,7 @@ def format_value(value: float | str, unit: str = "") -> str:
         return f"'{value}'"
     if not isfinite(value):
         return "NaN" if value != value else "+Inf" if value > 0 else "-Inf"  # noqa: PLR0124  what NaN is
-    known = unit_named(unit)
+    known = unit_named(unit) if unit else None
     if known is None:
         return _digits(value)
     base = convert(value, unit, {TIME: "s", SIZE: "bytes", SHARE: "percent"}[known.dimension])

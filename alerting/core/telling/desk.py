@@ -137,9 +137,26 @@ class Desk:
         self._disturbed = True
 
     def _compile_silences(self) -> None:
+        """Make silences ready; one whose pattern cannot be used has no effect: that rather tells than fails."""
         state, patterns = self._state, self._patterns
-        if patterns is not None:
-            state.fitting = {each.id: Matchers(each.matchers, patterns) for each in state.silences.values()}
+        state.fitting = {}
+        if patterns is None:
+            return
+        for each in state.silences.values():
+            with suppress(ValueError):
+                state.fitting[each.id] = Matchers(each.matchers, patterns)
+
+    def look_at(self, texts: Mapping[str, str | None]) -> None:
+        """See to it that texts are silences and acknowledgements that can be obeyed. Raises ValueError."""
+        for name, text in texts.items():
+            if name.startswith(keeping.SILENCE) and text is not None:
+                silence = keeping.read_silence(text)
+                if self._patterns is not None:
+                    Matchers(silence.matchers, self._patterns)
+            elif name.startswith(keeping.ACK) and text is not None:
+                keeping.read_ack(text)
+            elif not name.startswith((keeping.SILENCE, keeping.ACK)):
+                raise ValueError(f"{name[:80]!r} is neither a silence nor an acknowledgement")
 
     def take(self, texts: Mapping[str, str | None]) -> None:
         """Take silences and acknowledgements that the store has taken. Raises ValueError for what is neither."""

@@ -3,7 +3,8 @@
 The law. What fires and the fallback does not know of yet is told to it as new, in a message of its own that says who
 could not be told and why. From then on it counts as told: the end goes to it as to anybody else. What came and went
 meanwhile, and ends that could not be told, go to those whose message stands for a group; a pager is woken by nothing
-that is over. A message is never passed to a receiver that it was passed on from: there are no circles.
+that is over, got better or was taken on. A message is never passed to a receiver that it was passed on from: there are
+no circles.
 """
 
 from __future__ import annotations
@@ -78,6 +79,8 @@ def _written(message: Notification, receiver: str, group: bool, knowledge: Knowl
     alive = [each for each in news if knowledge.fires(each)]
     if not group:
         for each in alive:
+            if each.step != Step.FIRING:
+                continue  # that somebody has taken it on, or that it got better, wakes nobody
             key = group_key_of(knowledge.installation, each.key.rule_id, each.episode)
             yield message._replace(
                 id=hashed("fallback", receiver, message.id, *each.key, each.episode),
@@ -92,9 +95,11 @@ def _written(message: Notification, receiver: str, group: bool, knowledge: Knowl
     gone = [each for each in news if not knowledge.fires(each)]
     ended = tuple(each for each in message.resolved if not knowledge.knows(each, receiver))
     if alive or gone or ended:
+        own = hashed("in place of", message.instead_of[-1], message.group_key)  # its own group may have that very key
         yield message._replace(
             id=hashed("fallback", receiver, message.id),
             receiver=receiver,
+            group_key=f"alerting-{own}",
             firing=tuple(alive),
             resolved=ended,
             loud=bool(alive),

@@ -28,6 +28,7 @@ class Held(NamedTuple):
     why: str
     by: str = ""  # the id of the silence, the name of the window, the alert that hides it …
     until: Millis | None = None  # when time may end it; None: only news can
+    late: str = ""  # why it comes late, where it only waits for its group any more
 
 
 class Quiet(NamedTuple):

@@ -44,7 +44,8 @@ class Newest:
         place = rule.id, alert.level
         if place not in self._found:
             self._found[place] = None  # what raises once is not asked again
-            result = condition_of(rule, alert).evaluate(self.samples, self.now - rule.spec.query_offset, self.now)
+            at = self.now - rule.spec.query_offset
+            result = condition_of(rule, alert).evaluate(self.samples, at, at)
             self._found[place] = _Found(result, dict(reversed(result.true)))  # of equal series the first speaks
         found = self._found[place]
         if found is None or alert.labels not in found.true:
@@ -58,8 +59,8 @@ class Newest:
             return None
         if rule.id not in self._clearing:
             at = self.now - rule.spec.query_offset
-            clearing = Clearing(rule.clear, self.samples, at, self.now)
-            self._clearing[rule.id] = clearing, values_of(rule.clear, self.samples, at, self.now)
+            clearing = Clearing(rule.clear, self.samples, at, at)
+            self._clearing[rule.id] = clearing, values_of(rule.clear, self.samples, at, at)
         clearing, values = self._clearing[rule.id]
         truth, why = clearing.judge(alert.labels)
         return (values[alert.labels], why()) if truth is Truth.TRUE and alert.labels in values else None

@@ -56,7 +56,7 @@ def notes(bundle: Bundle, state: State, hidden: Hidden, doubts: Mapping[AlertKey
     """Write the notes of one message. `doubts`: of which alerts the value is an older one, and why."""
     places = ((each.key, bundle.receiver) for each in bundle.changed)
     released = (state.held[place][1] for place in places if place in state.held)
-    yield from dict.fromkeys(f"{_RELEASES[held.stage]} ({held.why})" for held in released if held.stage in _RELEASES)
+    yield from dict.fromkeys(filter(None, map(lateness, released)))
     loud = [each for each in bundle.changed if each.step in LOUD]
     by_rule: dict[str | AlertKey, None] = dict.fromkeys(each.subject.spec.name for each in loud)
     by_alert: dict[str | AlertKey, None] = dict.fromkeys(each.key for each in loud)
@@ -72,6 +72,11 @@ def notes(bundle: Bundle, state: State, hidden: Hidden, doubts: Mapping[AlertKey
         name, announced = each.subject.spec.name, state.notices.get(each.key)
         if announced is not None and name not in (announced.name, each.key.rule_id):
             yield f"the rule is called {name} by now"
+
+
+def lateness(held: Held) -> str:
+    """Say why something comes late that was held back; empty: nothing but timers held it."""
+    return f"{_RELEASES[held.stage]} ({held.why})" if held.stage in _RELEASES else held.late
 
 
 def _doubts(bundle: Bundle, doubts: Mapping[AlertKey, str]) -> Iterator[str]:

@@ -82,13 +82,16 @@ def next_look(
     """Say when time alone may make something owed; None: never."""
     fired = subject.fired
     times = [] if ack is None else [ack.until]
+    first: set[str] = set()
     for each in subject.directions:
         before = told.get(each.receiver)
-        if each.after and fired + each.after > now:
+        leads = each.receiver not in first  # of several ways to one receiver, the first says how often it is reminded
+        first.add(each.receiver)
+        if each.after:
             times.append(fired + each.after)
-        elif before is not None and not each.after and each.route.repeat_interval is not None:
+        elif leads and before is not None and each.route.repeat_interval is not None:
             times.append(max(before.at, spoken(each) or 0) + each.route.repeat_interval)
-    return min(times, default=None)
+    return min((at for at in times if at > now), default=None)
 
 
 def rank(spec: RuleSpec, severity: str) -> int:

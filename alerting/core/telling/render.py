@@ -216,6 +216,8 @@ def _filler(alert: Alert, context: Context) -> Callable[[str], str]:
             filled: str = _compiled(text).render(data, context.query, context.patterns)
         except (TemplateError, ConditionError) as error:
             return f"{text} [this template failed: {error}]"
+        except Exception:  # noqa: BLE001  a fault of ours in a template: no alert is lost to it
+            return f"{text} [this template failed: a fault of alerting itself]"
         return filled
 
     return fill

@@ -16,7 +16,7 @@ from alerting.core.telling.effects import Effects, Telling
 from alerting.core.telling.flapping import calm_at, judge
 from alerting.core.telling.grouping import Group, due_at, has_timers, joined, spoke
 from alerting.core.telling.muting import Held, Quiet
-from alerting.core.telling.notes import hidden_by, notes
+from alerting.core.telling.notes import hidden_by, lateness, notes
 from alerting.core.telling.owing import Owed, holds, owed
 from alerting.core.telling.render import Ending
 from alerting.core.telling.routing import DIRECT, Direction, Subject, directions, matched
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from alerting.core.telling.plan import Plan
     from alerting.core.telling.routing import News
     from alerting.core.telling.state import State
-    from alerting.model import Ack, Alert, AlertKey, Millis, Notice, Notification, RuleSpec
+    from alerting.model import Ack, Alert, AlertKey, Millis, Notice, Notification, Route, RuleSpec
 
     class Words(Protocol):
         """Gives the words for an alert."""
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
             ...
 
 
+_TIMERS = frozenset(("group", "storm"))  # stages that only wait: what held something before them is still to be said
 _REMEMBERED: Millis = 86_400_000  # a group of which nothing fires is forgotten after this
 _PICTURES = 3  # alerts of one message that are drawn: no receiver shows more, and each may cost 60 evaluations
 
@@ -88,7 +89,7 @@ class Round:
                     self._hold(each, found)
                 else:
                     candidates.setdefault((each.receiver, each.direction.group), []).append(each)
-        due = [each for place, waiting in candidates.items() for each in self._grouped(place, waiting)]
+        due = self._due(candidates)
         bundles = digest(due, state.announced, self._plan.receivers, state.installation)
         bundles, waits = calmed(bundles, state, self._plan, self._now)
         for each, until in waits:
@@ -99,7 +100,7 @@ class Round:
         hidden = hidden_by(held, subjects, quiet.inhibited, spoken_of) if bundles else {}
         notices: dict[AlertKey, Notice] = {}
         messages = [self._message(bundle, notices, hidden) for bundle in bundles]
-        warnings, warned = ending_silences(state, self._plan, self._now, held)
+        warnings, warned = ending_silences(state, self._plan, self._now, held, self._subject_now)
         self._settle()
         self._tidy(candidates)
         silences, over = upkeep.silences_over(state, self._now)
@@ -223,7 +224,8 @@ class Round:
         inhibited = None
         if plan.inhibitor is not None:
             inhibited = plan.inhibitor.look((key, each.labels) for key, each in subjects.items() if each is not None)
-        in_force = [each for each in state.silences.values() if each.starts <= now < each.ends]
+        silences = (each for each in state.silences.values() if each.id in state.fitting)
+        in_force = [each for each in silences if each.starts <= now < each.ends]
         return Quiet(
             now,
             firing,
@@ -244,19 +246,39 @@ class Round:
 
     # ------------------------------------------------------------------------------------ what is due
 
-    def _grouped(self, place: tuple[str, str], waiting: list[Owed]) -> list[Owed]:
-        """Let what waits for a group go when its time has come."""
-        route = waiting[0].direction.route
-        group = self._state.groups.get(place) or Group(*place)
-        at = due_at(group, route, waiting, self._now, patient=self._plan.patient)
-        if at > self._now:
-            self._remember(joined(group, self._now), kept=has_timers(route))
+    def _due(self, candidates: Mapping[tuple[str, str], list[Owed]]) -> list[Owed]:
+        """Let what waits for its group go when its time has come. Ends go along with any message of their key."""
+        due: list[Owed] = []
+        later: list[tuple[Group, Route, list[Owed], Millis]] = []
+        for place, waiting in candidates.items():
+            route = waiting[0].direction.route
+            group = self._state.groups.get(place) or Group(*place)
+            at = due_at(group, route, waiting, self._now, patient=self._plan.patient)
+            if at > self._now:
+                later.append((group, route, waiting, at))
+                continue
+            if has_timers(route):
+                self._remember(spoke(group, self._now), kept=True)
+            due += waiting
+        keys = {self._group_key(each) for each in due} if later else ()
+        for group, route, waiting, at in later:
+            rest: list[Owed] = []
             for each in waiting:
+                along = each.step is Step.RESOLVED and self._group_key(each) in keys
+                (due if along else rest).append(each)  # else that message would name it as firing
+            if rest:
+                self._remember(joined(group, self._now), kept=has_timers(route))
+            elif group.waiting_since is not None:
+                self._remember(group._replace(waiting_since=None), kept=True)
+            for each in rest:
                 self._hold(each, Held("group", "waits for its group", group.name, at))
-            return []
-        if has_timers(route):
-            self._remember(spoke(group, self._now), kept=True)
-        return waiting
+        return due
+
+    def _group_key(self, owed: Owed) -> tuple[str, str]:
+        """Give the key under which something will be told, as far as it is known: receiver, group key or empty."""
+        announced = self._state.announced
+        told = announced.of(owed.key).get(owed.receiver)
+        return owed.receiver, told.group_key if told else announced.key_of(owed.receiver, owed.direction.group)
 
     def _remember(self, group: Group, *, kept: bool) -> None:
         self._groups[group.receiver, group.name] = group
@@ -267,6 +289,8 @@ class Round:
         """Hold something back; say so when it is new, or held for another reason than before."""
         place = each.key, each.receiver
         before = self._state.held.get(place)
+        if before is not None and why.stage in _TIMERS:
+            why = why._replace(late=lateness(before[1]))
         self._held[place] = (each.step, why)
         if before is None or (before[0], before[1].stage, before[1].by) != (each.step, why.stage, why.by):
             episode = each.subject.alert.episode
@@ -297,14 +321,16 @@ class Round:
             episode, why = each.subject.alert.episode, each.direction.why
             self._decide(each.key, episode, each.name, bundle.receiver, "told", "message", why, bundle.id)
         endings = {each.key: self._ending(each.key) for each in bundle.resolved}
-        known = {**self._known(bundle), **notices}
+        known = self._known(bundle, notices)
         message = render.notification(bundle, known, endings, self._now, self._plan.external_labels, lines)
         notices.update((notice.key, notice) for notice in message.firing if notice.step != Step.ONGOING)
         return message
 
-    def _known(self, bundle: Bundle) -> dict[AlertKey, Notice]:
+    def _known(self, bundle: Bundle, fresh: Mapping[AlertKey, Notice]) -> dict[AlertKey, Notice]:
+        """Give what was announced of the alerts of a message; what this round has announced goes before."""
         keys = (*(each.key for each in (*bundle.changed, *bundle.resolved)), *bundle.ongoing)
-        return {key: self._state.notices[key] for key in keys if key in self._state.notices}
+        found = {key: fresh.get(key) or self._state.notices.get(key) for key in keys}
+        return {key: notice for key, notice in found.items() if notice is not None}
 
     def _ending(self, key: AlertKey) -> Ending:
         over = self._over.get(key) or self._state.over[key]

@@ -9,18 +9,27 @@ from alerting.core.backoff import words
 from alerting.model import Notification, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from alerting.core.telling.muting import Held
     from alerting.core.telling.plan import Plan
+    from alerting.core.telling.routing import Subject
     from alerting.core.telling.state import State
-    from alerting.model import AlertKey, Millis, Notice, Silence
+    from alerting.model import AlertKey, Millis, Silence
 
 
 def ending_silences(
-    state: State, plan: Plan, now: Millis, held: Mapping[tuple[AlertKey, str], tuple[Step, Held]]
+    state: State,
+    plan: Plan,
+    now: Millis,
+    held: Mapping[tuple[AlertKey, str], tuple[Step, Held]],
+    subject_of: Callable[[AlertKey], Subject | None],
 ) -> tuple[list[Notification], list[tuple[str, Millis]]]:
-    """Give the warnings that are due, and which silences (id, end) they are of. Pagers are left alone."""
+    """Give the warnings that are due, and which silences (id, end) they are of. Pagers are left alone.
+
+    `subject_of` gives what fires by now: one that began to at this moment would else be hidden without a name, and a
+    message that names nothing reads as if all were well.
+    """
     messages: list[Notification] = []
     warned: list[tuple[str, Millis]] = []
     for silence in state.silences.values():
@@ -32,7 +41,10 @@ def ending_silences(
         for (key, receiver), (_, why) in held.items():
             if why.stage == "silence" and why.by == silence.id and plan.stands_for_group(receiver):
                 hidden.setdefault(receiver, []).append(key)
-        messages += [_warning(silence, receiver, keys, state, plan, now) for receiver, keys in hidden.items()]
+        messages += [
+            _warning(silence, receiver, [each for key in keys if (each := subject_of(key))], state, plan, now)
+            for receiver, keys in hidden.items()
+        ]
         if hidden:
             warned.append((silence.id, silence.ends))
     return messages, warned
@@ -54,16 +66,12 @@ def _is_worth(silence: Silence, plan: Plan) -> bool:
 
 
 def _warning(  # noqa: PLR0917  the parts of a message
-    silence: Silence, receiver: str, keys: Sequence[AlertKey], state: State, plan: Plan, now: Millis
+    silence: Silence, receiver: str, subjects: Sequence[Subject], state: State, plan: Plan, now: Millis
 ) -> Notification:
     text = f"{silence.id} {silence.ends} {receiver} {state.installation}"
     identity = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-    firing: list[Notice] = []
-    for key in keys:
-        subject = state.subjects.get(key)
-        if subject is not None:
-            firing.append(subject.notice._replace(step=Step.ONGOING))
-    many = f"{len(keys)} alerts" if len(keys) > 1 else "1 alert"
+    firing = [subject.notice._replace(step=Step.ONGOING) for subject in subjects]
+    many = f"{len(firing)} alerts" if len(firing) > 1 else "1 alert"
     return Notification(
         id=identity,
         receiver=receiver,
