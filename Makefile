@@ -49,8 +49,10 @@ simulate: $(VENV)/.test ## faults by seed in virtual time: SEEDS=200 HOURS=2, SE
 
 faults: $(VENV)/.test ## the fault rows in full, into docs/faults.md; ROW=F9 runs one and prints it, SEED=7 plays it again, SHORT=1 quickly
 	@rm -f $(FIGURES)
+	files=$$($(BIN)/python -m tests.faults --files $(or $(ROW),all)) || exit; \
 	ALERTING_FULL=$(if $(SHORT),0,1) ALERTING_FIGURES=$(FIGURES) ALERTING_ROWS=$(or $(ROW),all) \
-		$(if $(SEED),ALERTING_SEED=$(SEED)) $(PYTEST) -n 2 --timeout 1800 -p no:randomly --continue-on-collection-errors; ran=$$?; \
+		$(if $(SEED),ALERTING_SEED=$(SEED)) $(PYTEST) -n 2 --timeout 1800 -p no:randomly \
+		--continue-on-collection-errors $$files; ran=$$?; \
 	$(BIN)/python -m tests.faults $(FIGURES) $(if $(ROW)$(SHORT),,docs/faults.md) && exit $$ran
 
 lint: $(VENV)/.lint ## ruff and mypy, as in CI

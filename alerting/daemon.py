@@ -59,13 +59,15 @@ class NextDue(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
-        self._overdue = 0  # how often in a row it was asked while something was due and not taken up yet
+        self._overdue = 0  # how often in a row it was asked while the same was due and not taken up yet
+        self._due: Millis | None = None  # when it was asked last
 
     def get_next_fire_time(self, _previous: datetime | None, now: datetime) -> datetime:
         """Give the wall time that stands for the next due time on the monotonic clock."""
         due = self._engine.next_due()
         wait = _LONGEST_SLEEP if due is None else due - self._clock.monotonic()
-        self._overdue = self._overdue + 1 if wait <= 0 else 0
+        again = self._overdue if due == self._due else 0  # another time: what was due was taken up
+        self._overdue, self._due = again + 1 if wait <= 0 else 0, due
         # It is asked once before each beat, so the first time means nothing; a beat that hangs is not run after.
         shortest = min(_LONGEST_TURN, _SHORTEST_SLEEP << min(self._overdue, _MOST_DOUBLED) >> 1)
         return now + timedelta(milliseconds=max(_SHORTEST_SLEEP, shortest, min(_LONGEST_SLEEP, wait)))

@@ -7,7 +7,9 @@ their alerts stepped (`core.turn`), the rules that watch the watching are judged
 to hear of is worked out and worded (`core.telling`). All of that is pure and takes effect nowhere. Then **one
 transaction** writes alerts, transitions, decisions and messages; only when it is on disk does the engine's own memory
 follow, and only then is the outbox woken. A turn that could not be saved leaves no trace but `trouble` in the report:
-its rules are evaluated anew. A turn without rules tells what was held back and is due by now.
+its rules are evaluated anew. (A daemon's store goes on in memory when its file cannot be written, and says so; that
+is all the engine knows of it, and tells it as `StateUnsaved`.) A turn without rules tells what was held back and is due
+by now.
 
 A batch whose sources answered is not held up by another whose source hangs. Ticks may overlap, turns do not. A
 tick that is cancelled lets the turn that it is in come to its end.

@@ -2,9 +2,10 @@
 
 The one factory of the httpx client. httpx says what a request and an answer are; our own transport under it
 (`alerting.transport`) carries them within bounds, since httpx's timeouts are per read and half a MiB of gzip becomes a
-GiB in it. Messages, and GETs that are plain, go a shorter way by the same rules (`alerting.kept`). Its law: nothing takes longer than the deadline, from the lookup of the name to the last byte; nothing larger
-than the limit is held, packed or unpacked; no redirect is followed, no cookie kept, no proxy taken from the
-environment: the settings alone say who is asked.
+GiB in it. Messages, and GETs that are plain, go a shorter way by the same rules (`alerting.kept`). Its law: nothing
+takes longer than the deadline, from the lookup of the name to the last byte; nothing larger than the limit is held,
+packed or unpacked; no redirect is followed, no cookie kept, no proxy taken from the environment: the settings alone
+say who is asked.
 """
 
 from __future__ import annotations

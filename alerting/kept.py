@@ -85,8 +85,13 @@ class Line(asyncio.Protocol):
         self._came += data
         self._wake()
 
+    def eof_received(self) -> None:
+        """Note that the server has said its last byte; the connection closes itself then."""
+        self._over = True
+        self._wake()
+
     def connection_lost(self, exc: Exception | None) -> None:
-        """Note the end; it closes itself when the server has said its last byte."""
+        """Note the end."""
         self._over, self._error = True, exc
         self._wake()
 

@@ -38,7 +38,7 @@ from alerting.core.builtin import DOWN_AFTER
 from alerting.core.progress import Loop
 from alerting.core.telling.folding import folded
 from alerting.errors import StoreError
-from alerting.lane import PLAIN, QUICK, Lane, LaneStatus, Pause, Terms, first_of, land
+from alerting.lane import PLAIN, QUICK, Lane, LaneStatus, Pause, Terms, Watch, first_of, land
 from alerting.model import Answer, DeliveryState, Outcome
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class Outbox:
 
     # ------------------------------------------------------------------------------------- one attempt
 
-    async def deliver(self, delivery: Delivery, deadline: Millis = DEADLINE) -> Delivery:
+    async def deliver(self, delivery: Delivery, deadline: Millis, watch: Watch) -> Delivery:
         """Make one attempt at a claimed message and decide what becomes of it; the caller records that."""
         notification = delivery.notification
         if delivery.attempts >= self._limits.most:  # nobody saw their ends: the process died in them
@@ -179,7 +179,7 @@ class Outbox:
             why = f"given up {spent}: {delivery.why}"
             return delivery._replace(state=DeliveryState.PARKED, why=why, settled_at=self._clock.now())
         began = self._clock.monotonic()
-        answer = await self._ask(delivery, min(self._deadline, deadline))
+        answer = await self._ask(delivery, min(self._deadline, deadline), watch)
         answer = answer._replace(why=self._redact(answer.why))
         self._note(self._lane(notification.receiver), answer, began)
         attempts, now = delivery.attempts + 1, self._now()
@@ -198,7 +198,7 @@ class Outbox:
             tried_at=self._clock.now(),
         )
 
-    async def _ask(self, delivery: Delivery, deadline: Millis) -> Answer:
+    async def _ask(self, delivery: Delivery, deadline: Millis, watch: Watch) -> Answer:
         """Ask the notifier under a total deadline. Whatever it does, there is an answer."""
         notification = delivery.notification
         notifier = self._notifiers.get(notification.receiver)
@@ -207,7 +207,7 @@ class Outbox:
         try:
             previous = delivery.previous if delivery.receipt is None else delivery.receipt
             attempt = asyncio.ensure_future(notifier.deliver(notification, previous))
-            await first_of(attempt, self._clock.sleep(deadline))
+            await watch.wait(attempt, deadline)
             if not attempt.done() or attempt.cancelled():
                 return Answer(Outcome.UNKNOWN, f"no answer within {deadline / 1000:g} s")
             return attempt.result()
@@ -359,9 +359,16 @@ class Outbox:
 
     async def _fly(self, lane: Lane, left: Millis, results: dict[str, Delivery] | None) -> None:
         """Make one attempt after another at what is ready, until the lane must think."""
+        watch = Watch(self._clock)
+        try:
+            await self._attempts(lane, left, results, watch)
+        finally:
+            watch.leave()
+
+    async def _attempts(self, lane: Lane, left: Millis, results: dict[str, Delivery] | None, watch: Watch) -> None:
         while lane.ready:
             delivery = lane.ready.popleft()
-            result = await self.deliver(delivery, left)
+            result = await self.deliver(delivery, left, watch)
             if results is not None:
                 results[result.notification.id] = result
             lane.held.append(result)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,34 +26,54 @@ class Pool:
     def __init__(self, size: int, name: str = "blocking") -> None:
         self._size = size
         self._name = name
-        self._lock = threading.Condition()
-        self._queue: deque[tuple[Callable[[], Any], asyncio.AbstractEventLoop, asyncio.Future[Any]]] = deque()
         self._threads = 0
-        self._idle = 0
+        self._work = _Work()
+        # The threads hold the work and not the pool: they end when nobody has the pool any more. A reload makes new ones.
+        weakref.finalize(self, self._work.end).atexit = False
 
     async def __call__(self, call: Callable[[], T], deadline: Millis) -> T:
         """Run `call` in a thread. Raises TimeoutError after `deadline`; the thread is then left alone."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        with self._lock:
-            self._queue.append((call, loop, future))
-            if self._idle:
-                self._lock.notify()
+        work = self._work
+        with work.lock:
+            work.queue.append((call, loop, future))
+            if work.idle:
+                work.lock.notify()
             elif self._threads < self._size:
                 self._threads += 1
                 name = f"{self._name}-{self._threads}"
-                threading.Thread(target=self._work, name=name, daemon=True).start()
+                threading.Thread(target=work.go_on, name=name, daemon=True).start()
         async with asyncio.timeout(deadline / 1000):
             return await future
 
-    def _work(self) -> None:
+
+class _Work:
+    """What the threads of a pool share: the calls that wait."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Condition()
+        self.queue: deque[tuple[Callable[[], Any], asyncio.AbstractEventLoop, asyncio.Future[Any]]] = deque()
+        self.idle = 0
+        self._over = False
+
+    def end(self) -> None:
+        """Let the threads end: there will be no more calls. May come from any thread at any time."""
+        with self.lock:
+            self._over = True
+            self.lock.notify_all()
+
+    def go_on(self) -> None:
+        """Make one call after another: what a thread does."""
         while True:
-            with self._lock:
-                self._idle += 1
-                while not self._queue:
-                    self._lock.wait()
-                self._idle -= 1
-                queued = self._queue.popleft()
+            with self.lock:
+                self.idle += 1
+                while not self.queue and not self._over:
+                    self.lock.wait()
+                self.idle -= 1
+                if not self.queue:
+                    return
+                queued = self.queue.popleft()
             if not _answer(*queued):
                 return
             del queued  # a thread that waits for work keeps nothing of the last alive

@@ -7,6 +7,7 @@ in the shapes that it takes on its way: as it is, percent-encoded, in base64, an
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from weakref import ref
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -21,18 +22,24 @@ class Redactor:
     """The Redact function over a changing set of Secrets. Values that were revealed once stay known."""
 
     def __init__(self) -> None:
-        self._secrets: list[Secret] = []
+        # Each with the set of what it has given out. Other threads redact, so both are replaced and never changed.
+        self._watched: tuple[tuple[ref[Secret], set[str]], ...] = ()
+        self._past: frozenset[str] = frozenset()  # what those gave out that are no more: each reload makes new ones
         self._known: frozenset[str] = frozenset()
         self._shapes: tuple[str, ...] = ()
 
     def watch(self, secrets: Iterable[Secret]) -> None:
         """Take these out as well from now on."""
-        known = {id(secret) for secret in self._secrets}
-        self._secrets.extend(secret for secret in secrets if id(secret) not in known)
+        alive = [(secret, pair) for pair in self._watched if (secret := pair[0]()) is not None]
+        kept = [pair for _, pair in alive]
+        known = {id(secret) for secret, _ in alive}
+        fresh = {id(secret): (ref(secret), secret.revealed) for secret in secrets if id(secret) not in known}
+        self._past = self._past.union(*(pair[1] for pair in self._watched if pair not in kept))
+        self._watched = (*kept, *fresh.values())
 
     def __call__(self, text: str) -> str:
         """Give the text with stars in place of every known secret."""
-        values = frozenset(value for secret in self._secrets for value in secret.revealed)
+        values = self._past.union(*(revealed for _, revealed in self._watched))
         if values != self._known:
             self._known = values
             shapes = {shape for value in values for shape in _shapes(value) if len(shape) >= _SHORTEST}

@@ -29,3 +29,8 @@ def test_a_beat_that_hangs_is_looked_after_ever_more_seldom() -> None:
     """From 5 ms to a second, and at once again when it was taken up."""
     assert waits([-1] * 12) == [5, 10, 20, 40, 80, 160, 320, 640, 1000, 1000, 1000, 1000]
     assert waits([-1, -1, 40, -1]) == [5, 10, 40, 5]
+
+
+def test_a_beat_that_is_always_late_is_run_at_once() -> None:
+    """Where more is due than can be done, each look takes up something: that is no beat that hangs."""
+    assert waits(list(range(-12, 0))) == [5] * 12

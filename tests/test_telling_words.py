@@ -106,6 +106,26 @@ def test_a_value_that_is_not_the_one_of_now_is_said_to_be_older(
     asyncio.run(story())
 
 
+def test_a_value_that_came_in_since_the_rule_was_judged_is_not_said_to_be_old() -> None:
+    """A turn that only tells judges nothing, and sees the newest samples all the same."""
+
+    async def story() -> None:
+        house = await House(rule(notify=("chat",), keep_firing_for=2 * H)).open()
+        await house.engine.take(silence(house, lasts=2 * M))
+        await after(house, 0, 20)
+        await after(house, M, 3)
+        house.app.values = {"1": 40}
+        house.engine._intake.samples.append(await house.app.fetch((), None))
+        await house.clock.advance(M)
+        task = asyncio.ensure_future(house.engine.tick(()))
+        await house.clock.run(task)
+        (told,) = [each for each in task.result().notifications if each.announces]
+        assert values(told) == [("40", 'v{a="1"} = 40 > 10')]
+        assert told.notes == ("told now: the silence is over (silenced by ann: deploy)",)
+
+    asyncio.run(story())
+
+
 def test_a_value_that_stands_for_missing_data_is_not_said_to_be_old() -> None:
     """`on_missing: fire`: that nothing is known is what the alert is about."""
 
@@ -198,5 +218,30 @@ def test_a_message_names_only_what_it_hides_itself() -> None:
         messages = (await after(house, M, [3, 200])).notifications
         (told,) = [each for each in messages if each.firing and each.firing[0].name == "ClusterDown"]
         assert told.notes == ("not told meanwhile, as this inhibits it: R0, R1, R2, R3, R4 and 3 more",)
+
+    asyncio.run(story())
+
+
+DAMAGED = {
+    "group/chat#x": '{"receiver":"chat","name":"rule rules.yaml:High","waiting_since":"soon","spoken_at":[]}',
+    "held/r#f#chat": '{"key":["r","f"],"receiver":"chat","step":"firing","stage":"group","why":"","until":"x"}',
+    "over/rules.yaml:High#f": '{"key":["r","f"],"ended":"recovered","why":"","at":"x"}',
+    "storm/chat#k": '{"receiver":"chat"}',
+    "silence/a": '{"id":"a","matchers":[["a"]],"starts":1,"ends":2,"author":"","comment":"","created":1}',
+    "silence/b": '{"id":"b","matchers":[["a","=","b"]],"starts":1,"ends":1e99,"author":"","comment":"","created":1}',
+    "ack/c": '{"key":5,"episode":"e","by":"ann","at":1,"until":2}',
+    "ack/d": "[]",
+}
+
+
+def test_kept_texts_that_are_damaged_stop_nothing() -> None:
+    """They are left out: that rather tells once too often."""
+
+    async def story() -> None:
+        house = await House(rule(notify=("chat",))).open()
+        await house.store.keep(DAMAGED)
+        await house.restart()
+        assert said((await after(house, 0, 20)).notifications) == [("chat", "firing")]
+        assert said((await after(house, M, 3)).notifications) == [("chat", "all resolved")]
 
     asyncio.run(story())

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 WINDOWS = ("time_intervals", "mute_time_intervals")  # the second is the name that Alertmanager once had for them
 NEVER = "never"
+_SOURCES = ("sources", "source_matchers", "source_match", "source_match_re")
 ALL = "..."  # in `group_by`: each alert by itself
 
 # What a root route has that says nothing: ours tells at once, one message for each rule, and does not repeat.
@@ -242,8 +243,9 @@ class _Reader:
         first, *more = self._causes(tree, path)
         targets = self._matchers(tree, path, "target_match")
         if not first.matchers:
-            hint = "write `source_matchers`: while what they fit fires, the targets are not told"
-            self.report(path, "any alert would keep the targets back", hint=hint)
+            if not any(tree.get(key) for key in _SOURCES):  # else it was said what is wrong with them
+                hint = "write `source_matchers`: while what they fit fires, the targets are not told"
+                self.report(path, "any alert would keep the targets back", hint=hint)
         elif not targets and not any(each.equal for each in (first, *more)):
             hint = "write `target_matchers`, or labels under `equal` that both must share"
             fires = " and ".join(written(each.matchers) for each in (first, *more))
@@ -257,7 +259,7 @@ class _Reader:
         entries = tree.get("sources") or ()
         if not entries:
             return [Cause(self._matchers(tree, path, "source_match"), tuple(tree.get("equal") or ()))]
-        for key in ("source_matchers", "source_match", "source_match_re", "equal"):
+        for key in (*_SOURCES[1:], "equal"):
             if tree.get(key):
                 hint = "write it into the entries of `sources`"
                 self.report((*path, key), f"{key!r} does not stand beside `sources`", hint=hint, at_key=True)
@@ -265,7 +267,7 @@ class _Reader:
         for index, each in enumerate(entries):
             here: Steps = (*path, "sources", index)
             cause = Cause(self._matchers(each, here, "match"), tuple(each.get("equal") or ()))
-            if Matchers(cause.matchers, compile_pattern).fits({}):
+            if cause.matchers and Matchers(cause.matchers, compile_pattern).fits({}):
                 hint = "write a matcher that asks for something"
                 self.report((*here, "matchers"), "this source fits any alert", hint=hint)
             made.append(cause)

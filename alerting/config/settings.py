@@ -360,7 +360,7 @@ class _Reading:
                     path, f"{str(path[-1])!r} looks like a secret in the file itself", hint=hint, warning=True
                 )
             if has_password(text):
-                hint = "write ${NAME} in its place, or use `headers`"
+                hint = f"write ${{NAME}} in its place{'' if path[-1] == 'dsn' else ', or use `headers`'}"
                 self.noted.at(path, f"{str(path[-1])!r} has a password in the file itself", hint=hint, warning=True)
 
     def _plain(self, path: Steps, text: str) -> str:

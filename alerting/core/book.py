@@ -73,7 +73,7 @@ class Speech:
         if alert is None or alert.value == lifecycle.NO_DATA:
             return ""
         since, truth = (alert.quiet_since, "false") if alert.paused_at is None else (alert.paused_at, "unknown")
-        if since is None:
+        if since is None or (track.rule and self._newest and self._newest.of(track.rule, subject.alert)):
             return ""
         lasts = self._turn.now - since
         return f"{truth} now" if lasts < _MOMENT else f"{truth} for {words(lasts)}"
@@ -239,9 +239,10 @@ class Book:
         `unsaved`: why the state is in memory only, or "".
         """
         for source, fault in heard.items():
-            if source in self._sources:
+            rule_id = f"{builtin.SOURCE_DOWN}{source}"
+            if source in self._sources and (fault or rule_id in self.watchers):  # most are well, and were
                 labels = Labels({"source": source})
-                track = self._watcher_if(f"{builtin.SOURCE_DOWN}{source}", labels, raised=bool(fault))
+                track = self._watcher_if(rule_id, labels, raised=bool(fault))
                 if track is not None:
                     names = partial(self._names_of_readers, self._sources[source].namespace)
                     turn.step(track, builtin.source_verdict(track.spec.id, labels, fault, names))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class Secret:
     """A text that prints stars. `reveal()` follows its reference each time: a rotated value takes effect."""
 
-    __slots__ = ("_follow", "label", "references", "revealed")
+    __slots__ = ("__weakref__", "_follow", "label", "references", "revealed")
 
     def __init__(self, follow: Callable[[], str], label: str, references: Sequence[tuple[str, str]] = ()) -> None:
         self._follow = follow

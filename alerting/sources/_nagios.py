@@ -79,7 +79,8 @@ def _unit(label: str, unit: str, namespace: str) -> tuple[float, Metric]:
         return 1.0, Metric(label, namespace, Kind.GAUGE, "percent")
     if unit in _TIMES:
         return _TIMES[unit], Metric(label, namespace, Kind.GAUGE, "s")
-    if unit.lower() in _SIZES and unit != "b":  # a small b alone is a bit
+    bits = unit.endswith("b") and (unit == "b" or not unit.islower())  # Mb are megabits; `mb` is a MB badly written
+    if unit.lower() in _SIZES and not bits:
         return _SIZES[unit.lower()], Metric(label, namespace, Kind.GAUGE, "bytes")
     return 1.0, Metric(label, namespace, Kind.GAUGE)
 

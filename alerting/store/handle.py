@@ -156,7 +156,9 @@ class Handle:
             result = work(connection)
             connection.execute("UPDATE meta SET commits = commits + 1")
         except sqlite3.Error as error:
-            self._drop(lift=speaks_of_the_file(error))
+            began = connection.in_transaction or code_of(error) != sqlite3.SQLITE_BUSY
+            if began or self._lasting:  # else the handle is as it was
+                self._drop(lift=speaks_of_the_file(error))
             raise self._failure("written", error) from None
         except (UnicodeError, OverflowError) as error:
             self._drop()
@@ -366,10 +368,15 @@ class Handle:
 
 def speaks_of_the_file(error: sqlite3.Error) -> bool:
     """Tell whether an error says that the file cannot be used, now or for good, and nothing of what was asked of it."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    code = code_of(error)
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or (
         is_passing(error) and code != sqlite3.SQLITE_NOMEM
     )
+
+
+def code_of(error: sqlite3.Error) -> int:
+    """Give SQLite's primary code of an error; that of no particular one where Python's own layer raised it."""
+    return int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)) & 0xFF
 
 
 def identity(path: str) -> tuple[int, int] | None:

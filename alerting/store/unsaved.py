@@ -32,16 +32,17 @@ _RECENTLY = {name: f"SELECT * FROM {name} ORDER BY seq DESC LIMIT {_RECENT}" for
 # Of the deliveries: what is owed, what was settled within the hour, what was sent last under each key that still
 # matters, what became of each receiver's last message, and the newest, so that numbers go on from there.
 _LIVING = """SELECT * FROM delivery WHERE seq IN (
-    SELECT seq FROM delivery WHERE settled_at IS NULL
+    SELECT seq FROM delivery INDEXED BY delivery_owed WHERE settled_at IS NULL
     UNION SELECT seq FROM delivery WHERE state IN ('sent', 'parked', 'folded') AND settled_at > :lately
     UNION SELECT (SELECT max(s.seq) FROM delivery AS s
         WHERE s.state = 'sent' AND s.receiver = k.receiver AND s.group_key = k.group_key)
         FROM (SELECT receiver, group_key FROM announced
               UNION SELECT receiver, group_key FROM delivery WHERE settled_at IS NULL) AS k
-    UNION SELECT seq FROM (SELECT seq, max(settled_at) FROM delivery WHERE state IN ('sent', 'parked')
-        GROUP BY receiver)
+    UNION SELECT seq FROM (SELECT seq, max(settled_at) FROM delivery INDEXED BY delivery_ended
+        WHERE state IN ('sent', 'parked') GROUP BY receiver)
     UNION SELECT max(seq) FROM delivery)"""
-_TRIED = """SELECT * FROM attempt WHERE delivery IN (SELECT seq FROM delivery WHERE settled_at IS NULL)
+_TRIED = """SELECT * FROM attempt
+    WHERE delivery IN (SELECT seq FROM delivery INDEXED BY delivery_owed WHERE settled_at IS NULL)
     OR seq = (SELECT max(seq) FROM attempt)"""
 _SETTLED = "SELECT state, count(*) FROM delivery WHERE settled_at IS NOT NULL GROUP BY state"
 

@@ -1,4 +1,8 @@
-"""`python -m tests.faults FIGURES [FILE]`: the table of a run's figures into FILE, or what was run to the terminal."""
+"""What `make faults` asks for: the files with the tests of rows, and the report on what they said.
+
+`python -m tests.faults --files F9,F12` (or `all`) prints the files. `python -m tests.faults FIGURES [FILE]` prints how
+the rows went that were run, and puts the whole table into FILE.
+"""
 
 from __future__ import annotations
 
@@ -10,24 +14,42 @@ from tests.faults import report
 
 def main(arguments: list[str]) -> int:
     """Give 0, or 1 where a row that was run is not met, or 2 where there is nothing to report."""
-    if len(arguments) not in {1, 2}:
-        print("usage: python -m tests.faults FIGURES [FILE]", file=sys.stderr)
-        return 2
+    match arguments:
+        case ["--files", wanted]:
+            return _files(wanted)
+        case [figures] | [figures, _] if not figures.startswith("-"):
+            return _report(Path(figures), *map(Path, arguments[1:]))
+    print("usage: python -m tests.faults --files ROWS, or FIGURES [FILE]", file=sys.stderr)
+    return 2
+
+
+def _files(wanted: str) -> int:
+    known = report.known()
+    rows = set(known) if wanted == "all" else set(wanted.upper().replace(",", " ").split())
+    found = sorted({test.partition("::")[0] for row in rows for test in known.get(row, ())})
+    print("\n".join(found))
+    if missing := sorted(rows - set(known)):
+        print(f"no test has {', '.join(missing)} in its name", file=sys.stderr)
+    return 2 if missing else 0
+
+
+def _report(figures: Path, file: Path | None = None) -> int:
     try:
-        run = report.read(Path(arguments[0]))
+        run = report.read(figures)
     except (OSError, ValueError) as error:
-        print(f"no figures in {arguments[0]}: {error}; `make faults` makes them", file=sys.stderr)
+        print(f"no figures in {figures}: {error}; `make faults` makes them", file=sys.stderr)
         return 2
     if not run.about:
-        print(f"{arguments[0]} does not begin with a run; remove it and `make faults` again", file=sys.stderr)
+        print(f"{figures} does not begin with a run; remove it and `make faults` again", file=sys.stderr)
         return 2
     lines = report.table(run, report.known())
     played = {row for each in run.tests.values() for row in each["rows"]}
     mine = [each for each in lines if each.row.id in played]
-    if len(arguments) == 2:
-        Path(arguments[1]).write_text(report.page(run, lines), encoding="utf-8")
+    if file is not None:
+        file.write_text(report.page(run, lines), encoding="utf-8")
+        mine = list(lines)
     print(report.printed(mine))
-    print(report.summary(run, lines))
+    print(report.summary(run, lines if file is not None else ()))
     return int(not mine or any("**" in each.verdict for each in mine))
 
 

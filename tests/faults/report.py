@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import json
+import re
 import time
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -15,6 +15,7 @@ from tests.figures import rows_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+_TEST = re.compile(r"^def (test_f\d+_\w+)\(", re.MULTILINE)
 TESTS = Path(__file__).parents[1]
 
 SEEDS = 3  # shown; more are counted
@@ -93,10 +94,9 @@ def known(folder: Path = TESTS) -> Mapping[str, Sequence[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     for path in sorted(folder.rglob("test_*.py")):
         place = path.relative_to(folder.parent).as_posix()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef):
-                for row in rows_of(f"{place}::{node.name}"):
-                    found[row].append(f"{place}::{node.name}")
+        for name in _TEST.findall(path.read_text(encoding="utf-8")):
+            for row in rows_of(f"{place}::{name}"):
+                found[row].append(f"{place}::{name}")
     return found
 
 
@@ -166,15 +166,17 @@ def page(run: Run, lines: Sequence[Line]) -> str:
 
 
 def summary(run: Run, lines: Sequence[Line]) -> str:
-    """Say in a few lines what was run, and how it went."""
+    """Say in a few lines what was run, and how these rows went."""
     about = run.about
     at = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(about["at"]))
     took = "cut short" if run.seconds is None else f"{run.seconds} s"
     form = "full form" if about["full"] else "short form, with fewer trials than the targets ask for"
+    told = f"Commit {about['commit']}, {at}, {about['machine']}, {about['software']}; {took}; {form}.\n"
+    if not lines:
+        return told
     ways = Counter(each.verdict if each.verdict in {"met", "no test"} else "else" for each in lines)
     return (
-        f"Commit {about['commit']}, {at}, {about['machine']}, {about['software']}; {took}; {form}.\n\n"
-        f"Of {len(lines)} rows {ways['met']} are met, {ways['no test']} have no test, "
+        f"{told}\nOf {len(lines)} rows {ways['met']} are met, {ways['no test']} have no test, "
         f"and {ways['else']} are so in part or not at all, as it says there.\n"
     )
 

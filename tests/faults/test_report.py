@@ -53,13 +53,13 @@ MADE = [  # what the tests of F55 said, and what the report says of it
 
 
 @pytest.mark.parametrize(("ends", "verdict"), MADE)
-def test_a_row_is_met_only_by_figures_of_tests_that_passed(tmp_path, ends, verdict) -> None:
+def test_a_row_is_met_only_by_figures_of_tests_that_passed(tmp_path: Path, ends: list[object], verdict: str) -> None:
     """Failed, skipped, left out, or silent is not met."""
     lines = table(read(written(tmp_path / "it", *ends)), TESTS)
     assert [each.verdict for each in lines if each.row.id == "F55"] == [verdict]
 
 
-def test_cases_of_one_figure_are_summed_up_by_the_worst(tmp_path) -> None:
+def test_cases_of_one_figure_are_summed_up_by_the_worst(tmp_path: Path) -> None:
     """And their trials are added; of a count that stayed 0 the bound is given."""
     ends = [ended(figure(value=value, n=50, met=value < 2), case=f"[{value}]") for value in range(3)]
     lines = table(read(written(tmp_path / "it", *ends)), TESTS)
@@ -68,7 +68,7 @@ def test_cases_of_one_figure_are_summed_up_by_the_worst(tmp_path) -> None:
     assert [str(each) for each in clean[54].measures] == ["lost 0 (at most 0, n 1000, rate below 0.30%)"]
 
 
-def test_a_run_that_was_cut_short_says_so(tmp_path) -> None:
+def test_a_run_that_was_cut_short_says_so(tmp_path: Path) -> None:
     """What was kept until then counts."""
     run = read(written(tmp_path / "it", ended(figure()), finished=False))
     assert "; cut short; full form" in page(run, table(run, TESTS))
@@ -76,16 +76,29 @@ def test_a_run_that_was_cut_short_says_so(tmp_path) -> None:
     assert "; 60 s; full form" in page(run, table(run, TESTS))
 
 
-def test_every_row_has_its_line_whatever_was_run(tmp_path, capsys) -> None:
+def test_every_row_has_its_line_whatever_was_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The file has all; the terminal those that were run; the exit code tells."""
     target = tmp_path / "faults.md"
     kept = written(tmp_path / "it", ended(figure()))
     assert main([str(kept), str(target)]) == 1, "of the real tests of F55 none was run"
     assert [line.split(" | ")[0] for line in _lines(target)] == [f"| {row.id}" for row in ROWS]
+    assert capsys.readouterr().out.startswith("F1 ")
+    assert main([str(kept)]) == 1
     assert capsys.readouterr().out.startswith("F55 ")
     assert main([str(tmp_path / "none")]) == 2
     assert "make faults" in capsys.readouterr().err
     assert main([str(written(tmp_path / "it"))]) == 1
+
+
+def test_the_files_of_a_row_are_found(capsys: pytest.CaptureFixture[str]) -> None:
+    """So that one row takes no longer than it must; a row that nobody tests is said."""
+    assert main(["--files", "f58"]) == 0
+    assert capsys.readouterr().out.split() == ["tests/test_f58_patterns.py"]
+    assert main(["--files", "F58,F99"]) == 2
+    assert "F99" in capsys.readouterr().err
+    assert main(["--files", "all"]) == 0
+    assert set(capsys.readouterr().out.split()) == {each.partition("::")[0] for row in known().values() for each in row}
+    assert main([]) == main(["--figures"]) == 2
 
 
 def _lines(path: Path) -> list[str]:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from alerting.model import Escalation, Matcher, Route
+from alerting.model import Escalation, Matcher, Route, Storm
 from tests.test_telling import after, said, silence
 from tests.tick import Above, H, House, M, S, rule
 
@@ -99,5 +99,22 @@ def test_a_warning_of_a_silence_names_what_it_hides_from_this_very_moment_on() -
         (warning,) = (await after(house, 10 * S, 20)).notifications
         assert [each.name for each in warning.firing] == ["High"]
         assert not warning.all_resolved
+
+    asyncio.run(story())
+
+
+def test_what_a_storm_held_does_not_wait_for_its_group_anew() -> None:
+    """When the next summary is due it goes, as it has waited for `group_wait` before."""
+
+    async def story() -> None:
+        route = Route(("chat",), group_by=("alertname",), group_wait=30 * S, group_interval=0, repeat_interval=None)
+        rules = [rule(f"R{n}", Above(10 * n), notify=()) for n in (1, 2, 3)]
+        house = await House(*rules, route=route, storm=Storm(1, 2 * M)).open()
+        told: dict[int, list[str]] = {}
+        for at, value in ((0, 15), (30, 15), (31, 25), (61, 25), (62, 35), (92, 35), (181, 35)):
+            report = await after(house, at * S - house.clock.monotonic(), value)
+            for each in report.notifications:
+                told.setdefault(at, []).extend(notice.name for notice in each.firing if notice.step != "ongoing")
+        assert told == {30: ["R1"], 61: ["R2"], 181: ["R3"]}
 
     asyncio.run(story())

@@ -176,6 +176,7 @@ PERFORMANCE = [
     ("OK | a=-1.5 b=.5 c=1. d=1e3 e=+2", {"a": -1.5, "b": 0.5, "c": 1, "d": 1000, "e": 2}),
     ("OK | a=50% b=1KiB c=1KB d=1kb e=2h f=3d g=1us h=1MB", "units"),
     ("OK | a=1b c=5V", {"a": 1, "c": 5}),
+    ("OK | a=1Mb b=2Gb c=3Kb d=4Mib", {"a": 1, "b": 2, "c": 3, "d": 4}),
     ("OK\nlong | text\nand more\n", "error"),
     ("OK\nlong text\nmore | a=1\nb=2\n", {"a": 1, "b": 2}),
     ("OK | a=1\nlong\nmore | b=2 c=3\nd=4", {"a": 1, "b": 2, "c": 3, "d": 4}),

@@ -143,7 +143,7 @@ async def worked_on(folder: Path) -> None:
 @pytest.mark.slow
 def test_f65_a_tampered_row_runs_nothing_and_raises_nothing_but_words(tmp_path: Path, figure: Figure) -> None:
     """One value in one row is another: it is worked around, or refused with words; never run, never a trace."""
-    trials, first = rounds(60, full=600), seed(65)
+    trials, first = rounds(25, full=400), seed(65)
     canary, traces, refused, wrong = tmp_path / "canary", [], 0, 0
     asyncio.run(made(tmp_path))
     whole = (tmp_path / "state.db").read_bytes()

@@ -100,8 +100,8 @@ def test_f9_sudden_death_loses_nothing(tmp_path, figure) -> None:
 
 @pytest.mark.slow
 def test_f9_many_sudden_deaths_lose_nothing(tmp_path, figure) -> None:
-    """The same, again and again over one file."""
-    killed_again_and_again(tmp_path, rounds(50, full=1000), figure)
+    """The same, again and again over one file; daemons are killed in tests/whole."""
+    killed_again_and_again(tmp_path, rounds(30, full=300), figure)
 
 
 def with_failing_syncs(folder: Path, when: str, *more: str) -> list[str]:
@@ -150,8 +150,12 @@ def test_f12_every_sync_failing_once_for_a_while_or_for_good(tmp_path, figure, l
     """
     runs = failures = lost = 0
     took = []
-    for number in range(1, 51, rounds(12 if lasting else 4, full=1)):
-        longer = (f"{number}+", f"{number}..{number + 2}", f"{number}..{number + 7}") if number % 4 == 1 else ()
+    for number in range(1, 51, rounds(25 if lasting else 4, full=1)):
+        longer = (
+            (f"{number}+", f"{number}..{number + 2}", f"{number}..{number + 7}")
+            if number % rounds(12, full=4) == 1
+            else ()
+        )
         for when in (str(number), *longer):
             folder = tmp_path / when
             began = time.monotonic()

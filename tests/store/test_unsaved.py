@@ -194,6 +194,37 @@ def test_f11_f13_evaluation_and_paging_go_on_from_memory(tmp_path, figure, fault
     figure("self-alert after the first failure", max(first_told), at_most=2, n=trials, seed=first, unit="intervals")
 
 
+class OnceFull(list):
+    """Alerts at whose first reading the disk is full; at the second there is room again."""
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def __iter__(self):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        if before == self.limits:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+        else:
+            resource.setrlimit(resource.RLIMIT_FSIZE, self.limits)
+        return super().__iter__()
+
+
+def test_a_fault_of_one_moment_is_saved_at_once_and_nobody_hears_of_it(tmp_path) -> None:
+    """What went into memory is put into the file before the commit returns."""
+
+    async def main():
+        store = build(tmp_path)
+        await store.open()
+        await store.commit(Change(AT, OnceFull([alert("a")])))
+        assert resource.getrlimit(resource.RLIMIT_FSIZE) == OnceFull.limits
+        assert store.unsaved == ""
+        await store.close()
+        await store.open()
+        assert [each.key for each in (await store.open()).alerts] == [key("a")]
+        await store.close()
+
+    asyncio.run(main())
+
+
 def test_a_daemon_that_ends_unsaved_says_so(tmp_path) -> None:
     """Nobody must take it for a clean stop; what was on disk before stays."""
 
@@ -298,18 +329,50 @@ def test_of_a_long_history_only_what_is_alive_comes_along(tmp_path) -> None:
         await store.commit(Change(AT, transitions=[transition()] * 3_000, notifications=old))
         claimed = await store.claim("slack", AT, 1_000, 5_000)
         await store.settle(*(sent(delivery, AT) for delivery in claimed))
-        await store.commit(Change(AT + 300 * MINUTE, [alert("a")], notifications=[owed("n1", name="a")]))
+        later = AT + sqlite.HISTORY + 10 * MINUTE  # from now on the oldest ones are forgotten, some each minute
+        await store.commit(Change(later, [alert("a")], notifications=[owed("n1", name="a")]))
         with held(tmp_path):
-            await store.commit(Change(AT + 301 * MINUTE, [alert("b")], notifications=[owed("n2", name="b")]))
+            await store.commit(Change(later + 2 * MINUTE, [alert("b")], notifications=[owed("n2", name="b")]))
             counts = (await store.overview()).counts
             assert (counts["created"], counts["sent"], counts["pending"]) == (3_002, 3_000, 2)
             rows = store._handle._unsaved._rows
             assert rows.execute("SELECT count(*) FROM delivery").fetchone()[0] < 10
             assert rows.execute("SELECT count(*) FROM transition").fetchone()[0] <= 1_000
-        await store.commit(Change(AT + 302 * MINUTE))
+        await store.commit(Change(later + 3 * MINUTE))
         assert store.unsaved == ""
         overview = await store.overview(10_000)
-        assert (len(overview.deliveries), len(overview.transitions), balance(overview.counts)) == (3_002, 3_000, 0)
+        assert (len(overview.deliveries), len(overview.transitions)) == (2_502, 2_500)
+        counts = overview.counts
+        assert (counts["created"], counts["sent"], counts["pending"], balance(counts)) == (3_002, 3_000, 2, 0)
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_a_file_that_is_taken_away_is_gone_on_without_until_it_is_back(tmp_path) -> None:
+    """Somebody moved it, to make room or by mistake; a new one is never made in its place."""
+
+    async def main():
+        store = build(tmp_path)
+        await store.open()
+        await store.commit(Change(AT, [alert("a")]))
+        names = [f"state.db{end}" for end in ("", "-wal", "-shm")]
+        (tmp_path / "away").mkdir()
+        for name in names:
+            (tmp_path / name).rename(tmp_path / "away" / name)
+        await store.commit(Change(AT + 1, [alert("b")]))
+        assert "is gone" in store.unsaved
+        assert len((await store.open()).alerts) == 2
+        await store.commit(Change(AT + MINUTE, [alert("c")]))
+        assert not (tmp_path / "state.db").exists()
+        for name in names:
+            if (tmp_path / "away" / name).exists():
+                (tmp_path / "away" / name).rename(tmp_path / name)
+        await store.commit(Change(AT + 2 * MINUTE))
+        assert store.unsaved == ""
+        await store.close()
+        await store.open()
+        assert len((await store.open()).alerts) == 3
         await store.close()
 
     asyncio.run(main())

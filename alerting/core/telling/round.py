@@ -17,9 +17,9 @@ from alerting.core.telling.flapping import calm_at, judge
 from alerting.core.telling.grouping import Group, due_at, has_timers, joined, spoke
 from alerting.core.telling.muting import Held, Quiet
 from alerting.core.telling.notes import hidden_by, lateness, notes
-from alerting.core.telling.owing import Owed, holds, owed
+from alerting.core.telling.owing import Owed, holds, owed, owed_besides
 from alerting.core.telling.render import Ending
-from alerting.core.telling.routing import DIRECT, Direction, Subject, directions, matched
+from alerting.core.telling.routing import Subject, directions, matched, way_back
 from alerting.core.telling.state import Over
 from alerting.core.telling.storm import calmed
 from alerting.core.telling.warning import ending_silences
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from alerting.core.telling.digest import Bundle
     from alerting.core.telling.notes import Hidden
     from alerting.core.telling.plan import Plan
-    from alerting.core.telling.routing import News
+    from alerting.core.telling.routing import Direction, News
     from alerting.core.telling.state import State
     from alerting.model import Ack, Alert, AlertKey, Millis, Notice, Notification, Route, RuleSpec
 
@@ -93,7 +93,7 @@ class Round:
         bundles = digest(due, state.announced, self._plan.receivers, state.installation)
         bundles, waits = calmed(bundles, state, self._plan, self._now)
         for each, until in waits:
-            self._hold(each, Held("storm", "waits for the next summary of a storm", "", until))
+            self._await_summary(each, until)
         held = self._everything_held()
         spoken_of = {each.key for bundle in bundles for each in bundle.changed}
         subjects = {**state.subjects, **self._subjects} if bundles else {}
@@ -190,7 +190,7 @@ class Round:
         told = self._state.announced.of(key)
         if over is not None:
             for receiver in told:
-                yield Owed(over.subject, Step.RESOLVED, receiver, _direction(over.subject, receiver))
+                yield Owed(over.subject, Step.RESOLVED, receiver, way_back(over.subject, receiver))
             return
         subject = self._subject_now(key)
         if subject is None:
@@ -202,6 +202,8 @@ class Round:
         if not subject.directions and key in self._subjects:
             self._decide(key, subject.alert.episode, Step.FIRING, "", "dropped", "route", "nobody is named")
         yield from owed(subject, told, ack, flapping, self._now, self._spoken)
+        known = {receiver: each for receiver, each in told.items() if receiver in self._plan.receivers}
+        yield from owed_besides(subject, known, ack, flapping)
 
     def _subject_now(self, key: AlertKey) -> Subject | None:
         return self._subjects[key] if key in self._subjects else self._state.subjects.get(key)
@@ -273,6 +275,13 @@ class Round:
             for each in rest:
                 self._hold(each, Held("group", "waits for its group", group.name, at))
         return due
+
+    def _await_summary(self, each: Owed, until: Millis) -> None:
+        """Hold what a storm holds; its group has waited for it, and does not begin to wait anew."""
+        self._hold(each, Held("storm", "waits for the next summary of a storm", "", until))
+        if has_timers(each.direction.route):
+            group = self._state.groups.get((each.receiver, each.direction.group))
+            self._remember(joined(group or Group(each.receiver, each.direction.group), self._now), kept=True)
 
     def _group_key(self, owed: Owed) -> tuple[str, str]:
         """Give the key under which something will be told, as far as it is known: receiver, group key or empty."""
@@ -397,16 +406,6 @@ def subject_of(alert: Alert, spec: RuleSpec, notice: Notice, plan: Plan) -> Subj
     fired = alert.fired_at or alert.since
     subject = Subject(alert, spec, notice, matched(notice, severity, plan.external_labels), fired=fired)
     return subject._replace(directions=directions(subject, plan.tree, plan.fallback))
-
-
-def _direction(subject: Subject, receiver: str) -> Direction:
-    """Give the direction by which a receiver was told; where it leads elsewhere by now, the plainest one."""
-    found = next((each for each in subject.directions if each.receiver == receiver), None)
-    why = "was told that it fired"
-    if found is not None:
-        return found._replace(why=why)
-    spec = subject.spec
-    return Direction(receiver, why, DIRECT, f"rule {spec.id}", {"alertname": subject.notice.name})
 
 
 def _acked(ack: Ack | None) -> str:

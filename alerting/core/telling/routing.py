@@ -82,6 +82,16 @@ def directions(subject: Subject, tree: Tree | None, fallback: Sequence[str]) -> 
     return tuple(each_once.values())
 
 
+def way_back(subject: Subject, receiver: str) -> Direction:
+    """Give the direction by which a receiver was told; where it leads elsewhere by now, the plainest one."""
+    found = next((each for each in subject.directions if each.receiver == receiver), None)
+    why = "was told that it fired"
+    if found is not None:
+        return found._replace(why=why)
+    spec = subject.spec
+    return Direction(receiver, why, DIRECT, f"rule {spec.id}", {"alertname": subject.notice.name})
+
+
 def receivers_of(specs: Iterable[RuleSpec], fallback: Sequence[str]) -> tuple[str, ...]:
     """Give everybody whom these rules would tell, each once, in order."""
     return tuple(dict.fromkeys(name for spec in specs for name in (spec.notify or tuple(fallback))))
