@@ -35,7 +35,7 @@ from alerting.core.telling.fallback import reasons
 from alerting.core.telling.keeping import PREFIXES
 from alerting.core.telling.picture import kept_for_pictures
 from alerting.core.telling.render import Context
-from alerting.core.turn import Turn, parted
+from alerting.core.turn import parted
 from alerting.errors import AlertingError, StateMoved, StoreError
 from alerting.intake import Intake, Target
 from alerting.ports import Change
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from alerting.core.schedule import Batch
     from alerting.core.telling.effects import Telling
     from alerting.core.telling.muting import Held
+    from alerting.core.turn import Turn
     from alerting.model import (
         Ack,
         Alert,
@@ -134,17 +135,18 @@ class Engine:
         """
         snapshot = await self._store.open()
         await self._intake.open(snapshot.faults)
-        await self._load(snapshot)
+        await self._load(snapshot, self._book)
         return snapshot
 
-    async def _load(self, snapshot: Snapshot) -> None:
-        self._faults_saved = dict(snapshot.faults)
+    async def _load(self, snapshot: Snapshot, book: Book) -> None:
+        """Put a state into a book, and that in force: where it raises, the book before stays."""
         texts: dict[str, str] = {}
         for prefix in PREFIXES:
             texts.update(await self._store.kept(prefix))
-        self._book.load(
+        book.load(
             snapshot.installation, snapshot.alerts, snapshot.evaluated, snapshot.announced, snapshot.notices, texts
         )
+        self._faults_saved, self._book = dict(snapshot.faults), book
 
     def adopt(self, setup: Setup) -> None:
         """Take over a whole set that loaded without errors; at once, or when the turn that runs is over.
@@ -211,7 +213,8 @@ class Engine:
         self._schedule.replace(self._batches, self._clock.monotonic())
 
     def _context(self) -> Context:
-        return Context(self._setup.external_labels, patterns=self._patterns)
+        setup = self._setup
+        return Context(setup.external_labels, patterns=self._patterns, external_url=setup.external_url)
 
     # ---------------------------------------------------------------------------------------- silences and the like
 
@@ -303,6 +306,9 @@ class Engine:
     async def _run(self, batches: Sequence[Batch], log: Log, *, everyone: bool, whole: bool) -> None:
         """Read what the batches need; each has its turn as soon as its sources have answered."""
         waiting = [(batch, self._intake.start(batch.namespaces, everyone=everyone)) for batch in batches]
+        if everyone:  # a check comes once: who reads alerts waits for all that may raise one
+            every = set().union(*(missing for _, missing in waiting))
+            waiting = [(batch, set(every) if batch.reads_alerts else missing) for batch, missing in waiting]
         turns: deque[list[str]] = deque()
         while True:
             for _, missing in waiting:
@@ -336,7 +342,7 @@ class Engine:
         async with self._lock:
             now = self._see_clocks(log)
             self._intake.samples.withhold_old(now)
-            turn = Turn(now, self._intake.samples, self._limits.series)
+            turn = self._book.begin(now, self._intake.samples, self._limits.series)
             for track in map(self._book.tracks.get, rules):
                 if track is not None:
                     turn.evaluate(track)
@@ -377,13 +383,10 @@ class Engine:
 
     async def _remember(self, log: Log) -> None:
         """Take the state from the store anew: it holds a change that memory was told had failed."""
-        before = self._book
         try:
             snapshot = await self._store.open()
-            self._book = Book()
-            await self._load(snapshot)
+            await self._load(snapshot, Book())
         except AlertingError as error:
-            self._book = before
             log.notices.append(str(error))
             return
         self._adopt(self._next_setup or self._setup)

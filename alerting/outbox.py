@@ -56,6 +56,7 @@ IDLE: Millis = 60_000  # a lane with nothing to do looks this often, should a wa
 _REST = (2_000, 20_000)  # first and longest rest of a receiver that fails; so at most ten attempts a minute
 _SOONEST: Millis = 10  # a wait is never shorter, so that no lane runs hot
 _STORE_REST: Millis = 1_000  # before a store that failed is asked again
+_FAULT_REST: Millis = 5_000  # before a lane goes on after a fault of ours
 _STORE: Millis = 30_000  # the longest that the store may take over one call
 _SOON: Millis = 1_000  # a lane that is woken goes on within
 _LOOK: Millis = 5_000  # how often a lane looks for what its fallback should be told
@@ -248,7 +249,7 @@ class Outbox:
             except Exception as error:  # noqa: BLE001  a dead lane would owe for ever without a word
                 self._on_fault(f"sending to {lane.receiver}", error)
                 lane.trouble = f"a fault of alerting itself in sending to {lane.receiver}: {error!r}"
-                wait = IDLE
+                wait = _FAULT_REST
             if lane.trouble:
                 self._on_trouble(lane.trouble)
             flight = self._deadline + _STORE if lane.flying else 0

@@ -28,7 +28,7 @@ class Pool:
         self._name = name
         self._threads = 0
         self._work = _Work()
-        # The threads hold the work and not the pool: they end when nobody has the pool any more. A reload makes new ones.
+        # The threads hold the work and not the pool: they end when nobody has it any more. A reload makes new pools.
         weakref.finalize(self, self._work.end).atexit = False
 
     async def __call__(self, call: Callable[[], T], deadline: Millis) -> T:

@@ -231,6 +231,7 @@ class Tools(NamedTuple):
     version: str
     print: Callable[[str], None]  # standard output, for the console receiver
     resolve: Resolve
+    external_url: str = ""  # where people find this installation
 
 
 class SecretResolver(Protocol):

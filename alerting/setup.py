@@ -29,6 +29,7 @@ class Setup(NamedTuple):
     receivers: Mapping[str, Receiver]
     fallback: tuple[str, ...] = ()  # who is told of what nobody names and no route fits
     external_labels: Mapping[str, str] = {}
+    external_url: str = ""
     unknown_after: Millis = 300_000
     max_gap: Millis | None = None  # None: the larger of 2 intervals and 1 m, per rule
     good_config: str | None = None  # saved with the next commit as the last good set
@@ -60,6 +61,7 @@ def setup_of(settings: Settings, rules: Sequence[Rule], receivers: Mapping[str, 
         (),
         receivers,
         external_labels=settings.external_labels,
+        external_url=settings.external_url,
         unknown_after=settings.unknown_after,
         route=settings.route,
         inhibitions=settings.inhibitions,

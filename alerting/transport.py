@@ -13,6 +13,7 @@ import socket
 import ssl
 import zlib
 from functools import cached_property
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import h11
@@ -184,7 +185,7 @@ class _Body:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._parts: list[bytes] = []
+        self._whole = BytesIO()  # gives up what it holds without a copy, as a list of parts would not
         self._wire = self._size = 0
         self._unpacker: zlib._Decompress | None = None
 
@@ -198,24 +199,33 @@ class _Body:
 
     def take(self, raw: bytes) -> None:
         """Add what came. Raises UnusableError."""
-        unpacker, limit = self._unpacker, self._limit
+        unpacker = self._unpacker
         self._wire += len(raw)
+        if unpacker is None:
+            self._add(raw)
+            return
         try:
-            piece = unpacker.decompress(raw, limit + 1 - self._size) if unpacker else bytes(raw)
+            piece = unpacker.decompress(raw, _CHUNK)
+            self._add(piece)
+            while len(piece) == _CHUNK and not unpacker.eof:  # there may be more in what came
+                piece = unpacker.decompress(unpacker.unconsumed_tail, _CHUNK)
+                self._add(piece)
         except zlib.error:
             raise UnusableError(FaultKind.MALFORMED, "the packed answer is damaged") from None
-        self._size += len(piece)
-        if max(self._size, self._wire) > limit:
-            raise too_large(limit)
-        if unpacker and unpacker.unused_data:
+        if unpacker.unused_data:
             raise UnusableError(FaultKind.MALFORMED, "something follows the packed answer")
-        self._parts.append(piece)
+
+    def _add(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if max(self._size, self._wire) > self._limit:
+            raise too_large(self._limit)
+        self._whole.write(piece)
 
     def whole(self) -> bytes:
         """Give what came, unpacked. Raises UnusableError where that is not all."""
         if self._unpacker and self._wire and not self._unpacker.eof:
             raise UnusableError(FaultKind.MALFORMED, "the packed answer ends too early")
-        return b"".join(self._parts)
+        return self._whole.getvalue()
 
 
 def too_large(limit: int) -> UnusableError:

@@ -248,7 +248,7 @@ class Program:
         for receiver in receivers:
             self.outbox.wake(receiver)
 
-    def _tools(self) -> Tools:
+    def _tools(self, settings: Settings) -> Tools:
         """Give what every source and receiver is built with."""
         return Tools(
             clock=self.clock,
@@ -258,6 +258,7 @@ class Program:
             version=alerting.__version__,
             print=self._say,
             resolve=self._resolve,
+            external_url=settings.external_url,
         )
 
     def sources(self, settings: Settings) -> Sequence[Source]:
@@ -270,14 +271,14 @@ class Program:
         """Build one receiver alone, for a test message; without settings it is the console."""
         section = settings.receivers.get(name) or Section(name, CONSOLE, {})
         self.redact.watch(secrets_of(section.values))
-        return registry.build_notifier(section, self._tools())
+        return registry.build_notifier(section, self._tools(settings))
 
     def _built_sources(self, settings: Settings) -> list[tuple[Source, Millis]]:
         built: list[tuple[Source, Millis]] = []
         for section in settings.sources.values():
             self.redact.watch(secrets_of(section.values))
             unknown_after = section.values.get("unknown_after", settings.unknown_after)
-            built.extend((source, unknown_after) for source in registry.build_source(section, self._tools()))
+            built.extend((source, unknown_after) for source in registry.build_source(section, self._tools(settings)))
         return built
 
     def _notifiers(self, settings: Settings, rules: RuleSet) -> dict[str, Notifier]:
@@ -287,7 +288,7 @@ class Program:
             sections = {name: Section(name, CONSOLE, {}) for name in names}
         for section in sections.values():
             self.redact.watch(secrets_of(section.values))
-        return {name: registry.build_notifier(section, self._tools()) for name, section in sections.items()}
+        return {name: registry.build_notifier(section, self._tools(settings)) for name, section in sections.items()}
 
 
 async def dry_store(settings: Settings) -> Store:

@@ -202,7 +202,7 @@ def test_f37_damaged_files_are_refused_whole_with_file_and_line(
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ALERTING_CONFIG", raising=False)
-    number, trials = seed(37), rounds(60, 1000)
+    number, trials = seed(37), rounds(30, 1000)
     dice = random.Random(number)
     down: list[str] = []
     nowhere: list[str] = []
@@ -274,7 +274,7 @@ def test_f37_damaged_files_are_refused_whole_with_file_and_line(
 @pytest.mark.parametrize("command", ["run", "check"])
 def test_f37_a_start_by_damaged_files_ends_with_its_own_code(tmp_path: Path, figure: Figure, command: str) -> None:
     """The real program, where no state is: exit 2, each line with its place, no trace, and nothing is left behind."""
-    number, trials = seed(37), rounds(2, 20)
+    number, trials = seed(37), rounds(1, 20)
     dice, cases = random.Random(number), 0
     folder = Folder(tmp_path)
     other: list[str] = []

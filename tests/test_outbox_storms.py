@@ -9,6 +9,8 @@ import sqlite3
 from collections import Counter, defaultdict
 from contextlib import closing
 
+import pytest
+
 from alerting.core.pace import pace_of
 from alerting.lane import Terms
 from alerting.model import Answer, Outcome
@@ -186,6 +188,7 @@ def test_f25_a_stop_at_any_moment_loses_nothing(figure) -> None:
     figure("lost", len(lost), at_most=0, n=trials, seed=first)
 
 
+@pytest.mark.slow
 def test_f71_the_accounts_agree_with_the_ledgers(figure, tmp_path) -> None:
     """After any disorder: what was created is sent, folded, parked or owed, row by row, and what is sent was taken."""
 

@@ -64,3 +64,18 @@ def test_an_empty_secret_names_its_reference_only() -> None:
     """The error says what to set."""
     with pytest.raises(SecretError, match=r"\$\{TOKEN\} is empty"):
         Secret(lambda: "", "${TOKEN}").reveal()
+
+
+def test_secrets_that_are_no_more_are_forgotten_and_what_they_gave_out_is_not() -> None:
+    """Each reload makes new ones: what is looked for must not grow with their number, nor lose what was revealed."""
+    redact = Redactor()
+    for number in range(200):
+        secret = Secret.literal(f"value-{number % 3}")
+        redact.watch([secret])
+        secret.reveal()
+    del secret
+    last = Secret.literal("value-9")
+    redact.watch([last])
+    last.reveal()
+    assert len(redact._watched) == 1
+    assert [redact(f"value-{number}") for number in (0, 1, 2, 9)] == ["***"] * 4

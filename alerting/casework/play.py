@@ -13,6 +13,7 @@ from alerting.casework.compare import Got, Wanted, alert_differences, sample_dif
 from alerting.casework.report import Failure, Outcome
 from alerting.casework.rounds import Rounds
 from alerting.casework.timeline import Timeline
+from alerting.core.alertseries import AlertSeries
 from alerting.core.evaluate import FAULT
 from alerting.core.lang.condition import compile_condition, evaluate_expression
 from alerting.core.lang.suggest import did_you_mean
@@ -20,7 +21,7 @@ from alerting.core.lifecycle import policy_of
 from alerting.core.telling import render
 from alerting.core.turn import Track, Turn
 from alerting.errors import ConditionError, EvaluationError, TemplateError
-from alerting.model import NO_LABELS, SHARED, AlertState, Labels, Reading, Sample
+from alerting.model import ALERTS, NO_LABELS, SHARED, AlertState, Labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,10 +31,8 @@ if TYPE_CHECKING:
     from alerting.casework.testfile import AlertCheck, Case, ExpressionCheck
     from alerting.core.lang.condition import CompiledCondition
     from alerting.core.lang.names import Names
-    from alerting.core.telling.routing import News
     from alerting.model import Alert, Millis, Need, Notice, Patterns, Rule, Transition, Value
 
-_ALERTS = "ALERTS"  # the series that Prometheus makes of alerts
 _FOREVER = 2**62  # ms; in a test no time counts as not observed
 _SHOWN_SERIES = 8  # per selector, in what led there
 _SHOWN_VALUES = 6  # of a series, the newest ones
@@ -79,7 +78,9 @@ class _Play:
         for check in case.expressions:
             condition = self.compiled(check.expression)
             needs += condition.needs if not isinstance(condition, ConditionError) else ()
-        self.shows_alerts = any(need.name in (_ALERTS, "") for need in needs)
+        self.now = case.start  # of the newest evaluation
+        read = any(need.namespace == SHARED and need.name in (ALERTS, "") for need in needs)
+        self.shown = AlertSeries(self._context()) if read else None
         if not promql:
             self.samples.require([*needs, *self.timeline.everything()], plan.patterns)
 
@@ -120,26 +121,24 @@ class _Play:
     def _evaluate_rules(self) -> None:
         case, interval = self.case, self.plan.interval
         waiting = sorted(case.alerts, key=lambda check: check.at)
-        turns = [[track] for track in self.tracks] if self.shows_alerts else [self.tracks]
         for offset in range(0, case.length + 1, interval):
             now = case.start + offset
             if self.rounds:
                 self.rounds.before(now)
             self.timeline.advance(now)
-            news: list[News] = []
-            doubtful: list[Track] = []
-            for tracks in turns:
-                turn = self._turn(tracks, now)
-                news += turn.news
-                doubtful += turn.doubtful
+            turn = self._turn(now)
             if self.rounds:
-                self.rounds.evaluated(now, news, doubtful)
+                self.rounds.evaluated(now, turn.news, turn.doubtful)
             while waiting and waiting[0].at < offset + interval:
                 self._check_alerts(waiting.pop(0), now)
 
-    def _turn(self, tracks: Sequence[Track], now: Millis) -> Turn:
-        turn = Turn(now, self.samples)
-        for track in tracks:
+    def _turn(self, now: Millis) -> Turn:
+        self.now = now
+        if self.shown is not None:
+            self.shown.begin(self.tracks, self.samples, now)
+        turn = Turn(now, self.samples, shown=self.shown)
+        for track in self.tracks:
+            turn.taken.clear()
             turn.evaluate(track)
             if track.spec.record:
                 self._end_unrecorded(track, turn, now)
@@ -148,31 +147,14 @@ class _Play:
             self.life.setdefault(transition.key.rule_id, []).append(transition)
         for track in turn.doubtful:
             self._note_fault(track, now)
-        if self.shows_alerts and tracks and not tracks[0].spec.record:
-            self._show_alerts(tracks[0], now)
         return turn
 
     def _end_unrecorded(self, track: Track, turn: Turn, now: Millis) -> None:
         """End the series that a recording rule does not make any more, as Prometheus does at once."""
         made = frozenset(taken[2].labels for taken in turn.taken)
-        turn.taken.clear()
         for labels in self.made.get(track.spec.id, frozenset()) - made:
             self.samples.end(SHARED, track.spec.record, labels, now)
         self.made[track.spec.id] = made
-
-    def _show_alerts(self, track: Track, now: Millis) -> None:
-        """Make the ALERTS series of a rule: 1 for each alert that is pending or firing."""
-        found = []
-        for alert in track.alerts.values():
-            if alert.state in (AlertState.PENDING, AlertState.FIRING):
-                labels = self._notice(track, alert, now).labels
-                found.append(Labels({**labels, "alertname": track.spec.name, "alertstate": alert.state.value}))
-        made = frozenset(found)
-        for gone in self.made.get(track.spec.id, frozenset()) - made:
-            self.samples.end(SHARED, _ALERTS, gone, now)
-        self.made[track.spec.id] = made
-        samples = tuple(Sample(_ALERTS, each, 1.0, now) for each in sorted(made, key=str))
-        self.samples.append(Reading(f"alerts of {track.spec.id}", SHARED, now, samples))
 
     def _note_fault(self, track: Track, now: Millis) -> None:
         """Fail the test, once, for a rule that cannot be evaluated; what the test makes fail is no fault."""
@@ -212,14 +194,18 @@ class _Play:
     def _notice(self, track: Track, alert: Alert, now: Millis) -> Notice:
         """Say of an alert what a receiver would be told if it had fired with the value that it has now."""
         value, why = self._last_true(track, alert, now)
-        context = render.Context(
-            {**(self.plan.office.settings.external_labels if self.plan.office else {}), **self.case.external_labels},
-            lambda expression: self._query(expression, now),
-            self.plan.patterns,
-            self.case.external_url,
-        )
         unit = track.rule.condition.unit if track.rule else ""
-        return render.notice(alert._replace(value=value, why=why), track.spec, unit, context)
+        return render.notice(alert._replace(value=value, why=why), track.spec, unit, self._context())
+
+    def _context(self) -> render.Context:
+        """Give what templates see; their queries are answered as of the newest evaluation."""
+        settings = self.plan.office.settings if self.plan.office else None
+        return render.Context(
+            {**(settings.external_labels if settings else {}), **self.case.external_labels},
+            lambda expression: self._query(expression, self.now),
+            self.plan.patterns,
+            self.case.external_url or (settings.external_url if settings else ""),
+        )
 
     def _last_true(self, track: Track, alert: Alert, now: Millis) -> tuple[Value, str]:
         """Give value and reason of the last evaluation that held, which `keep_firing_for` may have outlived."""

@@ -21,7 +21,7 @@ from alerting.core.telling.fallback import reasons
 from alerting.core.telling.matchers import Matchers
 from alerting.core.telling.render import Context
 from alerting.core.turn import Turn
-from alerting.model import SHARED, Ack, AlertState, Labels, Silence
+from alerting.model import ALERTS, SHARED, Ack, AlertState, Labels, Silence
 from alerting.notifiers import _plain as plain
 from alerting.notifiers._templates import Templates
 
@@ -62,11 +62,14 @@ class Rounds:
         self._case = case
         self._office = office
         self._timeline = timeline
-        self._given = timeline.given | {(SHARED, rule.spec.record) for rule in rules if rule.spec.record}
+        self._given = (
+            timeline.given | {(SHARED, ALERTS)} | {(SHARED, rule.spec.record) for rule in rules if rule.spec.record}
+        )
         self._patterns = patterns
         self._explain = explain
         labels = {**office.settings.external_labels, **case.external_labels}
-        self._context = Context(labels, patterns=patterns)  # as the engine's: no queries, no external address
+        address = case.external_url or office.settings.external_url
+        self._context = Context(labels, patterns=patterns, external_url=address)  # as the engine's: no queries
         self._book = Book()
         self._book.load(_INSTALLATION, (), {}, {}, ())
         self._book.adopt(

@@ -22,11 +22,12 @@ def main(arguments: Namespace) -> int:
         if path.exists():
             raise AlertingError(f"{path} is there already and was left as it is; name another folder")
     try:
-        for path, text in files.items():
+        for path in files:  # first: a folder that cannot be made must not leave half of it
             path.parent.mkdir(parents=True, exist_ok=True)
+        for path, text in files.items():
             path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise AlertingError(f"{path} could not be written: {error.strerror}") from None
+        raise AlertingError(f"{error.filename or path} could not be written: {error.strerror}") from None
     say(*(f"wrote {path}" for path in files))
     where = "" if arguments.folder == "." else f"cd {arguments.folder}, then "
     say(f"Next: {where}alerting validate, alerting check.")

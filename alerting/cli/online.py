@@ -9,7 +9,7 @@ from alerting.cli.loading import load
 from alerting.cli.reading import read
 from alerting.core.lang.suggest import did_you_mean
 from alerting.errors import Problem
-from alerting.model import Need
+from alerting.model import ALERTS, SHARED, Need
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,6 +45,8 @@ def _found(readings: Sequence[Reading]) -> Mapping[str, frozenset[str]]:
 
 
 def _is_missing(need: Need, found: Mapping[str, frozenset[str]]) -> bool:
+    if need.namespace == SHARED and need.name == ALERTS:  # no source has it: it is made of the alerts
+        return False
     return bool(need.name) and need.namespace in found and need.name not in found[need.namespace]
 
 

@@ -11,18 +11,21 @@ from alerting.cli.reading import read
 from alerting.cli.terminal import say, say_json, table, warn
 from alerting.clock import SystemClock
 from alerting.config.vocabulary import names_of
+from alerting.core.alertseries import as_reading
 from alerting.core.lang.condition import compile_condition, evaluate_expression
 from alerting.core.lang.units import format_value
 from alerting.core.lang.values import NAME
 from alerting.core.samples import Samples
+from alerting.core.telling.render import Context
 from alerting.errors import AlertingError, ConditionError, Problem
-from alerting.model import NO_LABELS
+from alerting.model import ALERTS, NO_LABELS, SHARED
 from alerting.patterns import compile_pattern
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Sequence
 
+    from alerting.config.settings import Settings
     from alerting.core.lang.condition import CompiledCondition
     from alerting.errors import Diagnostic
     from alerting.model import Labels, Reading, Value
@@ -39,6 +42,8 @@ def main(arguments: Namespace) -> int:
         raise AlertingError("\n".join(str(_problem(text, each)) for each in wrong)) from None
     warn(*(str(_problem(text, each)) for each in warnings))
     readings = asyncio.run(read(settings, condition.needs, arguments.wait))
+    if any(need.namespace == SHARED and need.name in (ALERTS, "") for need in condition.needs):
+        readings = [*readings, _alerts(settings)]
     found, gaps = _evaluate(condition, readings)
     if arguments.output == "json":
         series = [{"labels": labels.as_dict(), "value": value} for labels, value in found]
@@ -53,6 +58,18 @@ def main(arguments: Namespace) -> int:
         if gaps and not arguments.wait and any(need.window and not need.bucket for need in condition.needs):
             warn("a range needs more than the one reading made here; `--wait 30s` makes a second one, 30 s later")
     return Exit.INCOMPLETE if gaps else Exit.OK
+
+
+def _alerts(settings: Settings) -> Reading:
+    """Give the alerts that the state holds, as rules see them."""
+    from alerting.cli.state import seen  # noqa: PLC0415  few expressions need the state
+
+    found = asyncio.run(seen(settings))
+    known = () if found is None else ((each, found.specs.get(each.key.rule_id)) for each in found.snapshot.alerts)
+    alerts = [(alert, spec) for alert, spec in known if spec is not None]
+    external = {} if found is None else found.external
+    context = Context(external, patterns=compile_pattern, external_url=settings.external_url)
+    return as_reading(alerts, context, SystemClock().now())
 
 
 def _evaluate(

@@ -59,6 +59,7 @@ class Settings(NamedTuple):
     storm: Storm = Storm()
     silence_warning: Millis = 900_000  # how long before a silence ends those are told whom it keeps from hearing
     external_labels: Mapping[str, str] = NO_TEXTS
+    external_url: str = ""  # where people find this installation; empty: nobody said
     unknown_after: Millis = 300_000
     max_gap: Millis | None = None
     lookback: Millis = LOOKBACK
@@ -253,6 +254,7 @@ class _Reading:
                 name: self._plain(("external_labels", name), text)
                 for name, text in value.get("external_labels", {}).items()
             },
+            external_url=self._address(("external_url",), value.get("external_url", "")),
             unknown_after=millis(value["unknown_after"]),
             max_gap=millis(value["max_gap"]) if "max_gap" in value else None,
             lookback=millis(value["lookback"]),
@@ -371,6 +373,15 @@ class _Reading:
         except (ValueError, SecretError) as error:
             self.noted.at(path, str(error))
             return text
+
+    def _address(self, path: Steps, text: str) -> str:
+        """Follow the references of a web address that is shown to people."""
+        address = self._plain(path, text)
+        if address != text and (not address.startswith(("http://", "https://")) or "@" in address):
+            self.noted.at(
+                path, "what it refers to is no address that begins with http:// or https://, or has an @ in it"
+            )
+        return address
 
 
 def names_in(written: str | Sequence[str]) -> list[str]:

@@ -10,12 +10,13 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.core import builtin, lifecycle
+from alerting.core.alertseries import AlertSeries, is_read
 from alerting.core.backoff import words
 from alerting.core.schedule import namespaces_of
 from alerting.core.telling import render
 from alerting.core.telling.desk import Desk
 from alerting.core.telling.newest import Newest
-from alerting.core.turn import Track
+from alerting.core.turn import Track, Turn
 from alerting.model import NO_TEXTS, SHARED, AlertKey, AlertState, Labels, RuleSpec
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from alerting.core.telling.effects import Telling
     from alerting.core.telling.plan import Plan
     from alerting.core.telling.routing import Subject
-    from alerting.core.turn import Turn
     from alerting.model import Alert, Flapping, Millis, Notice, Receiver, Rule, Told
 
 LEAST_GAP: Millis = 60_000
@@ -92,6 +92,7 @@ class Book:
         self._ending: list[tuple[Alert, RuleSpec, str]] = []  # alerts whose rule is gone, and why it is
         self._shown: dict[AlertKey, tuple[Alert, RuleSpec]] = {}  # resolved alerts whose rule is gone
         self._evaluated: dict[str, Millis] = {}  # as the store held it, until the rules are known
+        self._series: AlertSeries | None = None  # of alerts, where some rule reads them
         self.desk = Desk()
         self._sources: Mapping[str, Reach] = {}
         self._receivers: Mapping[str, Receiver] = {}
@@ -137,6 +138,8 @@ class Book:
         self.desk.follow(plan, context.patterns)
         self.tracks = {rule.id: self._track(rule, old.get(rule.id)) for rule in rules if rule.spec.enabled}
         self._link()
+        read = is_read(track.rule for track in self.tracks.values() if track.rule is not None)
+        self._series = AlertSeries(context) if read else None
         self.watchers, self._ending, self._shown = {}, [], {}
         disabled = {rule.id for rule in rules if not rule.spec.enabled}
         for alert, spec in before:
@@ -224,6 +227,13 @@ class Book:
         return max(2 * interval, LEAST_GAP) if self._max_gap is None else self._max_gap
 
     # ---------------------------------------------------------------------------------------- into a turn
+
+    def begin(self, now: Millis, samples: Samples, limit: int = 0) -> Turn:
+        """Begin a turn. Rules that read alerts find those that are kept."""
+        turn = Turn(now, samples, limit, self._series)
+        if self._series is not None:
+            turn.taken.extend(self._series.begin(self.tracks.values(), samples, now))
+        return turn
 
     def watch(
         self,

@@ -149,8 +149,11 @@ class Samples:
 
     # ---------------------------------------------------------------------------------------- what comes in
 
-    def append(self, reading: Reading) -> Sequence[tuple[str, Kind, Sample]]:
-        """Take a reading in; give back the samples that some need selected, for the file of samples."""
+    def append(self, reading: Reading, *, partial: bool = False) -> Sequence[tuple[str, Kind, Sample]]:
+        """Take a reading in; give back the samples that some need selected, for the file of samples.
+
+        `partial`: it is not all that there is, so that nothing is gone that it does not hold.
+        """
         space = self._space(reading.namespace)
         self._readings += 1
         target = self._target(space, reading)
@@ -165,7 +168,7 @@ class Samples:
             if space.bad_until == FOREVER and not any(each.failing for each in space.targets.values()):
                 space.bad_until = at
         taken = self._take(space, target, reading)
-        if reading.fault is None and not self.promql:
+        if reading.fault is None and not self.promql and not partial:
             self._settle(space, target, at)
         return taken
 

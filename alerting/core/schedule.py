@@ -14,6 +14,8 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING, NamedTuple
 
+from alerting.core.alertseries import is_read
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -30,10 +32,14 @@ class Batch(NamedTuple):
     interval: Millis
     namespaces: frozenset[str]
     rules: tuple[str, ...]  # their ids
+    reads_alerts: bool = False  # some of them read the alerts of others
 
 
 def batches_of(rules: Sequence[Rule]) -> tuple[Batch, ...]:
-    """Part rules into batches: by interval and namespaces, groups of Prometheus' form each by itself."""
+    """Part rules into batches: by interval and namespaces, groups of Prometheus' form each by itself.
+
+    Batches that read alerts come last, so that what others find at the same moment is there for them.
+    """
     parts: dict[tuple[str, Millis, frozenset[str]], list[Rule]] = {}
     groups: dict[tuple[str, str, Millis], list[Rule]] = {}
     for rule in rules:
@@ -45,10 +51,17 @@ def batches_of(rules: Sequence[Rule]) -> tuple[Batch, ...]:
     for (file, group, interval), members in groups.items():
         namespaces = frozenset().union(*map(namespaces_of, members))
         parts.setdefault((f"{file}:{group}", interval, namespaces), []).extend(members)
-    return tuple(
-        Batch(f"{name}@{interval}:{','.join(sorted(spaces))}", interval, spaces, tuple(rule.id for rule in members))
+    made = [
+        Batch(
+            f"{name}@{interval}:{','.join(sorted(spaces))}",
+            interval,
+            spaces,
+            tuple(rule.id for rule in members),
+            is_read(members),
+        )
         for (name, interval, spaces), members in parts.items()
-    )
+    ]
+    return tuple(sorted(made, key=lambda batch: batch.reads_alerts))
 
 
 def namespaces_of(rule: Rule) -> frozenset[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from alerting.core.history import NEVER
-from alerting.model import SHARED, Gap, Kind
+from alerting.model import ALERTS, SHARED, Gap, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -137,6 +137,8 @@ class Selection:
 
     def _may_hold(self, target: Target) -> bool:
         """Tell whether series of this target could fit at all."""
+        if self.name == ALERTS and self.space.name == SHARED:  # ours: of others only what was seen to have some
+            return self.record is not None and any(each.target is target for each in self.record.series.values())
         carried = target.labels
         if not carried:
             return True

@@ -19,6 +19,7 @@ from alerting.model import SHARED, Gap, Metric, OnMissing, Reading
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from alerting.core.alertseries import AlertSeries
     from alerting.core.lifecycle import Policy
     from alerting.core.samples import Samples
     from alerting.model import Alert, AlertKey, Kind, Labels, Millis, Rule, RuleSpec, Sample, Transition, Verdict
@@ -94,9 +95,12 @@ def parted(tracks: Sequence[Track]) -> list[list[str]]:
 
 
 class Turn:
-    """What happens at one moment. `taken` is what recording rules left in the samples, for their file."""
+    """What happens at one moment. `taken` is what rules left in the samples (records, alerts), for their file."""
 
-    def __init__(self, now: Millis, samples: Samples | None = None, limit: int = 0) -> None:
+    def __init__(
+        self, now: Millis, samples: Samples | None = None, limit: int = 0, shown: AlertSeries | None = None
+    ) -> None:
+        """`shown`: the series of alerts, where some rule reads them; they have begun this turn."""
         self.now = now
         self.evaluated = 0
         self.alerts: dict[AlertKey, Alert] = {}  # to be put
@@ -111,6 +115,7 @@ class Turn:
         self.retires = False  # whether alerts whose rule is gone were ended
         self._samples = samples
         self._limit = limit
+        self._shown = shown
         self._faults: dict[str, tuple[Exception, list[str]]] = {}  # of ours, by their kind, and whose rules had them
         self._judged: list[Track] = []
         self._clocked: list[Track] = []
@@ -201,6 +206,8 @@ class Turn:
                     changed.pop(verdict.labels, None)
             self._effects.append((track, changed))
             alerts = changed
+        if self._shown is not None and self._samples is not None:
+            self.taken.extend(self._shown.show(track, alerts, self._samples, self.now))
         if steps or track.stored or track.watches:
             self._keep_time(track, alerts)
 
@@ -248,3 +255,5 @@ class Turn:
             track.doubted = bool(track.gaps or track.overflow)
         for track in self._clocked:
             track.stored = track.spec.id in self.times
+        if self._shown is not None:
+            self._shown.settle()

@@ -6,7 +6,7 @@ library.
 """
 
 from alerting.model.alerts import Alert, AlertKey, AlertState, Ended, Transition
-from alerting.model.basics import LATEST, NO_TEXTS, SHARED, Millis, Redact, Value, Why
+from alerting.model.basics import ALERTS, LATEST, NO_TEXTS, SHARED, Millis, Redact, Value, Why
 from alerting.model.conditions import Condition, Gap, Pattern, Patterns, Result, Truth, Verdict
 from alerting.model.labels import NO_LABELS, Labels
 from alerting.model.messages import (
@@ -34,6 +34,7 @@ from alerting.model.secret import Secret
 from alerting.model.settings import Section
 
 __all__ = [
+    "ALERTS",
     "LATEST",
     "LOUD",
     "NOWHERE",

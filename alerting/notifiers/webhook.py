@@ -57,6 +57,7 @@ class Webhook:
         self._verify: bool | Secret | str = values.get("ca_file", True)
         self._most: int = values.get("max_alerts", 0)
         self._templates = Templates(values)
+        self._external_url = tools.external_url
         secrets = (self._url, self._secret, self._token, self._user, self._password, self._verify)
         self._refers = any(isinstance(each, Secret) and each.references for each in (*secrets, *self._headers.values()))
         self._timeout: Millis = values.get("timeout", 10_000)
@@ -67,7 +68,7 @@ class Webhook:
     async def deliver(self, notification: Notification, previous: Receipt | None) -> Answer:  # noqa: ARG002  the port's
         """Make one attempt with one request; any 2xx accepts it."""
         filled = self._templates.fill(notification)
-        body = json.dumps(payload(filled.notification, self._most, filled.fields)).encode()
+        body = json.dumps(payload(filled.notification, self._most, filled.fields, self._external_url)).encode()
         return filled.told(await self._posted(body))
 
     async def close(self) -> None:
@@ -122,7 +123,9 @@ def signature(secret: str, at: int, body: bytes) -> str:
     return f"t={at},v1={digest.hexdigest()}"
 
 
-def payload(notification: Notification, most: int = 0, fields: Mapping[str, str] = NO_TEXTS) -> dict[str, Any]:
+def payload(
+    notification: Notification, most: int = 0, fields: Mapping[str, str] = NO_TEXTS, external_url: str = ""
+) -> dict[str, Any]:
     """Give the payload of version 4. With `most` only so many alerts, what changed first; `truncatedAlerts` counts."""
     notices = (*notification.firing, *notification.resolved)
     if most and len(notices) > most:
@@ -139,7 +142,7 @@ def payload(notification: Notification, most: int = 0, fields: Mapping[str, str]
         or {name: value for name, value in labels.items() if name == "alertname"},
         "commonLabels": labels,
         "commonAnnotations": _common(alert["annotations"] for alert in alerts),
-        "externalURL": "",
+        "externalURL": external_url,
         "alerts": alerts,
     }
     if notification.notes:

@@ -19,7 +19,7 @@ from alerting.config.vocabulary import open_names
 from alerting.core.telling import keeping
 from alerting.core.telling.matchers import Matchers
 from alerting.engine import Engine, Target
-from alerting.model import Ack, AlertState, Fault, FaultKind, Kind, Reading, Sample
+from alerting.model import ALERTS, Ack, AlertState, Fault, FaultKind, Kind, Reading, Sample
 from alerting.patterns import compile_pattern
 from alerting.setup import setup_of
 from alerting.store.memory import MemoryStore
@@ -77,9 +77,10 @@ class Street:
         pages = [Page(self.clock, timeline, target) for target in timeline._targets]
         targets = [Target(page, self.checker._reach(page.name, page.namespace).unknown_after) for page in pages]
         labels = {**office.settings.external_labels, **case.external_labels}
+        self.address = case.external_url or office.settings.external_url
         receivers = office.plan.receivers
         setup = setup_of(office.settings, rules, receivers)
-        self.setup = setup._replace(targets=targets, external_labels=labels, max_gap=2**62)
+        self.setup = setup._replace(targets=targets, external_labels=labels, external_url=self.address, max_gap=2**62)
         self.specs = {rule.id: rule.spec for rule in rules}
         self.silences, self.acks = deque(self.checker._silences), deque(self.checker._acks)
 
@@ -172,7 +173,7 @@ def test_the_engine_hands_over_what_the_case_expects(path: Path, name: str) -> N
     names = open_names(settings, rules.recorded)
     ordered = [_stepped(rule, file, names, compile_pattern) for rule in _ordered(rules.rules, file)]
     timeline = Timeline(case, names)
-    given = {known.metric.name for known in timeline._series} | rules.recorded
+    given = {known.metric.name for known in timeline._series} | rules.recorded | {ALERTS}
     read = [rule for rule in ordered if all(need.name in given for need in rule.needs)]  # others would be blind here
     street = Street(case, file, office_of(settings, compile_pattern), read, timeline)
     assert asyncio.run(street.live()) == []

@@ -90,6 +90,7 @@ SETTINGS = {
     "storm": {"messages": 5},
     "silence_warning": "15m",
     "external_labels": {"environment": "production"},
+    "external_url": "https://alerting.example.org",
     "web": {"listen": "127.0.0.1:9797", "hosts": ["alerting.internal"]},
     "heartbeat": {"url": "https://hc.example.org/x", "sentry_monitor": "alerting", "every": "1m"},
 }

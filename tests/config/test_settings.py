@@ -150,6 +150,19 @@ def test_references_at_the_top_are_followed_at_once(tmp_path: Path) -> None:
     settings = loaded(tmp_path, text)
     assert settings.external_labels == {"region": "eu-1", "rack": "012"}
     assert settings.store == "sqlite:///eu-1.db"
+    host = f'"https://${{file:{name}}}.example.org/x"'
+    assert loaded(tmp_path, f"external_url: {host}\n").external_url == "https://eu-1.example.org/x"
+    assert loaded(tmp_path, "interval: 1m\n").external_url == ""
+
+
+@pytest.mark.parametrize("address", ["alerting.example.org", "https://ann:secret@alerting.example.org", "javascript:x"])
+def test_an_address_that_a_reference_brings_is_looked_at_too(tmp_path: Path, address: str) -> None:
+    """It goes out in messages, so it is an address of the web and holds no password; what was found is not shown."""
+    name = tmp_path / "name"
+    name.write_text(address)
+    with pytest.raises(ConfigError, match="what it refers to is no address") as caught:
+        loaded(tmp_path, f'external_url: "${{file:{name}}}"\n')
+    assert address not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -254,19 +254,20 @@ def test_a_name_that_does_not_resolve_is_tried_again(way: str) -> None:
 # ------------------------------------------------------------------------------------------- Retry-After
 
 DAY = 86_400_000
+IN_AN_HOUR, AN_HOUR_AGO = "in an hour", "an hour ago"  # as a date, by the clock when it is said
 WISHES = [
     ("1", (1000, 1000)),
     ("30", (30_000, 30_000)),
     ("3600", (3_600_000, 3_600_000)),
     ("86400", (DAY, DAY)),
-    (formatdate(time.time() + 3600, usegmt=True), (3_000_000, 3_601_000)),
+    (IN_AN_HOUR, (3_000_000, 3_601_000)),
     ("9" * 400, (DAY, DAY)),
     ("0", None),
     ("-5", None),
     ("soon", None),
     ("", None),
     ("1.5", None),
-    (formatdate(time.time() - 3600, usegmt=True), None),
+    (AN_HOUR_AGO, None),
     ("Thu, 99 Foo 2025 99:99:99 GMT", None),
     ("\xb2", None),
     (None, None),
@@ -278,7 +279,9 @@ WISHES = [
 def test_f20_the_receivers_own_wish_is_passed_on(way: str, status: int) -> None:
     """Whatever stands in Retry-After, the attempt ends at once; the wish is for the outbox to honour."""
     with WAYS[way][0]() as fake:
-        for wish, expected in WISHES:
+        for written, expected in WISHES:
+            hours = {IN_AN_HOUR: 1, AN_HOUR_AGO: -1}.get(written or "")
+            wish = written if hours is None else formatdate(time.time() + 3600 * hours, usegmt=True)
             fake.script(Step(status=status, headers={} if wish is None else {"Retry-After": wish}))
             answer = attempt(way, fake)
             assert answer.outcome == RETRY, wish

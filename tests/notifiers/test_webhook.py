@@ -51,6 +51,13 @@ def test_the_payload_is_alertmanagers() -> None:
     }
 
 
+def test_the_installations_own_address_goes_along() -> None:
+    """`external_url` of the settings, under Alertmanager's name."""
+    assert (
+        payload(telling(), external_url="https://alerting.example.org")["externalURL"] == "https://alerting.example.org"
+    )
+
+
 def test_an_end_has_its_time_and_its_way() -> None:
     """`ended` tells a recovery from a series that is only no longer reported."""
     [alert] = payload(over())["alerts"]

@@ -154,6 +154,11 @@ class Laws:
             self._ways[place] = ways(self.people, stage.rules, key, self._labels[key])
         return self._ways[place]
 
+    def _ways_to(self, stage: Stage, key: Key, receiver: str) -> list[Way]:
+        """Give the ways to one receiver: whoever was told and is named no more still hears of what changes."""
+        mine = self._ways_of(stage, key).get(receiver)
+        return mine or ([Way(receiver, f"rule {key.rule}")] if receiver in self.told.get(key, ()) else [])
+
     def _end_acks(self, stage: Stage) -> None:
         for key, ack in list(self.acks.items()):
             fires = self.firing.get(key)
@@ -184,7 +189,7 @@ class Laws:
                 if wrong:
                     judge.fail(f"{message.receiver} is told {notice.step} of {key.rule}{key.labels}: {wrong}")
                 self._note(message, notice, key)
-                for way in self._ways_of(stage, key)[message.receiver][:1]:
+                for way in self._ways_to(stage, key, message.receiver)[:1]:
                     self._spoken[message.receiver, way.group] = self._stamp()
         self._spoken[message.receiver, message.group_key] = self._stamp()
         for notice in message.resolved:
@@ -207,7 +212,7 @@ class Laws:
         fires, told, ack = self.firing.get(key), self.told.get(key, {}).get(receiver), self.acks.get(key)
         if fires is None:
             return "it does not fire"
-        mine = self._ways_of(stage, key).get(receiver)
+        mine = self._ways_to(stage, key, receiver)
         if not mine:
             return "nobody named it"
         if notice.episode != fires.episode:
@@ -302,8 +307,8 @@ class Laws:
             if self._may_flap(key, stage):
                 continue
             labels = self._labels[key]
-            for receiver, mine in self._ways_of(stage, key).items():
-                step, way = self._step(stage, key, fires, receiver, mine)
+            for receiver in dict.fromkeys((*self._ways_of(stage, key), *self.told.get(key, ()))):
+                step, way = self._step(stage, key, fires, receiver, self._ways_to(stage, key, receiver))
                 taken = key in self.acks and step not in PASSES_ACK
                 if not step or taken or quiet.held(key, labels, way):
                     continue

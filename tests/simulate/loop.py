@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextvars import Context
 
 START = 1_700_000_000_000  # wall time at the beginning, ms
 _BUSY = 200_000  # callbacks without time passing: something loops
@@ -19,6 +21,26 @@ _BUSY = 200_000  # callbacks without time passing: something loops
 
 class Wedged(AssertionError):  # noqa: N818  the name says what happened
     """Callbacks call for callbacks without end."""
+
+
+class Call:
+    """One callback that was called for. It is an asyncio.Handle without what nobody asks it."""
+
+    __slots__ = ("args", "callback", "context", "off")
+
+    def __init__(self, callback: Callable[..., Any], args: tuple[Any, ...], context: Context | None) -> None:
+        self.callback = callback
+        self.args = args
+        self.context = context
+        self.off = False
+
+    def cancel(self) -> None:
+        """Call it off."""
+        self.off = True
+
+    def cancelled(self) -> bool:
+        """Tell whether it was called off."""
+        return self.off
 
 
 class Loop(asyncio.BaseEventLoop):
@@ -42,9 +64,9 @@ class Loop(asyncio.BaseEventLoop):
 
     def call_soon(self, callback: Callable[..., Any], *args: Any, context: Any = None) -> Any:
         """Do what asyncio's does, without its checks: nothing is called so often."""
-        handle = asyncio.Handle(callback, args, self, context)
-        self._ready.append(handle)  # type: ignore[attr-defined]
-        return handle
+        call = Call(callback, args, context or copy_context())
+        self._ready.append(call)  # type: ignore[attr-defined]
+        return call
 
     def create_task(self, coro: Any, *, name: str | None = None, context: Any = None) -> Any:
         """Do what asyncio's does, without its checks."""
@@ -55,12 +77,9 @@ class Loop(asyncio.BaseEventLoop):
         return asyncio.Future(loop=self)
 
     def call_at(self, when: float, callback: Callable[..., Any], *args: Any, context: Any = None) -> Any:  # type: ignore[override]
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
-        self.after(max(0, round(when * 1000) - self.at), lambda: self._ready.append(handle))  # type: ignore[attr-defined]
-        return handle
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Let a handle that was called off pass in its time."""
+        call = Call(callback, args, context or copy_context())
+        self.after(max(0, round(when * 1000) - self.at), lambda: self._ready.append(call))  # type: ignore[attr-defined]
+        return call
 
     def after(self, duration: int, call: Callable[[], None]) -> None:
         """Have `call` run between two callbacks once `duration` is over."""
@@ -81,10 +100,10 @@ class Loop(asyncio.BaseEventLoop):
                             self.dying = True
                             return
                         self.fuse -= 1
-                    handle = ready.popleft()
-                    if not handle._cancelled:
+                    each = ready.popleft()
+                    if not each.off:
                         try:
-                            handle._context.run(handle._callback, *handle._args)
+                            each.context.run(each.callback, *each.args)
                         except (SystemExit, KeyboardInterrupt):
                             raise
                         except BaseException as error:  # noqa: BLE001  as asyncio does

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alerting.model import NO_LABELS, SHARED, Labels, OnMissing
 from tests.simulate.life import (
@@ -116,6 +116,9 @@ class Model:
         self._by_rule: dict[str, dict[Key, Life]] = {}  # `lives` once more
         self._whom: dict[str, tuple[str, ...]] = {}  # rule -> its receivers, until the next set of rules
         self._gone: dict[str, bool] = {}  # rule -> whether it is none any more, until the next set of rules
+        self._held: dict[
+            str, tuple[RuleDef, list[Any], dict[Labels, float]]
+        ] = {}  # of what series a rule holds for what
         self.silences: dict[str, Hush] = {}
         self._shaken: set[str] = set()  # rules that were gone and came back: their clocks may begin anew
 
@@ -135,6 +138,9 @@ class Model:
 
     def hear(self, source: str, seen: Seen) -> None:
         """Take note of a reading."""
+        before = self.seen.get(source)
+        if before is not None and before.series == seen.series:
+            seen = seen._replace(series=before.series)  # the very same: what it makes true need not be worked out anew
         self.seen[source] = seen
         self.heard[source] = seen.fault
         for metric, series in seen.series.items():
@@ -285,13 +291,17 @@ class Model:
 
     def _true(self, rule: RuleDef) -> dict[Labels, float]:
         seen = [self.seen.get(place.name) for place in BY_SPACE[rule.namespace]]
-        return {
-            labels: value
-            for each in seen
-            if each is not None and not each.fault
-            for labels, value in each.series[rule.metric].items()
-            if value > rule.limit and rule.zone in {"", labels.get("zone")}
-        }
+        series = [each.series for each in seen if each is not None and not each.fault]
+        known = self._held.get(rule.id)
+        if known is None or known[0] is not rule or list(map(id, known[1])) != list(map(id, series)):
+            found = {
+                labels: value
+                for each in series
+                for labels, value in each[rule.metric].items()
+                if value > rule.limit and rule.zone in {"", labels.get("zone")}
+            }
+            known = self._held[rule.id] = rule, series, found
+        return known[2]
 
     def _truth(self, rule: RuleDef, key: Key, life: Life) -> str:
         """Judge an alert for which the condition does not hold."""

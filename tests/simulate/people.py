@@ -71,7 +71,7 @@ def dressed(rules: Sequence[RuleDef], dice: Dice) -> tuple[RuleDef, ...]:
         rule = rule._replace(team=dice.pick(TEAMS))  # noqa: PLW2901  the same rule, with more to say
         if dice.chance(0.6):
             rule = rule._replace(notify=())  # noqa: PLW2901
-        if rule.on_missing is OnMissing.KEEP and dice.chance(0.35):
+        if rule.on_missing is OnMissing.KEEP and dice.chance(0.45):
             rule = rule._replace(second=rule.limit + dice.pick((10, 20)), severity="")  # noqa: PLW2901
         if dice.chance(0.3):
             rule = rule._replace(escalate=_escalation(dice))  # noqa: PLW2901

@@ -154,9 +154,9 @@ def plan(seed: int, hours: float) -> Plan:
     sources = {place.name: _windows(dice, end, AT_SOURCES, lean[0]) for place in PLACES}
     receivers = {name: _windows(dice, end, AT_RECEIVERS, lean[1]) for name in RECEIVERS}
     disk = _windows(dice, end, AT_DISK, lean[2])
-    events = _events(dice, end, rules, lean[3])
+    events = sorted((*_events(dice, end, rules, lean[3]), *_acks(taste, end, told)), key=lambda event: event.at)
     ours = _windows(dice, end, IN_OUR_CODE, 1.0)
-    return Plan(seed, end, rules, series, sources, receivers, disk, ours, events, dice.pick((1, 1, 3, 8)), told)
+    return Plan(seed, end, rules, series, sources, receivers, disk, ours, tuple(events), dice.pick((1, 1, 3, 8)), told)
 
 
 def _rule(dice: Dice, number: int) -> RuleDef:
@@ -225,7 +225,13 @@ def _hush(dice: Dice) -> tuple[str, str, int]:
     return name, dice.pick(values), dice.whole(20 * S, 12 * M)
 
 
-def _events(dice: Dice, end: int, rules: tuple[RuleDef, ...], lean: float) -> tuple[Event, ...]:
+def _acks(dice: Dice, end: int, told: People) -> list[Event]:
+    """Draw when somebody takes on something: which of what fires, and for how long."""
+    times = [dice.whole(M, max(M + 1, end - M)) for _ in range(5 * end // H if told.rich else 0)]
+    return [Event(at, "ack", (dice.random(), dice.whole(M, 25 * M))) for at in times]
+
+
+def _events(dice: Dice, end: int, rules: tuple[RuleDef, ...], lean: float) -> list[Event]:
     hours = end / H
     crashes = ("any", "any", "any", "before", "before", "after", "after", "sent", "sent")
     found: list[Event] = []
@@ -240,6 +246,5 @@ def _events(dice: Dice, end: int, rules: tuple[RuleDef, ...], lean: float) -> tu
     some(0.7, "pause", [dice.whole(2 * S, 40 * S), dice.whole(M, 4 * M), 10 * M])
     some(0.7, "break", [dice.whole(5 * S, 5 * M) for _ in range(3)])
     some(2, "silence", [_hush(dice) for _ in range(9)])
-    some(2, "ack", [(dice.random(), dice.whole(M, 25 * M)) for _ in range(9)])
     some(3, "edit", [(dice.random(), dice.random()) for _ in range(9)])
-    return tuple(sorted(found, key=lambda event: event.at))
+    return found

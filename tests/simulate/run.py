@@ -65,7 +65,7 @@ class Run:
         self.process: Process | None = None
         self._starts_at = 0
         self._downtime = 5 * S  # after the next death
-        self._looked: dict[str, list[int]] = {}  # rule -> its last evaluations
+        self._looked: dict[str, tuple[int, int]] = {}  # rule -> its last two evaluations; negative: there are none
         self._excused = 0  # until then evaluations may be late
 
     def say(self, kind: str, *words: Any) -> None:
@@ -138,7 +138,7 @@ class Run:
                 judge.fail(f"nobody was paged: {judge.place(id_)}")
         self._compare_with_world()
         for rule in self.rules:
-            if self.loop.at - self._looked.get(rule.id, [0])[-1] > PACE:
+            if self.loop.at - self._looked.get(rule.id, (0, 0))[1] > PACE:
                 judge.fail(f"{rule.id} is not evaluated any more")
 
     def _compare_with_world(self) -> None:
@@ -270,7 +270,7 @@ class Run:
             self.shelf.append(rules.pop(place))
         self.rules = tuple(rules)
         self.broken = False
-        self._looked = {rule.id: self._looked.get(rule.id, []) for rule in self.rules}
+        self._looked = {rule.id: self._looked[rule.id] for rule in self.rules if rule.id in self._looked}
         self._reload()
 
     def _reload(self) -> None:
@@ -293,14 +293,15 @@ class Run:
 
     def paced(self, rule_id: str) -> None:
         """A rule is evaluated: not too late after the last time, and not twice in a row."""
-        now, last = self.loop.at, self._looked.get(rule_id, [])
-        self._looked[rule_id] = [*last[-1:], now]
-        if not last or self.disk.hurt_at + 2 * PACE > now:
+        now = self.loop.at
+        before, last = self._looked.get(rule_id, (-M, -1))
+        self._looked[rule_id] = last, now
+        if last < 0 or (now - last <= PACE and now - before >= INTERVAL // 2) or self.disk.hurt_at + 2 * PACE > now:
             return
-        if len(last) > 1 and now - last[0] < INTERVAL // 2:
-            self.judge.fail(f"{rule_id} was looked at three times within {(now - last[0]) / S:g} s")
-        if now - last[-1] > PACE and now > self._excused:
-            self.judge.fail(f"{rule_id} was not looked at for {(now - last[-1]) / S:g} s")
+        if now - before < INTERVAL // 2:
+            self.judge.fail(f"{rule_id} was looked at three times within {(now - before) / S:g} s")
+        if now - last > PACE and now > self._excused:
+            self.judge.fail(f"{rule_id} was not looked at for {(now - last) / S:g} s")
 
 
 def simulate(seed: int, hours: float = 1.0, *, keep_history: bool = False) -> Outcome:

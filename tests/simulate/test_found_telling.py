@@ -118,3 +118,20 @@ def test_what_a_storm_held_does_not_wait_for_its_group_anew() -> None:
         assert told == {30: ["R1"], 61: ["R2"], 181: ["R3"]}
 
     asyncio.run(story())
+
+
+def test_a_summary_says_in_one_message_what_ends_and_what_is_new() -> None:
+    """Two messages under one key at one moment: the second named as firing what the first had said to be over."""
+
+    async def story() -> None:
+        rules = [rule(f"R{n}", Above(10 * n), notify=("chat",)) for n in (1, 2, 3, 4, 5)]
+        house = await House(*rules, storm=Storm(1, M)).open()
+        (_, summary) = (await after(house, 0, 35)).notifications
+        assert [each.name for each in summary.firing] == ["R2", "R3"]
+        house.engine.adopt(house.setup([*rules[:2], *rules[3:]]))  # R3 ends when R4 and R5 begin
+        (_, more) = (await after(house, 70 * S, 55)).notifications
+        assert more.group_key == summary.group_key
+        assert sorted((each.name, str(each.step)) for each in more.firing) == [("R2", "ongoing"), ("R5", "firing")]
+        assert [each.name for each in more.resolved] == ["R3"]
+
+    asyncio.run(story())

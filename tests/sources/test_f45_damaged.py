@@ -271,7 +271,7 @@ def test_f45_no_damaged_packet_of_a_name_server_is_taken_in_part(figure: Figure)
     judged(figure, readings, chosen)
 
 
-@pytest.mark.parametrize("kind", ["tcp", "tls"])
+@pytest.mark.parametrize("kind", ["tcp", pytest.param("tls", marks=pytest.mark.slow)])
 def test_f45_no_damaged_conversation_is_taken_in_part(kind: str, figure: Figure, tmp_path: Path) -> None:
     """An answer that is cut or differs in one byte; a handshake of a real server, cut and changed."""
     trials, chosen = rounds(20, full=100), seed(45)

@@ -43,6 +43,12 @@ def test_init_writes_what_works_at_once(tmp_path: Path) -> None:
     assert again.returncode == 2
     assert "left as it is" in again.stderr
     assert (tmp_path / "alerting.yaml").read_text() == before
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "rules").write_text("no folder")
+    refused = alerting(other, "init")
+    assert (refused.returncode, refused.stderr) == (2, "alerting: rules could not be written: File exists\n")
+    assert not (other / "alerting.yaml").exists(), "half of it would be in the way of the next try"
 
 
 def test_validate_reports_all_problems_at_once(scene: Scene) -> None:

@@ -117,7 +117,7 @@ class Street:
 @pytest.mark.timeout(1200)
 def test_f25_a_daemon_that_is_signalled_ends_in_time_and_loses_nothing(tmp_path: Path, figure: Figure) -> None:
     """TERM, INT and HUP at random moments, some twice: within 10 s it is over; all that was owed arrives later."""
-    number, signals = seed(25), rounds(16, 200)
+    number, signals = seed(25), rounds(10, 200)
     streets = [Street(tmp_path / str(each), number + each, signals // STREETS) for each in range(STREETS)]
     threads = [threading.Thread(target=street.live) for street in streets]
     for thread in threads:

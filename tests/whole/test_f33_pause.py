@@ -74,22 +74,27 @@ def test_f33_a_daemon_that_was_stopped_looks_once_and_counts_the_rest(tmp_path: 
                 daemon.signal(signal.SIGSTOP)
                 # It goes on in the middle of a slot, so that what was passed over can be counted to the one.
                 slot = int((time.monotonic() - first) / INTERVAL) + dice.randrange(5, rounds(6, 12))
-                time.sleep(first + (slot + 0.5) * INTERVAL - time.monotonic())
-                before = len(scene.asked)
+                time.sleep(max(0, first + (slot + 0.5) * INTERVAL - time.monotonic()))
+                went_on = time.monotonic()
                 daemon.signal(signal.SIGCONT)
-                time.sleep(first + (slot + 0.9) * INTERVAL - time.monotonic())
-                looks = len(scene.asked) - before
+                next_slot = first + (int((went_on - first) / INTERVAL) + 1) * INTERVAL - 0.05
+                time.sleep(max(0, next_slot - time.monotonic()))
+                looks = sum(went_on <= at < next_slot for at in scene.asked)
                 bursts += [f"{looks} looks in the first interval"] if looks > 1 else []
                 scene.say(b=10)
                 time.sleep(dice.uniform(0.6, 1))
             scene.pagerduty.clear()
             scene.say(a=10, b=10)
             scene.come_to_rest()
-            quiet = first + (int((time.monotonic() - first) / INTERVAL) + 1.4) * INTERVAL
-            time.sleep(quiet - time.monotonic())
-            slots = int((quiet - first) / INTERVAL) + 1
-            off = counted(url, "_missed") - COUNT * (slots - len(scene.asked))
-            evaluated = counted(url, "") - COUNT * len(scene.asked)
+            off = evaluated = -1
+            for _ in range(5):  # asked between two looks; on a busy machine the answer may come after the next one
+                quiet = first + (int((time.monotonic() - first) / INTERVAL) + 1.4) * INTERVAL
+                time.sleep(quiet - time.monotonic())
+                slots = int((quiet - first) / INTERVAL) + 1
+                off = counted(url, "_missed") - COUNT * (slots - len(scene.asked))
+                evaluated = counted(url, "") - COUNT * len(scene.asked)
+                if off == evaluated == 0:
+                    break
             assert daemon.end() == 0
         told = reckon(scene, lambda rule: rule.endswith(":High"))
     false_pages = [

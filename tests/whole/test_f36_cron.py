@@ -50,7 +50,7 @@ def finished(process: subprocess.Popen[bytes]) -> int:
 @pytest.mark.timeout(900)
 def test_f36_starts_that_overlap_and_die_evaluate_once_and_lose_nothing(tmp_path: Path, figure: Figure) -> None:
     """Four at a time, some beside a daemon; then one after another, killed at any moment."""
-    number, starts, kills = seed(36), rounds(8, 200), rounds(4, 100)
+    number, starts, kills = seed(36), rounds(4, 200), rounds(3, 100)
     dice = random.Random(number)
     codes: Counter[int] = Counter()
     double: list[str] = []
@@ -104,7 +104,7 @@ async def fired_at(gaps: Sequence[int], for_: int, every: int) -> int | None:
 
 def test_f36_time_in_which_nobody_looked_is_not_time_in_pending(figure: Figure) -> None:
     """Runs of cron with gaps between them: only those of at most twice `--every` count towards `for`."""
-    number, trials, every = seed(36), rounds(60, 1000), M
+    number, trials, every = seed(36), rounds(30, 1000), M
     dice = random.Random(number)
     wrong = []
     for _ in range(trials):

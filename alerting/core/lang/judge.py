@@ -4,7 +4,8 @@ Theory. Evaluating says only what is true. For a series that is not among it, th
 series: the parts of `and`, `or` and `unless` are asked one by one, and their answers joined. A part without these
 is asked three things: is it true; did it see the series at all (the part with its comparisons open); did it see
 it a short while ago (the same, with series that ended). So false needs evidence. A side of `or` that lost the
-series lately is no evidence; one that never had it does not count.
+series lately is no evidence; one that never had it does not count. Of alerts (`ALERTS`) all are known: that one is
+there no more is evidence.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.core.lang.explain import clock, compared, inside, shown, unit_of
 from alerting.core.lang.matching import Keys
+from alerting.core.lang.needs import needs_of
 from alerting.core.lang.over_time import Span, peak_bucket
 from alerting.core.lang.printer import period, show
 from alerting.core.lang.tree import Binary, Call, Number, Text, Unary
 from alerting.core.lang.units import format_value
 from alerting.core.lang.values import Moment, Projection
 from alerting.errors import EvaluationError
-from alerting.model import Truth
+from alerting.model import ALERTS, SHARED, Truth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,6 +112,11 @@ class Part:
         return View(vector, tuple(dict.fromkeys(moment.gaps)), {})
 
 
+def _is_of_alerts(node: Node) -> bool:
+    """Tell whether a part reads alerts and nothing else."""
+    return {(need.namespace, need.name) for need in needs_of(node)} == {(SHARED, ALERTS)}
+
+
 class Judge:
     """One look at one evaluation of one condition, part by part; serves for every series of it."""
 
@@ -185,6 +192,8 @@ class Judge:
         entry = part.view(wide=True, recall=True).find(key)
         if entry is not None:
             name = shown(node.left if isinstance(node, Binary) else node, entry[2])
+            if _is_of_alerts(node):  # all alerts are known, so that one which is not there is over
+                return Opinion(Stand.FALSE, f"{name}{entry[0]} is over")
             return Opinion(Stand.VANISHED, f"{name}{entry[0]} is no longer reported")
         return Opinion(Stand.NEVER, f"{what or 'nothing'}{key.labels} is not reported")
 

@@ -6,7 +6,8 @@ The rules, in this order:
 2. A bare `up` is that of the metrics pages; every source has its own, `source.up`.
 3. A bare name that exactly one source with a closed vocabulary offers (Sentry, the host) means that source; that
    goes before the metrics pages, with a notice where they are known to have the name too. Two that offer it: error.
-4. A bare name that rules record, or that a metrics page is known to have.
+4. `ALERTS`: the alerts of all rules, as Prometheus has them. A bare name that rules record, or that a metrics page is
+   known to have.
 5. `NAME_p95` where there are metrics pages: the 0.95 quantile of a histogram of theirs; see `Found.quantile`. Not
    in Prometheus' own files, where it is the name of a series.
 6. Any other bare name is taken to be on the metrics pages, where there are any. What they hold shows when they
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from alerting.core.lang.suggest import closest, did_you_mean, distance
 from alerting.core.lang.units import unit_of_name
 from alerting.errors import Diagnostic
-from alerting.model import SHARED, Kind, Metric
+from alerting.model import ALERTS, SHARED, Kind, Metric
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -115,6 +116,8 @@ class Names:
             return frozenset(), None
         if source is not None and any(each.name == metric.name for each in source.metrics):
             return frozenset(metric.labels), frozenset(metric.labels)
+        if metric.name == ALERTS and metric.namespace == SHARED:
+            return frozenset(("alertname", "alertstate")), None
         on_page = metric.namespace == SHARED and self._pages and metric.name not in self._recorded and not self.open
         return frozenset(("job", "instance") if on_page else ()), None
 
@@ -179,6 +182,8 @@ class Names:
             )
             both = name in self._on_pages or name in self._recorded
             return _Meaning(metric, notes=(note,) if both else ())
+        if name == ALERTS:
+            return _Meaning(Metric(ALERTS, SHARED, Kind.GAUGE))
         if name in self._sources:
             return _failed(f"{name} is a source, not a metric", f"name one of its metrics, such as {name}.up")
         if self._pages or self.open or name in self._recorded:

@@ -59,17 +59,14 @@ class Context(NamedTuple):
 
 def notice(alert: Alert, spec: RuleSpec, unit: str, context: Context) -> Notice:
     """Say what fires: made when it does."""
-    series = alert.labels.as_dict()
     fill = _filler(alert, context)
-    labels = {**series, **{name: fill(text) for name, text in spec.labels.items()}}
-    if alert.level:
-        labels["severity"] = alert.level
+    labels = labels_of(alert, spec, context)
     return Notice(
         key=alert.key,
         episode=alert.episode,
         step=Step.FIRING,
         name=spec.name,
-        labels={name: value for name, value in labels.items() if value},
+        labels=labels,
         severity=alert.level or labels.get("severity", spec.severity),  # the label's template is filled, if it is one
         value=value_text(alert.value, unit),
         why=alert.why,
@@ -77,6 +74,17 @@ def notice(alert: Alert, spec: RuleSpec, unit: str, context: Context) -> Notice:
         annotations={name: fill(text) for name, text in spec.annotations.items()},
         runbook_url=spec.runbook_url or fill(spec.annotations.get("runbook_url", "")),
     )
+
+
+def labels_of(alert: Alert, spec: RuleSpec, context: Context) -> dict[str, str]:
+    """Give the labels of an alert: its series', the rule's own with their templates filled, its level as severity."""
+    labels = alert.labels.as_dict()
+    if spec.labels:
+        fill = _filler(alert, context)
+        labels = {**labels, **{name: fill(text) for name, text in spec.labels.items()}}
+    if alert.level:
+        labels = {**labels, "severity": alert.level}
+    return {name: value for name, value in labels.items() if value}
 
 
 def today(subject: Subject, rule: Rule, newest: Newest, *, picture: bool) -> Notice:

@@ -30,15 +30,14 @@ class Calmed(NamedTuple):
 
 
 def calmed(bundles: Sequence[Bundle], state: State, plan: Plan, now: Millis) -> Calmed:
-    """Sum up what would be too many messages."""
+    """Sum up what would be too many messages. There is one message for each key."""
     kept: list[Bundle] = []
     fresh: dict[str, list[Bundle]] = {}
-    waiting: list[tuple[Owed, Millis]] = []
+    summaries: dict[tuple[str, str], Bundle] = {}  # by receiver and key
     for bundle in bundles:
         place = bundle.receiver, bundle.group_key
         if place in state.storms:
-            bundle = bundle._replace(storm=True)  # noqa: PLW2901  the same message, known for what it is
-            _say_or_wait(bundle, _due(state, place, plan, now), now, kept, waiting)
+            summaries[place] = bundle._replace(storm=True)  # the same message, known for what it is
         elif bundle.reason is Reason.FIRST and plan.stands_for_group(bundle.receiver):
             fresh.setdefault(bundle.receiver, []).append(bundle)
         else:
@@ -51,41 +50,37 @@ def calmed(bundles: Sequence[Bundle], state: State, plan: Plan, now: Millis) -> 
             continue
         new.sort(key=lambda bundle: not bundle.urgent)
         kept += new[:room]
-        _sum_up(receiver, new[room:], state, plan, now, kept, waiting)
+        place = _place_of_summary(receiver, new[room:], state)
+        summaries[place] = _added(summaries.get(place), place, new[room:], state)
+    waiting: list[tuple[Owed, Millis]] = []
+    for place, bundle in summaries.items():
+        due = _due(state, place, plan, now)
+        if now >= due or bundle.reason is Reason.ALL_RESOLVED:
+            kept.append(bundle)
+        else:
+            waiting.extend((owed, due) for owed in (*bundle.changed, *bundle.resolved))
     order = {bundle.id: number for number, bundle in enumerate(bundles)}
     kept.sort(key=lambda bundle: order.get(bundle.id, len(order)))
     return Calmed(kept, waiting)
 
 
-def _sum_up(  # noqa: PLR0917  what it adds to stands last
-    receiver: str,
-    rest: Sequence[Bundle],
-    state: State,
-    plan: Plan,
-    now: Millis,
-    kept: list[Bundle],
-    waiting: list[tuple[Owed, Millis]],
-) -> None:
-    changed = [owed for bundle in rest for owed in bundle.changed]
+def _place_of_summary(receiver: str, rest: Sequence[Bundle], state: State) -> tuple[str, str]:
+    """Give receiver and key of the summary that is open, or of a new one."""
     open_ = [key for (name, key) in state.storms if name == receiver and any(state.announced.members(receiver, key))]
-    alert = changed[0].subject.alert
-    group_key = open_[-1] if open_ else group_key_of(state.installation, f"storm {receiver}", alert.episode)
-    due = _due(state, (receiver, group_key), plan, now) if open_ else now
-    _say_or_wait(bundled((receiver, group_key), changed, (), state.announced, storm=True), due, now, kept, waiting)
+    alert = rest[0].changed[0].subject.alert
+    return receiver, open_[-1] if open_ else group_key_of(state.installation, f"storm {receiver}", alert.episode)
+
+
+def _added(summary: Bundle | None, place: tuple[str, str], rest: Sequence[Bundle], state: State) -> Bundle:
+    """Add new groups to what a summary has to say besides."""
+    changed = [owed for bundle in ((summary,) if summary else ()) for owed in bundle.changed]
+    changed += [owed for bundle in rest for owed in bundle.changed]
+    return bundled(place, changed, summary.resolved if summary else (), state.announced, storm=True)
 
 
 def _due(state: State, place: tuple[str, str], plan: Plan, now: Millis) -> Millis:
     """Say when the next message of a summary is due; the wall may have been set back since the last."""
-    return min(state.storms[place], now) + plan.storm.within
-
-
-def _say_or_wait(
-    bundle: Bundle, due: Millis, now: Millis, kept: list[Bundle], waiting: list[tuple[Owed, Millis]]
-) -> None:
-    if now >= due or bundle.reason is Reason.ALL_RESOLVED:
-        kept.append(bundle)
-    else:
-        waiting.extend((owed, due) for owed in (*bundle.changed, *bundle.resolved))
+    return min(state.storms[place], now) + plan.storm.within if place in state.storms else now
 
 
 def took(bundles: Sequence[Bundle], state: State, plan: Plan, now: Millis) -> None:
