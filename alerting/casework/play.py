@@ -135,7 +135,7 @@ class _Play:
     def _turn(self, now: Millis) -> Turn:
         self.now = now
         if self.shown is not None:
-            self.shown.begin(self.tracks, self.samples, now)
+            self.shown.begin(((track.spec, track.alerts) for track in self.tracks), self.samples, now)
         turn = Turn(now, self.samples, shown=self.shown)
         for track in self.tracks:
             turn.taken.clear()

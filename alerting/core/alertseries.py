@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from alerting.core.samples import Samples
-    from alerting.core.turn import Track
     from alerting.model import Alert, Kind, Millis, Rule, RuleSpec
 
+    Kept = Mapping[Labels, Alert]  # of one rule, by the labels of their series
     Taken = Sequence[tuple[str, Kind, Sample]]  # for the file of samples
 
 SOURCE = "the alerts of rules"  # what reports the series, as a target of the samples
@@ -53,39 +53,39 @@ class AlertSeries:
         self._renewed: Millis = 0  # when all were made
         self._settled = False  # what was made since belongs to turns that were saved
 
-    def begin(self, tracks: Iterable[Track], samples: Samples, now: Millis) -> Taken:
+    def begin(self, rules: Iterable[tuple[RuleSpec, Kept]], samples: Samples, now: Millis) -> Taken:
         """Bring all series up to what the store has; nearly always they are."""
         age = now - self._renewed
         sound = self._settled and samples is self._samples and 0 <= age < samples.lookback // 2
         self._settled = False
         if sound:
-            samples.append(Reading(SOURCE, SHARED, now), partial=True)  # it was asked: what it said still holds
+            samples.append(_reading((), now), partial=True)  # it was asked: what it said still holds
             return ()
         self._samples, self._renewed, self._shown, self._makers = samples, now, {}, {}
-        for track in tracks:
-            if track.alerts:
-                self._change(track, track.alerts)
+        for spec, alerts in rules:
+            if alerts:
+                self._change(spec, alerts)
         if not samples.promql:
             for series in samples.series(SHARED, ALERTS):
                 if series.target is None and series.labels not in self._makers:  # of the file, and over since
                     samples.end(SHARED, ALERTS, series.labels, now)
         return samples.append(_reading(self._makers, now))
 
-    def show(self, track: Track, alerts: Mapping[Labels, Alert], samples: Samples, now: Millis) -> Taken:
+    def show(self, spec: RuleSpec, alerts: Kept, samples: Samples, now: Millis) -> Taken:
         """Make the series of one rule that was evaluated, and end those that it has no more."""
-        for labels in self._change(track, alerts):
+        for labels in self._change(spec, alerts):
             samples.end(SHARED, ALERTS, labels, now)
-        made = _series(self._shown.get(track.spec.id, {}))
+        made = _series(self._shown.get(spec.id, {}))
         return samples.append(_reading(made, now), partial=True) if made else ()
 
     def settle(self) -> None:
         """Take note that the turn was saved."""
         self._settled = True
 
-    def _change(self, track: Track, alerts: Mapping[Labels, Alert]) -> list[Labels]:
+    def _change(self, spec: RuleSpec, alerts: Kept) -> list[Labels]:
         """Remember what a rule has made by now; give the series that no rule makes any more."""
-        rule_id = track.spec.id
-        if track.rule is None or rule_id == builtin.CANARY:
+        rule_id = spec.id
+        if builtin.is_builtin(rule_id) or rule_id == builtin.CANARY:
             return []
         before = self._shown.get(rule_id, {})
         made = {}
@@ -93,9 +93,7 @@ class AlertSeries:
             if alert.state in _STATES:
                 known = before.get(key)
                 made[key] = (
-                    known
-                    if known is not None and known[0] is alert
-                    else (alert, _labels(alert, track.spec, self._context))
+                    known if known is not None and known[0] is alert else (alert, _labels(alert, spec, self._context))
                 )
         old, new = _series(before), _series(made)
         for labels in new:
@@ -126,4 +124,4 @@ def _series(made: Mapping[Labels, tuple[Alert, Labels]]) -> dict[Labels, None]:
 
 
 def _reading(made: Iterable[Labels], now: Millis) -> Reading:
-    return Reading(SOURCE, SHARED, now, tuple(Sample(ALERTS, labels, 1.0, now) for labels in made))
+    return Reading(SOURCE, SHARED, now, tuple(Sample(ALERTS, labels, 1.0, now) for labels in made), only=ALERTS)

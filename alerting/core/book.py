@@ -232,7 +232,8 @@ class Book:
         """Begin a turn. Rules that read alerts find those that are kept."""
         turn = Turn(now, samples, limit, self._series)
         if self._series is not None:
-            turn.taken.extend(self._series.begin(self.tracks.values(), samples, now))
+            kept = ((track.spec, track.alerts) for track in self.tracks.values())
+            turn.taken.extend(self._series.begin(kept, samples, now))
         return turn
 
     def watch(

@@ -118,11 +118,12 @@ class Series(Points):
 class Target:
     """One thing that is fetched: when it answered, and when it did not."""
 
-    __slots__ = ("faults", "fetches", "labels", "series", "source", "why")
+    __slots__ = ("faults", "fetches", "labels", "only", "series", "source", "why")
 
-    def __init__(self, source: str, labels: Labels) -> None:
+    def __init__(self, source: str, labels: Labels, only: str = "") -> None:
         self.source = source
         self.labels = labels
+        self.only = only  # the one name that it ever holds; empty: any
         self.fetches: list[Millis] = []  # good answers, as far back as any window of the namespace reaches
         self.faults: list[tuple[Millis, Millis, str]] = []  # from, until, why; FOREVER: still failing
         self.series: set[Series] = set()

@@ -225,7 +225,7 @@ class Samples:
             space.targets.pop((reading.source, NO_LABELS), None)
         target = space.targets.get(key)
         if target is None:
-            target = space.targets[key] = Target(reading.source, reading.labels)
+            target = space.targets[key] = Target(reading.source, reading.labels, reading.only)
             if reading.labels or space.name != SHARED:  # a target of the shared pages is known by its labels
                 for series in [each for each in space.orphans if each.labels.includes(reading.labels)]:
                     self._adopt(space, target, series)

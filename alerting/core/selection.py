@@ -137,6 +137,8 @@ class Selection:
 
     def _may_hold(self, target: Target) -> bool:
         """Tell whether series of this target could fit at all."""
+        if target.only and self.name and target.only != self.name:
+            return False
         if self.name == ALERTS and self.space.name == SHARED:  # ours: of others only what was seen to have some
             return self.record is not None and any(each.target is target for each in self.record.series.values())
         carried = target.labels

@@ -177,8 +177,9 @@ class Turn:
         if gaps or track.doubted or track.gaps:
             self.doubtful.append(track)
         track.gaps = gaps
-        declared = (Metric(rule.spec.record, SHARED),)  # no series is an answer too: the name is known
-        reading = Reading(source=f"rule {rule.spec.id}", namespace=SHARED, at=self.now, samples=samples, kinds=declared)
+        name = rule.spec.record
+        known = (Metric(name, SHARED),)  # no series is an answer too: the name is known
+        reading = Reading(f"rule {rule.spec.id}", SHARED, self.now, samples, kinds=known, only=name)
         if self._samples is not None:
             self.taken.extend(self._samples.append(reading))
 
@@ -207,7 +208,7 @@ class Turn:
             self._effects.append((track, changed))
             alerts = changed
         if self._shown is not None and self._samples is not None:
-            self.taken.extend(self._shown.show(track, alerts, self._samples, self.now))
+            self.taken.extend(self._shown.show(track.spec, alerts, self._samples, self.now))
         if steps or track.stored or track.watches:
             self._keep_time(track, alerts)
 

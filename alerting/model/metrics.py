@@ -108,3 +108,4 @@ class Reading(NamedTuple):
     fault: Fault | None = None
     took: Millis = 0
     kinds: tuple[Metric, ...] = ()  # what the answer itself declared (TYPE and UNIT lines)
+    only: str = ""  # the one name that its source ever holds, as a rule that records does; empty: any

@@ -295,3 +295,17 @@ def test_ten_thousand_selectors_that_share_a_label_are_told_apart_by_another() -
     record = samples.selection(SHARED, "x", needs[7].matchers, compile_pattern).record
     assert record is not None
     assert max(map(len, record.by_pair.values())) <= 2
+
+
+def test_what_records_seldom_leaves_only_its_own_name_unknown() -> None:
+    """A rule that records every ten minutes is old after five; the pages are read, and what they hold is known."""
+    samples = keeping(Need(SHARED, "load"), Need(SHARED, "load:mean"))
+    mean = Sample("load:mean", NO_LABELS, 1.0, 0)
+    samples.append(Reading("rule r", SHARED, 0, (mean,), kinds=(Metric("load:mean", SHARED),), only="load:mean"))
+    samples.append(page(300_000, {"load": 1.0}))
+    samples.withhold_old(300_000)
+    unknown = {
+        name: [gap.why for gap in samples.selection(SHARED, name, (), compile_pattern).gaps(300_000)]
+        for name in ("load", "load:mean")
+    }
+    assert unknown == {"load": [], "load:mean": ["rule r was not read for 300 s"]}

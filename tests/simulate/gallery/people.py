@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from alerting.core.telling import desk, fallback, inhibition, muting, owing
+from alerting.core.telling import inhibition, muting, owing
 from alerting.core.telling import round as rounds
-from alerting.core.telling.calendar import Calendar
 from alerting.core.telling.desk import Desk
 from alerting.core.telling.round import Round
 from alerting.model import Step
@@ -41,13 +40,6 @@ def escalation_ignores_acks(plant: Plant) -> None:
 
 
 @mistake
-def acks_outlive_what_gets_worse(plant: Plant) -> None:
-    """An acknowledgement of a warning holds when it becomes critical."""
-    original = rounds.holds
-    plant.swap(rounds, "holds", lambda ack, alert, spec, _severity, now: original(ack, alert, spec, "", now))
-
-
-@mistake
 def reminders_begin_anew_with_the_process(plant: Plant) -> None:
     """Whoever restarts often enough is never reminded."""
     original = Desk.tell
@@ -73,23 +65,6 @@ def reminded_under_another_key(plant: Plant) -> None:
 
 
 @mistake
-def only_the_next_time_is_remembered(plant: Plant) -> None:
-    """Of several times at which something may be owed, those after the first are forgotten if it brings nothing."""
-    original = owing.next_look
-
-    def next_look(subject: Any, told: Any, ack: Any, now: int, spoken: Any) -> int | None:
-        times = [
-            each.route.repeat_interval + told[each.receiver].at
-            for each in subject.directions
-            if each.receiver in told and each.route.repeat_interval is not None
-        ]
-        found = original(subject, told, ack, now, spoken)
-        return None if times and min(times) <= now else found
-
-    plant.swap(desk, "next_look", next_look)
-
-
-@mistake
 def passed_on_to_those_who_know(plant: Plant) -> None:
     """What cannot be told goes round in circles among fallbacks."""
     plant.swap(Desk, "_knows", lambda *_: False)
@@ -99,24 +74,6 @@ def passed_on_to_those_who_know(plant: Plant) -> None:
 def fallbacks_are_not_told_the_end(plant: Plant) -> None:
     """Who was told in place of another waits for an end that nobody tells."""
     plant.swap(Desk, "note", lambda *_: None)
-
-
-@mistake
-def fallbacks_are_not_told(plant: Plant) -> None:
-    """What a receiver cannot be told is told to nobody."""
-    plant.swap(desk, "passed_on", lambda *_: [])
-
-
-@mistake
-def passed_on_under_the_same_key(plant: Plant) -> None:
-    """A fallback's own group and what it is told for another stand under one key, and end each other."""
-    original = fallback._written
-
-    def written(message: Any, *arguments: Any) -> Any:
-        for each in original(message, *arguments):
-            yield each._replace(group_key=message.group_key)
-
-    plant.swap(fallback, "_written", written)
 
 
 @mistake
@@ -140,12 +97,6 @@ def inhibition_takes_all_for_equal(plant: Plant) -> None:
 def dependencies_are_told_all_the_same(plant: Plant) -> None:
     """`depends_on` holds nothing back."""
     plant.swap(muting, "STAGES", tuple(each for each in muting.STAGES if each is not muting._depends))
-
-
-@mistake
-def windows_end_unnoticed(plant: Plant) -> None:
-    """What a window held back is told with other news, not when the window ends."""
-    plant.swap(Calendar, "changes_at", lambda *_: None)
 
 
 @mistake
