@@ -177,8 +177,10 @@ class Engine:
             why = head.why or f"{len(messages)} waiting, the oldest since {words(max(0, now - head.owed_since))}"
             passed = self._book.desk.passed_on(messages, why, now)
             ids = [message.id for message in messages]
-            await self._store.commit(Change(now, notifications=passed, passed_on=ids, decisions=reasons(passed)))
-            self._book.desk.note(passed)
+            desk = self._book.desk
+            told, texts = reasons(passed), desk.stand_ins(passed, now)
+            await self._store.commit(Change(now, notifications=passed, passed_on=ids, texts=texts, decisions=told))
+            desk.note(passed, now)
         if passed:
             self._on_commit(tuple(dict.fromkeys(each.receiver for each in passed)))
         return bool(passed)

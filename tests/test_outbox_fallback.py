@@ -86,6 +86,29 @@ def test_f22_what_is_late_goes_to_the_fallback_and_later_to_its_receiver() -> No
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_f22_an_end_that_the_fallback_has_heard_is_not_passed_on_to_it(restarted) -> None:
+    """It heard of the end directly: that its receiver could not be told is no news later, nor after a restart."""
+
+    async def main():
+        clock = FakeClock()
+        chat, mail = Receiver(clock, "chat", otherwise=RETRY), Receiver(clock, "mail")
+        street = Street(rule(notify=("chat",)), people=[chat, mail], fallback={"chat": ["mail"]}, terms=LATE)
+        await street.open()
+        for value in (20.0,) * 12 + (5.0,):
+            await street.tick(value)
+        assert [steps for steps, _ in about(mail.ledger)] == [["firing 1"], ["resolved 1"]]
+        if restarted:
+            await street.end()
+            await street.restart()
+        for _ in range(30):
+            await street.tick(5.0)
+        assert [steps for steps, _ in about(mail.ledger)] == [["firing 1"], ["resolved 1"]]
+        await street.end()
+
+    asyncio.run(main())
+
+
 def test_f22_nothing_goes_in_circles() -> None:
     """Two receivers that stand in for each other, both down: each gets what is its own, and the other's once."""
 

@@ -198,7 +198,7 @@ class Rounds:
         for waiting, why in self._outages.late(self._now):
             passed = self._book.desk.passed_on(waiting, why, self._now)
             self._decisions += reasons(passed)
-            self._book.desk.note(passed)
+            self._book.desk.note(passed, self._now)
             self._hand_over(passed)
 
     def _message(self, notification: Notification) -> Message:

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from alerting.model import Ack, AlertKey, Millis, Notice, Notification, Patterns, Silence, Told
 
 NOTHING = Telling()
-_STOOD_IN = 10_000  # so many episodes that were told in another's place are remembered: they are not passed on again
 
 
 class Desk:
@@ -49,7 +48,6 @@ class Desk:
         self._state = State()
         self._plan = Plan()
         self._patterns: Patterns | None = None
-        self._stood_in: dict[tuple[AlertKey, str, str], None] = {}  # episodes told in another's place, lately
         self._disturbed = True  # something changed besides alerts: a round is due
         self._fresh = True  # what was loaded has not been held against the clock
 
@@ -71,6 +69,7 @@ class Desk:
         for name, text in texts.items():
             with suppress(ValueError, TypeError, KeyError):
                 self._load(name, text)
+        state.stand_ins = dict(sorted(state.stand_ins.items(), key=lambda each: each[1][1]))
 
     def _load(self, name: str, text: str) -> None:
         state = self._state
@@ -89,6 +88,9 @@ class Desk:
         elif name.startswith(keeping.STORM):
             summary, at = keeping.read_storm(text)
             state.storms[summary] = at
+        elif name.startswith(keeping.STAND_IN):
+            stand_in, told = keeping.read_stand_in(text)
+            state.stand_ins[stand_in] = told
         elif name.startswith(keeping.OVER):
             key, ending = keeping.read_over(text)
             if key in state.notices:
@@ -281,6 +283,8 @@ class Desk:
         storm.took(effects.bundles, state, self._plan, effects.now)
         for place in effects.storms:
             state.storms.pop(place, None)
+        for stand_in in effects.stand_ins:
+            state.stand_ins.pop(stand_in, None)
         for key in effects.looked:
             self._look_later(key, effects.now)
         self._disturbed = False
@@ -292,15 +296,27 @@ class Desk:
         knowledge = Knowledge(self._state.installation, now, self._fires, self._knows)
         return passed_on(waiting, why, self._plan.receivers, knowledge)
 
-    def note(self, notifications: Iterable[Notification]) -> None:
+    @staticmethod
+    def stand_ins(notifications: Iterable[Notification], now: Millis) -> Mapping[str, str]:
+        """Give the kept texts of who is told of what in another's place: it is not passed on to them again."""
+        return {
+            keeping.stand_in_name(notice.key, each.receiver): keeping.stand_in_text(
+                notice.key, each.receiver, notice.episode, now
+            )
+            for each in notifications
+            for notice in each.firing
+        }
+
+    def note(self, notifications: Iterable[Notification], now: Millis) -> None:
         """Take what was passed on and is on disk: who was told in another's place is told the end too."""
+        state = self._state
         for notification in notifications:
-            self._state.announced.note(notification)
+            state.announced.note(notification)
             for notice in notification.firing:
-                self._state.notices.setdefault(notice.key, notice)
-                self._stood_in[notice.key, notice.episode, notification.receiver] = None
-        for place in list(self._stood_in)[:-_STOOD_IN]:
-            del self._stood_in[place]
+                state.notices.setdefault(notice.key, notice)
+                place = notice.key, notification.receiver
+                state.stand_ins.pop(place, None)  # the newest comes last
+                state.stand_ins[place] = notice.episode, now
 
     def _fires(self, notice: Notice) -> bool:
         subject = self._state.subjects.get(notice.key)
@@ -309,7 +325,8 @@ class Desk:
     def _knows(self, notice: Notice, receiver: str) -> bool:
         about = notice.key.rule_id == f"{RECEIVER_DOWN}{receiver}"  # nobody is told of its own failure
         told = receiver in self._state.announced.of(notice.key)
-        return about or told or (notice.key, notice.episode, receiver) in self._stood_in
+        stood_in, _ = self._state.stand_ins.get((notice.key, receiver), ("", 0))
+        return about or told or stood_in == notice.episode
 
     # ------------------------------------------------------------------------------------ later
 

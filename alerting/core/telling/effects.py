@@ -39,3 +39,4 @@ class Effects(NamedTuple):
     warned: Sequence[tuple[str, Millis]]
     silences: Sequence[str]  # ids of those that nobody will ask for any more
     storms: Sequence[tuple[str, str]]  # summaries that stand for nothing any more
+    stand_ins: Sequence[tuple[AlertKey, str]]  # of whom nothing can be passed on any more

@@ -25,7 +25,8 @@ GROUP = "group/"  # and receiver, `#`, the group: what the timers of a group mus
 OVER = "over/"  # and rule id, `#`, fingerprint: how an alert ended of whose end somebody was not told
 HELD = "held/"  # and rule id, `#`, fingerprint, `#`, receiver: what holds something back
 STORM = "storm/"  # and receiver, `#`, group key: when a summary was told last
-PREFIXES = (SILENCE, ACK, GROUP, OVER, HELD, STORM)
+STAND_IN = "stand-in/"  # and rule id, `#`, fingerprint, `#`, receiver: which episode it was told in another's place
+PREFIXES = (SILENCE, ACK, GROUP, OVER, HELD, STORM, STAND_IN)
 
 
 def silence_name(silence_id: str) -> str:
@@ -127,6 +128,23 @@ def read_storm(text: str) -> tuple[tuple[str, str], Millis]:
     """Read what `storm_text` wrote. Raises ValueError or KeyError."""
     fields = _load(text, ("receiver", "group_key", "at"))
     return (str(fields["receiver"]), str(fields["group_key"])), int(fields["at"])
+
+
+def stand_in_name(key: AlertKey, receiver: str) -> str:
+    """Name the text of what a receiver was told in another's place: there is one for an alert."""
+    return f"{STAND_IN}{key.rule_id}#{key.fingerprint}#{receiver}"
+
+
+def stand_in_text(key: AlertKey, receiver: str, episode: str, at: Millis) -> str:
+    """Write which episode a receiver was told in another's place, and when."""
+    return _dump({"key": list(key), "receiver": receiver, "episode": episode, "at": at})
+
+
+def read_stand_in(text: str) -> tuple[tuple[AlertKey, str], tuple[str, Millis]]:
+    """Read what `stand_in_text` wrote. Raises ValueError or KeyError."""
+    fields = _load(text, ("key", "receiver", "episode", "at"))
+    _look(fields, ("at",), ("receiver", "episode"))
+    return (AlertKey(*(str(part) for part in fields["key"])), fields["receiver"]), (fields["episode"], fields["at"])
 
 
 def _look(fields: Mapping[str, Any], times: Sequence[str], texts: Sequence[str]) -> None:

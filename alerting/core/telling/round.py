@@ -105,7 +105,8 @@ class Round:
         self._tidy(candidates)
         silences, over = upkeep.silences_over(state, self._now)
         storms, kept = upkeep.storms(state, bundles, self._now)
-        self._texts |= {**over, **kept}
+        stand_ins, stood = upkeep.stand_ins_over(state, self._now)
+        self._texts |= {**over, **kept, **stood}
         return Telling(
             [*messages, *warnings],
             self._decisions,
@@ -123,6 +124,7 @@ class Round:
                 warned,
                 silences,
                 storms,
+                stand_ins,
             ),
         )
 

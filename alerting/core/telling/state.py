@@ -40,3 +40,4 @@ class State:
         self.acks: dict[AlertKey, Ack] = {}
         self.opened: dict[str, list[Millis]] = {}  # receiver -> when new groups were spoken of lately
         self.storms: dict[tuple[str, str], Millis] = {}  # (receiver, group key) of a summary -> its last message
+        self.stand_ins: dict[tuple[AlertKey, str], tuple[str, Millis]] = {}  # the episode told in another's place; when
