@@ -4,8 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-# One worker for each core; a worker that has nothing left takes from the others.
-PYTEST := $(BIN)/python -m pytest -q -n auto --dist worksteal
+# A worker for each core and one more, as many tests wait for what they test; one that has nothing left takes from the
+# others.
+WORKERS = $(shell $(BIN)/python -c 'import os; print(os.cpu_count() + 1)')
+PYTEST  = $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 # Where the tests of the fault rows keep what they measured.
 FIGURES := $(CURDIR)/.faults.jsonl

@@ -220,7 +220,7 @@ def test_f26_no_content_is_refused() -> None:
 @pytest.mark.timeout(900)
 def test_f26_no_content_is_refused_in_many(figure: Figure) -> None:
     """In full 1,000 generated messages, each by the rules of every service; who it is about survives each cut."""
-    count, chosen = rounds(200, full=1000), chosen_seed(100)
+    count, chosen = rounds(80, full=1000), chosen_seed(100)
     refused = []
     for number in range(chosen, chosen + count):
         try:
