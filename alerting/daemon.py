@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from alerting.engine import Engine, TickReport
     from alerting.model import Millis
     from alerting.ports import Clock
-    from alerting.systemd import Systemd
-    from alerting.vitals import Vitals
+    from alerting.selfwatch.systemd import Systemd
+    from alerting.selfwatch.vitals import Vitals
     from alerting.wiring import Program
 
 _LONGEST_SLEEP: Millis = 30_000  # between two looks at the heap

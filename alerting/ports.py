@@ -193,10 +193,10 @@ class Http(Protocol):
         reach: Sequence[str] = (),
         keep: bool = False,
     ) -> HttpAnswer:
-        """Make one request. Any status is an answer; anything else raises alerting.http.HttpFailed.
+        """Make one request. Any status is an answer; anything else raises alerting.net.http.HttpFailed.
 
-        `reach`: what may be connected to, by the words and networks of alerting.reach; empty: its default. `keep`: the
-        connection may be one that was kept open, and is kept for the next request; never for a probe.
+        `reach`: what may be connected to, by the words and networks of alerting.net.reach; empty: its default.
+        `keep`: the connection may be one that was kept open, and is kept for the next request; never for a probe.
         """
         ...
 

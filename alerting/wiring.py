@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING
 
 import alerting
 from alerting import registry
-from alerting.canary import NAME as NEST
-from alerting.canary import Canary, Nest
 from alerting.clock import SystemClock
 from alerting.core.builtin import CANARY
 from alerting.core.pace import OFF, pace_of
 from alerting.core.telling.keeping import PREFIXES
 from alerting.engine import Engine, Limits, Target
 from alerting.errors import ReportRefused, StoreError
-from alerting.http import HttpClient
 from alerting.lane import Terms
 from alerting.model import Secret, Section
+from alerting.net.http import HttpClient
+from alerting.net.reach import SystemResolver
 from alerting.outbox import Outbox
 from alerting.patterns import compile_pattern
 from alerting.pool import Pool
 from alerting.ports import SECRETS, Inbox, Tools
-from alerting.reach import SystemResolver
 from alerting.redact import Redactor
 from alerting.rotation import Rotation
+from alerting.selfwatch.canary import NAME as NEST
+from alerting.selfwatch.canary import Canary, Nest
 from alerting.setup import receiver_of, setup_of
 from alerting.store.samples import GATHER
 from alerting.store.samples import build as sample_store
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
     from alerting.config.rules import RuleSet
     from alerting.config.settings import Settings
-    from alerting.heartbeat import Heartbeat
     from alerting.model import Delivery, Millis
     from alerting.ports import Clock, Notifier, SampleStore, Snapshot, Source, Store
+    from alerting.selfwatch.heartbeat import Heartbeat
 
 CONSOLE = "console"
 _REPORTS = "push/"  # what the names of kept reports begin with: push/SOURCE/JOB
@@ -239,7 +239,7 @@ class Program:
         """Build what tells others that alerting lives; None: nobody is to be told. `say` hears why it cannot."""
         if settings.heartbeat is None:
             return None
-        from alerting.heartbeat import Heartbeat  # noqa: PLC0415  few want it
+        from alerting.selfwatch.heartbeat import Heartbeat  # noqa: PLC0415  few want it
 
         self.redact.watch(secrets_of(settings.heartbeat))
         return Heartbeat(settings.heartbeat, self._http, self.clock, environment(settings), say)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from alerting.canary import LATE, NAME, Canary, is_canary
 from alerting.core.builtin import CANARY
 from alerting.core.telling.keeping import silence_name, silence_text
 from alerting.errors import StoreError
@@ -22,6 +21,7 @@ from alerting.model import (
     Notification,
     Silence,
 )
+from alerting.selfwatch.canary import LATE, NAME, Canary, is_canary
 from tests.clock import FakeClock
 from tests.full import rounds
 from tests.ward import Ward

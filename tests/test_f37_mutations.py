@@ -19,7 +19,7 @@ from alerting.cli.loading import adopt, load_for_work
 from alerting.cli.main import _guarded, read
 from alerting.cli.run import _Reload, _Voice
 from alerting.errors import ConfigError
-from alerting.vitals import Vitals
+from alerting.selfwatch.vitals import Vitals
 from alerting.wiring import Program
 from tests.full import rounds, seed
 

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 
 FAULT = """
 import logging, os, sys
-from alerting import faults
+from alerting.selfwatch import faults
 from alerting.model import Secret
 from alerting.redact import Redactor
 redact, secret = Redactor(), Secret.literal(os.environ["HIDDEN"])
@@ -53,7 +53,7 @@ faults.flush()
 CAUGHT = """
 import asyncio, logging, os
 from types import SimpleNamespace
-from alerting import faults
+from alerting.selfwatch import faults
 from alerting.cli.run import _Voice
 from alerting.clock import SystemClock
 from alerting.model import Receiver
@@ -103,7 +103,7 @@ faults.flush()
 RULES = """
 import asyncio, logging, os
 from types import SimpleNamespace
-from alerting import faults
+from alerting.selfwatch import faults
 from alerting.cli.run import _Voice
 from alerting.clock import SystemClock
 from alerting.engine import Engine, Setup, Target
@@ -326,7 +326,7 @@ def test_a_tracker_that_is_down_does_not_hold_up_the_end() -> None:
 def test_requests_of_ours_carry_no_traces() -> None:
     """Nothing is added to what PagerDuty and others are sent."""
     code = FAULT + (
-        "import asyncio\nfrom alerting.http import HttpClient\n"
+        "import asyncio\nfrom alerting.net.http import HttpClient\n"
         "async def work():\n"
         "    http = HttpClient('x')\n"
         "    await http.request('POST', os.environ['URL'], body=b'{}')\n"
@@ -344,5 +344,5 @@ def test_requests_of_ours_carry_no_traces() -> None:
 
 def test_nobody_loads_the_sdk_without_a_dsn() -> None:
     """It costs a fifth of a second and ten MiB."""
-    code = "import sys\nimport alerting.cli.run, alerting.faults\nprint('sentry_sdk' in sys.modules)\n"
+    code = "import sys\nimport alerting.cli.run, alerting.selfwatch.faults\nprint('sentry_sdk' in sys.modules)\n"
     assert python(code).stdout == "False\n"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from alerting.errors import AlertingError, SecretError
-from alerting.heartbeat import FAILED, OK, Heartbeat, check_in_url
-from alerting.http import HttpClient
 from alerting.model import Secret
+from alerting.net.http import HttpClient
+from alerting.selfwatch.heartbeat import FAILED, OK, Heartbeat, check_in_url
 from tests.clock import FakeClock
 from tests.fakes.ledger import Fake, Reply, Step
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import pytest
 
-from alerting.http import HttpClient, HttpFailed
-from alerting.kept import IDLE, LIFE, Line, Lines
 from alerting.model import FaultKind
+from alerting.net.http import HttpClient, HttpFailed
+from alerting.net.kept import IDLE, LIFE, Line, Lines
 from alerting.ports import HttpAnswer
 from tests.fakes.certificates import Authority
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerting.http import HttpClient, HttpFailed
 from alerting.model import FaultKind
-from alerting.reach import DEFAULT, WORDS, OutOfReach, SystemResolver, addresses, place, trouble_in
+from alerting.net.http import HttpClient, HttpFailed
+from alerting.net.reach import DEFAULT, WORDS, OutOfReach, SystemResolver, addresses, place, trouble_in
 from tests.fakes import wire
 from tests.fakes.certificates import Authority
 from tests.fakes.hostile import Hostile, response

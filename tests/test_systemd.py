@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from alerting.systemd import Systemd
+from alerting.selfwatch.systemd import Systemd
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,18 +12,18 @@ import tempfile
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Self
 
-from alerting.canary import NAME as NEST
-from alerting.canary import Canary, Nest
 from alerting.daemon import Daemon
 from alerting.engine import Engine, Setup, Target
-from alerting.heartbeat import Heartbeat
 from alerting.model import Answer, Outcome, Receiver
 from alerting.outbox import Outbox
 from alerting.patterns import compile_pattern
 from alerting.ports import HttpAnswer
+from alerting.selfwatch.canary import NAME as NEST
+from alerting.selfwatch.canary import Canary, Nest
+from alerting.selfwatch.heartbeat import Heartbeat
+from alerting.selfwatch.systemd import Systemd
+from alerting.selfwatch.vitals import Vitals
 from alerting.store.memory import MemoryStore
-from alerting.systemd import Systemd
-from alerting.vitals import Vitals
 from tests.clock import FakeClock
 from tests.tick import App, rule
 

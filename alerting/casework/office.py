@@ -13,11 +13,11 @@ from alerting.config import documents, schema
 from alerting.config.settings import load_settings, settings_within
 from alerting.core.lang.suggest import did_you_mean
 from alerting.errors import ConfigError
-from alerting.http import HttpClient
 from alerting.model import Section
+from alerting.net.http import HttpClient
+from alerting.net.reach import SystemResolver
 from alerting.pool import Pool
 from alerting.ports import Tools
-from alerting.reach import SystemResolver
 from alerting.setup import plan_of, receiver_of, setup_of
 
 if TYPE_CHECKING:

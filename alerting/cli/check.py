@@ -80,7 +80,7 @@ async def _check(arguments: Namespace) -> int:
 
 async def _report_faults(found: Sequence[tuple[str, BaseException]], program: Program, environment: str) -> None:
     """Report faults of ours to Sentry, of each kind one in an hour, as a daemon does; the state keeps when that was."""
-    from alerting import faults  # noqa: PLC0415  only where there is something to report
+    from alerting.selfwatch import faults  # noqa: PLC0415  only where there is something to report
 
     dsn = Secret.literal(os.environ["SENTRY_DSN"])
     dsn.reveal()

@@ -360,7 +360,7 @@ def _guarded(arguments: argparse.Namespace) -> int:
         if os.environ.get("ALERTING_DEBUG"):
             raise
         if os.environ.get("SENTRY_DSN"):
-            from alerting.faults import report_end  # noqa: PLC0415  few commands end so
+            from alerting.selfwatch.faults import report_end  # noqa: PLC0415  few commands end so
 
             report_end(error, os.environ)
         text = f"alerting: a fault of its own ({type(error).__name__}); ALERTING_DEBUG=1 shows where, please report it"

@@ -12,7 +12,6 @@ from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from alerting.canary import is_canary
 from alerting.cli.exit import Exit
 from alerting.cli.loading import adopt, broken, load, load_for_work, opened
 from alerting.config.noted import origin_of
@@ -22,8 +21,9 @@ from alerting.errors import AlertingError, ConfigError, Problem, StoreError
 from alerting.log import set_up
 from alerting.model import DeliveryState, Secret
 from alerting.pool import Pool
-from alerting.systemd import Systemd
-from alerting.vitals import Vitals
+from alerting.selfwatch.canary import is_canary
+from alerting.selfwatch.systemd import Systemd
+from alerting.selfwatch.vitals import Vitals
 from alerting.wiring import Program, environment
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _report_faults(settings: Settings, program: Program, voice: _Voice) -> bool:
     dsn = os.environ.get("SENTRY_DSN")
     if not dsn:
         return False
-    from alerting import faults  # noqa: PLC0415  only where there is a DSN
+    from alerting.selfwatch import faults  # noqa: PLC0415  only where there is a DSN
 
     secret = Secret.literal(dsn)
     secret.reveal()
@@ -103,7 +103,7 @@ def _report_faults(settings: Settings, program: Program, voice: _Voice) -> bool:
 
 
 async def _flush() -> None:
-    from alerting import faults  # noqa: PLC0415  only where faults are reported
+    from alerting.selfwatch import faults  # noqa: PLC0415  only where faults are reported
 
     with suppress(TimeoutError):
         await Pool(1, "faults")(faults.flush, int(2_000 * faults.FLUSH))

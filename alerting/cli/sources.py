@@ -12,8 +12,8 @@ from alerting.cli.terminal import clean, paint, say, say_json, table
 from alerting.config.vocabulary import closed_spaces, offered
 from alerting.core.lang.names import UP
 from alerting.core.lang.units import format_value
-from alerting.endpoint import distinct
 from alerting.model import SHARED, Kind, Metric, Need
+from alerting.net.endpoint import distinct
 
 if TYPE_CHECKING:
     from argparse import Namespace

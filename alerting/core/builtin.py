@@ -24,7 +24,7 @@ DOWN_AFTER: Millis = 300_000  # so long a message may be tried in vain before it
 RECEIVER_DOWN = "alerting/ReceiverDown/"
 CONFIG_BROKEN = "alerting/ConfigBroken"
 STATE_UNSAVED = "alerting/StateUnsaved"
-CANARY = "alerting/Canary"  # an ordinary rule, made by alerting.canary; what people are shown leaves it out
+CANARY = "alerting/Canary"  # an ordinary rule, made by alerting.selfwatch.canary; what people are shown leaves it out
 _SEVERITIES = ("critical", "error", "warning", "info")
 _NAMED = 5  # so many rules are named in a reason
 

@@ -20,8 +20,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from alerting.core.backoff import pause
-from alerting.http import revealed
 from alerting.model import Answer
+from alerting.net.http import revealed
 from alerting.notifiers import _slack_client as client
 from alerting.notifiers import _text as text
 from alerting.notifiers._slack_message import ACKNOWLEDGE, SILENCE, aside

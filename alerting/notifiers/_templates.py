@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alerting.errors import AlertingError, TemplateError
-from alerting.http import revealed
 from alerting.model import NO_TEXTS, AlertKey, Notice, Notification, Step
+from alerting.net.http import revealed
 from alerting.notifiers import _text as text
 
 if TYPE_CHECKING:

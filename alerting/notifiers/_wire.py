@@ -2,7 +2,7 @@
 
 Left to themselves these libraries retry, follow redirects, read proxies from the environment and bound each read
 instead of the whole. So each one is given a `Wire` in place of its transport: the library writes the request and
-reads the answer, and what lies between is `alerting.http` with its total deadline, its limit and its honest word
+reads the answer, and what lies between is `alerting.net.http` with its total deadline, its limit and its honest word
 on whether the request may have been taken. A second request on one wire is refused: one attempt, one request.
 """
 
@@ -14,8 +14,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from alerting.errors import AlertingError
-from alerting.http import HttpFailed, retry_at
 from alerting.model import Answer, Outcome
+from alerting.net.http import HttpFailed, retry_at
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from alerting.model import Millis
     from alerting.ports import Blocking, Clock, Http, HttpAnswer
 
-_NOT_THEIRS = ("accept-encoding", "connection", "content-length")  # how bytes travel is settled by alerting.http
+_NOT_THEIRS = ("accept-encoding", "connection", "content-length")  # how bytes travel is settled by alerting.net.http
 _GRACE: Millis = 250  # for the thread to say what the request, which ends at the deadline itself, has met
 DOOR = frozenset((401, 403, 404, 405, 407, 410))  # statuses that speak of access or address, not of the message
 _ANSWER_MOST = 256 * 1024  # bytes; what receivers answer has a few hundred

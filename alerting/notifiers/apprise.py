@@ -12,8 +12,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
 from alerting.errors import AlertingError
-from alerting.http import revealed
 from alerting.model import Answer, Outcome
+from alerting.net.http import revealed
 from alerting.notifiers import _plain as plain
 from alerting.notifiers import _templates as templates
 from alerting.notifiers import _text as text

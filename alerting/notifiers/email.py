@@ -4,7 +4,7 @@ An answer from before the letter was shown is about the door (wrong password, un
 that is mended in the settings, so the message stays owed. A 4xx to the letter is tried again, a 5xx is for good. If
 the answer to the letter is lost, nobody knows; a letter that then arrives twice has one Message-ID.
 
-The name of the server is looked up once; the addresses that were judged (`alerting.reach`) are those connected to.
+The name of the server is looked up once; the addresses that were judged (`alerting.net.reach`) are those connected to.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from alerting.errors import AlertingError, SecretError
-from alerting.http import revealed
 from alerting.model import Answer, Outcome
+from alerting.net.http import revealed
+from alerting.net.reach import addresses, trouble_in
 from alerting.notifiers import _templates as templates
-from alerting.reach import addresses, trouble_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,8 +10,8 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from alerting.http import revealed
 from alerting.model import Answer, Outcome
+from alerting.net.http import revealed
 from alerting.notifiers import _text as text
 from alerting.notifiers._pagerduty_event import action, change, dedup_key, trigger
 from alerting.notifiers._templates import Templates, problems

@@ -23,8 +23,8 @@ from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from alerting.http import revealed
 from alerting.model import LOUD, Answer, Outcome
+from alerting.net.http import revealed
 from alerting.notifiers import _changes as changes
 from alerting.notifiers import _templates as templates
 from alerting.notifiers import _text as text

@@ -15,8 +15,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from alerting.errors import SecretError
-from alerting.http import HttpFailed, revealed
 from alerting.model import NO_TEXTS, Answer, Outcome, Secret
+from alerting.net.http import HttpFailed, revealed
 from alerting.notifiers import _text as text
 from alerting.notifiers._templates import Templates, problems
 from alerting.notifiers._wire import later, lost, unsuccessful

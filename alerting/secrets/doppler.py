@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 import alerting
 from alerting.errors import SecretError
-from alerting.http import HttpClient, HttpFailed
-from alerting.reach import SystemResolver, trouble_with
+from alerting.net.http import HttpClient, HttpFailed
+from alerting.net.reach import SystemResolver, trouble_with
 from alerting.secrets._documents import DEADLINE, Documents, Fetched, field
 
 if TYPE_CHECKING:

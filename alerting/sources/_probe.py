@@ -13,9 +13,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from alerting.errors import SecretError
-from alerting.http import revealed
 from alerting.model import NO_LABELS, Fault, FaultKind, Labels, Reading, Sample
-from alerting.reach import OutOfReach, addresses, trouble_in
+from alerting.net.http import revealed
+from alerting.net.reach import OutOfReach, addresses, trouble_in
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 
 from alerting.core.defined import defined
 from alerting.errors import SecretError
-from alerting.http import revealed
 from alerting.model import NO_LABELS, Fault, FaultKind, Kind, Labels, Reading, Sample
+from alerting.net.http import revealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

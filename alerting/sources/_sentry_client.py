@@ -12,9 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
-from alerting.endpoint import Endpoint
-from alerting.http import retry_at, revealed
 from alerting.model import Fault, FaultKind, Secret
+from alerting.net.endpoint import Endpoint
+from alerting.net.http import retry_at, revealed
 from alerting.sources._queries import FailedError, decoded, shape, words
 
 if TYPE_CHECKING:

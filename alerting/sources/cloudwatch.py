@@ -16,8 +16,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from alerting.errors import ConfigError, Problem
-from alerting.http import HttpFailed, revealed
 from alerting.model import NO_LABELS, Fault, FaultKind, Sample
+from alerting.net.http import HttpFailed, revealed
 from alerting.sources._queries import (
     MINUTE,
     Answers,

@@ -15,8 +15,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from alerting.fields import UnreadableError, read_fields
-from alerting.http import revealed
 from alerting.model import NO_LABELS, FaultKind
+from alerting.net.http import revealed
 from alerting.sources._nagios import read_performance
 from alerting.sources._probe import FailedError, Probe
 

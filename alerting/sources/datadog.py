@@ -11,9 +11,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from alerting.endpoint import Endpoint
-from alerting.http import retry_at
 from alerting.model import Fault, FaultKind, Sample
+from alerting.net.endpoint import Endpoint
+from alerting.net.http import retry_at
 from alerting.sources._queries import (
     MINUTE,
     Answers,

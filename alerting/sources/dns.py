@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from alerting.http import revealed
 from alerting.model import NO_LABELS, FaultKind, Labels
+from alerting.net.http import revealed
 from alerting.sources._probe import FailedError, Probe, host_and_port, known
 
 if TYPE_CHECKING:

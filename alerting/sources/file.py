@@ -13,8 +13,8 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from alerting.exposition import PageReader, UnreadableError
-from alerting.http import revealed
 from alerting.model import FaultKind, Labels
+from alerting.net.http import revealed
 from alerting.sources._probe import FailedError, Probe
 
 if TYPE_CHECKING:

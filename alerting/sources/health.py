@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from alerting.endpoint import Endpoint, distinct, targets_of
 from alerting.errors import SecretError
 from alerting.fields import UnreadableError, read_fields
-from alerting.http import revealed, shown
 from alerting.model import NO_LABELS, Fault, FaultKind, Labels, Reading, Sample
+from alerting.net.endpoint import Endpoint, distinct, targets_of
+from alerting.net.http import revealed, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,9 +14,9 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from alerting.endpoint import Endpoint
-from alerting.http import retry_at
 from alerting.model import Fault, FaultKind, Sample
+from alerting.net.endpoint import Endpoint
+from alerting.net.http import retry_at
 from alerting.sources._queries import (
     MINUTE,
     Answers,

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from alerting.endpoint import Endpoint, distinct, targets_of
 from alerting.errors import SecretError
 from alerting.exposition import PageReader, UnreadableError
-from alerting.http import revealed
 from alerting.model import SHARED, Fault, Labels, Reading, Sample, Secret
+from alerting.net.endpoint import Endpoint, distinct, targets_of
+from alerting.net.http import revealed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

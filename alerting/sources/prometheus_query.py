@@ -12,8 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from alerting.endpoint import Endpoint
 from alerting.model import NO_LABELS, Fault, FaultKind, Labels, Sample
+from alerting.net.endpoint import Endpoint
 from alerting.sources._queries import (
     Answers,
     Ask,

@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from alerting.http import revealed
 from alerting.model import NO_LABELS, FaultKind, Kind, Labels, Metric, Sample
+from alerting.net.http import revealed
 from alerting.sources._queries import (
     MINUTE,
     Answers,

@@ -17,8 +17,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote
 
-from alerting.http import revealed
 from alerting.model import Fault, FaultKind, Sample
+from alerting.net.http import revealed
 from alerting.sources._queries import Answers, Ask, FailedError, QuerySource, distinct, labels, seconds, text_of, words
 
 if TYPE_CHECKING:

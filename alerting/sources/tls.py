@@ -10,9 +10,9 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING
 
-from alerting.http import revealed
 from alerting.model import NO_LABELS, FaultKind, Labels
-from alerting.reach import connected
+from alerting.net.http import revealed
+from alerting.net.reach import connected
 from alerting.sources._probe import FailedError, Probe, host_and_port, known, trusting, within_reach
 
 if TYPE_CHECKING:

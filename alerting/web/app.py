@@ -25,7 +25,7 @@ from starlette.routing import Route
 import alerting
 from alerting.core.progress import Ailment
 from alerting.errors import ReportRefused, SecretError, StoreError
-from alerting.vitals import Checkup, State
+from alerting.selfwatch.vitals import Checkup, State
 from alerting.web.exposition import CONTENT_TYPE, page
 from alerting.web.metrics import families
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from alerting.vitals import Vitals
+    from alerting.selfwatch.vitals import Vitals
 
     T = TypeVar("T")
 

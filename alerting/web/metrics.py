@@ -13,13 +13,13 @@ import psutil
 
 import alerting
 from alerting.core.builtin import CANARY
-from alerting.vitals import BOUNDS
+from alerting.selfwatch.vitals import BOUNDS
 from alerting.web.exposition import Family, Point
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from alerting.vitals import Checkup, Vitals
+    from alerting.selfwatch.vitals import Checkup, Vitals
 
 
 def families(vitals: Vitals, checkup: Checkup, owed: Mapping[str, int]) -> Iterable[Family]:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from alerting import registry
 from alerting.clock import SystemClock
-from alerting.http import HttpClient
 from alerting.model import AlertKey, Notice, Notification, Secret, Section
+from alerting.net.http import HttpClient
+from alerting.net.reach import SystemResolver
 from alerting.pool import Pool
 from alerting.ports import Tools
-from alerting.reach import SystemResolver
 from tests.fakes.pagerduty import ROUTING_KEY, PagerDuty
 from tests.fakes.sink import Sink
 from tests.fakes.slack import TOKEN, Slack

@@ -8,8 +8,8 @@ import time
 from typing import TYPE_CHECKING, TypeVar
 
 from alerting.clock import SystemClock
-from alerting.http import HttpClient
 from alerting.model import Answer, Outcome
+from alerting.net.http import HttpClient
 from alerting.notifiers._wire import Wire, speak
 from alerting.pool import Pool
 from tests.fakes.ledger import Step

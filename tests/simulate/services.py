@@ -15,8 +15,8 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alerting import registry
-from alerting.http import HttpFailed
 from alerting.model import FaultKind, Section
+from alerting.net.http import HttpFailed
 from alerting.notifiers._wire import Wire
 from alerting.ports import HttpAnswer, Tools
 from tests.fakes import pagerduty, slack

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from alerting.clock import SystemClock
-from alerting.http import HttpClient
 from alerting.model import Need, Reading, Section
+from alerting.net.http import HttpClient
+from alerting.net.reach import SystemResolver
 from alerting.pool import Pool
 from alerting.ports import Clock, Tools
-from alerting.reach import SystemResolver
 from alerting.registry import build_source
 
 if TYPE_CHECKING:

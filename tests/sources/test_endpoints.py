@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from alerting.clock import SystemClock
-from alerting.endpoint import distinct
-from alerting.http import HttpClient
 from alerting.intake import Fetches, Intake, Target
 from alerting.model import NO_LABELS, Fault, FaultKind, Labels, Need, Reading, Secret, Section
+from alerting.net.endpoint import distinct
+from alerting.net.http import HttpClient
+from alerting.net.reach import SystemResolver
 from alerting.patterns import compile_pattern
 from alerting.pool import Pool
 from alerting.ports import Tools
-from alerting.reach import SystemResolver
 from alerting.registry import build_source
 from tests.bench.serving import served
 from tests.clock import FakeClock, settle

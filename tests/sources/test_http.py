@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from alerting.http import HttpClient, HttpFailed, retry_at, shown
 from alerting.model import FaultKind, Secret
+from alerting.net.http import HttpClient, HttpFailed, retry_at, shown
 from alerting.ports import HttpAnswer
 from tests.fakes.hostile import BEHAVIOURS, ENDLESS, Hostile, bomb, refused_url, response
 from tests.fakes.wire import Wire
@@ -272,7 +272,7 @@ def test_f43_hanging_servers_hold_up_nobody(figure: Figure) -> None:
 
 HANGING_RESOLVER = """
 import asyncio, socket, sys, time
-from alerting.http import HttpClient, HttpFailed
+from alerting.net.http import HttpClient, HttpFailed
 socket.getaddrinfo = lambda *_, **__: time.sleep(30)
 async def main():
     try:

@@ -92,11 +92,11 @@ def test_each_target_is_a_source_of_its_own() -> None:
 
     async def work() -> list[float | str]:
         from alerting.clock import SystemClock
-        from alerting.http import HttpClient
         from alerting.model import Section
+        from alerting.net.http import HttpClient
+        from alerting.net.reach import SystemResolver
         from alerting.pool import Pool
         from alerting.ports import Tools
-        from alerting.reach import SystemResolver
         from alerting.registry import build_source
 
         tools = Tools(SystemClock(), HttpClient("t"), Pool, "h", "0", print, SystemResolver())

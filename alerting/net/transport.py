@@ -3,7 +3,7 @@
 httpx's own transport pools connections, reads without a total deadline and unpacks without a limit. A probe that rides
 on an old connection does not see that nobody can connect any more, nor a new address or certificate; and one that the
 server drops just then would look like a fault of the app, or make a POST happen twice. So each request has a
-connection of its own here, to an address that was judged (`alerting.reach`), and what comes is counted as it comes.
+connection of its own here, to an address that was judged (`alerting.net.reach`), and what comes is counted as it comes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import h11
 import httpx
 
 from alerting.model import FaultKind
-from alerting.reach import addresses, connected
+from alerting.net.reach import addresses, connected
 
 if TYPE_CHECKING:
     import asyncio

@@ -14,7 +14,7 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alerting.errors import AlertingError, SecretError
-from alerting.http import HttpFailed, revealed
+from alerting.net.http import HttpFailed, revealed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -7,7 +7,7 @@ ever sent a second time because a connection was stale; so each is looked at bef
 that look can be believed: it lies idle for a second at most, when no common server has given it up yet. What was
 written and not answered may have been taken, as on a new connection.
 
-The address of a connection was judged when it was made (`alerting.reach`), and the connection leads nowhere else. A
+The address of a connection was judged when it was made (`alerting.net.reach`), and the connection leads nowhere else. A
 name is looked up again, and a certificate judged again, after ten seconds. A failure drops all that lie idle for the
 same place: the next attempt sees for itself how things stand.
 
@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import h11
 import httpx
 
+from alerting.net.reach import addresses, opened
+from alerting.net.transport import HEAD_MOST, PORTS, UNUSABLE, Exchange, certificate_end, too_large
 from alerting.ports import HttpAnswer
-from alerting.reach import addresses, opened
-from alerting.transport import HEAD_MOST, PORTS, UNUSABLE, Exchange, certificate_end, too_large
 
 if TYPE_CHECKING:
     import ssl

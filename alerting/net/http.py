@@ -1,11 +1,12 @@
 """Bounded HTTP for sources, the webhook and heartbeats: one request, a total deadline, a limit on what is unpacked.
 
 The one factory of the httpx client. httpx says what a request and an answer are; our own transport under it
-(`alerting.transport`) carries them within bounds, since httpx's timeouts are per read and half a MiB of gzip becomes a
-GiB in it. Messages, and GETs that are plain, go a shorter way by the same rules (`alerting.kept`). Its law: nothing
-takes longer than the deadline, from the lookup of the name to the last byte; nothing larger than the limit is held,
-packed or unpacked; no redirect is followed, no cookie kept, no proxy taken from the environment: the settings alone
-say who is asked.
+(`alerting.net.transport`) carries them within bounds, since httpx's timeouts are per read and half a MiB of gzip
+becomes a GiB in it. Messages, and GETs that are plain, go a shorter way by the same rules (`alerting.net.kept`).
+
+Its law: nothing takes longer than the deadline, from the lookup of the name to the last byte; nothing larger than the
+limit is held, packed or unpacked; no redirect is followed, no cookie kept, no proxy taken from the environment: the
+settings alone say who is asked.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ from urllib.parse import urlsplit
 
 from alerting.errors import AlertingError
 from alerting.model import FaultKind, Secret
+from alerting.net.reach import OutOfReach, SystemResolver
 from alerting.ports import HttpAnswer
-from alerting.reach import OutOfReach, SystemResolver
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import httpx
 
-    from alerting.kept import Lines
     from alerting.model import Millis
+    from alerting.net.kept import Lines
     from alerting.ports import Resolve
 
 DEADLINE: Millis = 10_000
@@ -73,10 +74,10 @@ class HttpClient:
     ) -> HttpAnswer:
         """Make one request. Any status is an answer; anything else raises HttpFailed.
 
-        `keep`: on a connection that is kept open for the next one (`alerting.kept`).
+        `keep`: on a connection that is kept open for the next one (`alerting.net.kept`).
         """
-        from alerting.kept import Ride  # noqa: PLC0415  only who speaks HTTP pays for it
-        from alerting.transport import UnusableError, named  # noqa: PLC0415  as above
+        from alerting.net.kept import Ride  # noqa: PLC0415  only who speaks HTTP pays for it
+        from alerting.net.transport import UnusableError, named  # noqa: PLC0415  as above
 
         exchange = Ride(deadline, limit, reach, self._resolve)
         try:
@@ -118,7 +119,7 @@ class HttpClient:
     def _client(self) -> httpx.AsyncClient:
         """Give the client, made when first asked for."""
         if self._made is None:
-            from alerting.transport import new_client  # noqa: PLC0415  loads httpx
+            from alerting.net.transport import new_client  # noqa: PLC0415  loads httpx
 
             self._made = new_client(self._user_agent)
         return self._made
@@ -126,14 +127,14 @@ class HttpClient:
     def _lines(self) -> Lines:
         """Give the connections that are kept."""
         if self._kept is None:
-            from alerting.kept import Lines  # noqa: PLC0415  loaded by now
+            from alerting.net.kept import Lines  # noqa: PLC0415  loaded by now
 
             self._kept = Lines(self._user_agent)
         return self._kept
 
     def _context(self, verify: bool | str, cert: tuple[str, str] | None) -> ssl.SSLContext:
         """Give what TLS needs for these files, made anew when one of them has changed. Raises UnusableError."""
-        from alerting.transport import UnusableError  # noqa: PLC0415  loaded by now
+        from alerting.net.transport import UnusableError  # noqa: PLC0415  loaded by now
 
         files = [*([verify] if isinstance(verify, str) else ()), *(cert or ())]
         try:

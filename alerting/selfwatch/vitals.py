@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from alerting.engine import TickReport
     from alerting.model import Delivery, Millis
     from alerting.rotation import Stale
-    from alerting.systemd import Systemd
+    from alerting.selfwatch.systemd import Systemd
     from alerting.wiring import Program
 
 PATIENCE: Millis = 120_000  # so long a receiver may fail before that is an ailment

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from alerting.errors import SecretError
-from alerting.http import DEADLINE, LIMIT, HttpFailed, retry_at, revealed, shown
 from alerting.model import Fault, FaultKind, Secret
-from alerting.reach import trouble_in, trouble_with
+from alerting.net.http import DEADLINE, LIMIT, HttpFailed, retry_at, revealed, shown
+from alerting.net.reach import trouble_in, trouble_with
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

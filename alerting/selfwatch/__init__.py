@@ -1,0 +1,1 @@
+"""The watcher watched: how the daemon itself is, and who hears of it."""
