@@ -80,6 +80,7 @@ class Metronome(AsyncIOScheduler):  # type: ignore[misc]  # APScheduler has no t
         super().__init__(timezone=UTC)
         self._look = look
         logging.getLogger("apscheduler").setLevel(logging.ERROR)  # it warns of a beat that hangs, at every look
+        logging.getLogger("apscheduler.executors").setLevel(logging.CRITICAL)  # and of one that the end cuts short
 
     def wakeup(self) -> None:
         """See what is due by now."""
