@@ -53,7 +53,7 @@ faults: $(VENV)/.test ## the fault rows in full, into docs/faults.md; ROW=F9 run
 	@rm -f $(FIGURES)
 	files=$$($(BIN)/python -m tests.faults --files $(or $(ROW),all)) || exit; \
 	ALERTING_FULL=$(if $(SHORT),0,1) ALERTING_FIGURES=$(FIGURES) ALERTING_ROWS=$(or $(ROW),all) \
-		$(if $(SEED),ALERTING_SEED=$(SEED)) $(PYTEST) -n 2 --timeout 1800 -p no:randomly \
+		$(if $(SEED),ALERTING_SEED=$(SEED)) $(PYTEST) --timeout 1800 -p no:randomly \
 		--continue-on-collection-errors $$files; ran=$$?; \
 	$(BIN)/python -m tests.faults $(FIGURES) $(if $(ROW)$(SHORT),,docs/faults.md) && exit $$ran
 
