@@ -107,8 +107,12 @@ def test_a_source_that_stays_down_becomes_one_alert_for_whoever_its_rules_tell()
     """One SourceDown after unknown_after, as serious as the most serious rule, recovered when it is read."""
 
     async def story() -> None:
+        sees = rule("C", Above(5, name="up"), notify=("chat",))  # is not blind while its source fails
         house = House(
-            rule("A", notify=("chat",)), rule("B", Above(5), notify=("pager",), severity="critical"), unknown_after=H
+            rule("A", notify=("chat",)),
+            rule("B", Above(5), notify=("pager",), severity="critical"),
+            sees,
+            unknown_after=H,
         )
         house.targets = [Target(house.app, unknown_after=M)]
         await house.open()

@@ -255,7 +255,7 @@ class Book:
                 labels = Labels({"source": source})
                 track = self._watcher_if(rule_id, labels, raised=bool(fault))
                 if track is not None:
-                    names = partial(self._names_of_readers, self._sources[source].namespace)
+                    names = partial(self._names_of_blind, self._sources[source].namespace)
                     turn.step(track, builtin.source_verdict(track.spec.id, labels, fault, names))
         for judged in turn.doubtful:
             self._watch_rule(turn, judged)
@@ -341,8 +341,14 @@ class Book:
             if track.rule is not None and namespace in namespaces_of(track.rule)
         ]
 
-    def _names_of_readers(self, namespace: str) -> list[str]:
-        return [spec.name for spec in self._readers(namespace)]
+    def _names_of_blind(self, namespace: str) -> list[str]:
+        """Name the rules that a failed source leaves blind; `up` is known of it just then."""
+        return [
+            track.spec.name
+            for track in self.tracks.values()
+            if track.rule is not None
+            and any(need.namespace == namespace and need.name != "up" for need in track.rule.needs)
+        ]
 
     def retire(self, turn: Turn) -> None:
         """End the alerts whose rule is gone, and drop what was shown for long enough."""
