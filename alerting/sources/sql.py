@@ -348,7 +348,18 @@ _CONNECTING = (
     ),
     (("Connection refused", "No such file"), (FaultKind.REFUSED, "connection refused: nothing listens there")),
     (("SSL", "certificate"), (FaultKind.TLS, "the server and we do not agree on TLS; see `sslmode` and `sslrootcert`")),
-    (("closed the connection", "Connection reset", "terminat", "lost"), (FaultKind.RESET, "the connection broke")),
+    (
+        (
+            "closed the connection",
+            "is closed",
+            "no connection to",
+            "Connection reset",
+            "Broken pipe",
+            "terminat",
+            "lost",
+        ),
+        (FaultKind.RESET, "the connection broke"),
+    ),
     (
         ('missing "="', "invalid", "URI"),
         (FaultKind.MALFORMED, "`dsn` cannot be read; write postgresql://user:password@host/name"),
