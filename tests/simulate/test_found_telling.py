@@ -135,3 +135,22 @@ def test_a_summary_says_in_one_message_what_ends_and_what_is_new() -> None:
         assert [each.name for each in more.resolved] == ["R3"]
 
     asyncio.run(story())
+
+
+def test_an_end_that_waits_goes_along_with_a_summary_that_others_join() -> None:
+    """Under which key new groups are told is known once a storm is summed up, and only then which ends go along."""
+
+    async def story() -> None:
+        route = Route(("chat",), group_by=("alertname",), group_wait=0, group_interval=5 * M, repeat_interval=None)
+        rules = [rule(f"R{n}", Above(10 * n), notify=()) for n in (1, 2, 3, 4, 5)]
+        house = await House(*rules, route=route, storm=Storm(1, M)).open()
+        (_, summary) = (await after(house, 0, 35)).notifications
+        assert [each.name for each in summary.firing] == ["R2", "R3"]
+        house.engine.adopt(house.setup([*rules[:2], *rules[3:]]))
+        assert (await after(house, 10 * S, 25)).notifications == []  # R3 is over, and was spoken of just now
+        (_, more) = (await after(house, 70 * S, 55)).notifications
+        assert more.group_key == summary.group_key
+        assert sorted((each.name, str(each.step)) for each in more.firing) == [("R2", "ongoing"), ("R5", "firing")]
+        assert [each.name for each in more.resolved] == ["R3"]
+
+    asyncio.run(story())

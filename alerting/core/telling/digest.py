@@ -227,6 +227,14 @@ def bundled(
     return Bundle(identity, receiver, group_key, group, reason, changed, resolved, ongoing, storm)
 
 
+def with_ends(bundle: Bundle, ends: Sequence[Owed], announced: Announced) -> Bundle:
+    """Let a message tell of more ends under its key."""
+    if not ends:
+        return bundle
+    place = bundle.receiver, bundle.group_key
+    return bundled(place, bundle.changed, (*bundle.resolved, *ends), announced, storm=bundle.storm)
+
+
 def group_key_of(installation: str, rule_id: str, episode: str) -> str:
     """Mint the key that a receiver sees: at most 41 characters, the same for one episode always."""
     return f"alerting-{hashed(installation, rule_id, episode)}"

@@ -1,17 +1,17 @@
 """One round of telling, from what changed to messages. Reads the state and changes nothing of it.
 
 The path of one alert: `_see` (it fires), `_look` (what is owed to whom: `owing`; does a stage hold it: `muting`),
-`_grouped` (is its group due: `grouping`), then `digest` (into which message, under which key), `storm` (too many), and
+`_due` (is its group due: `grouping`), then `digest` (into which message, under which key), `storm` (too many), and
 `_message` (in which words: `render`). Everything on the way that is not a message is a Decision that says why.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alerting.core.telling import keeping, muting, render, upkeep
-from alerting.core.telling.digest import digest
+from alerting.core.telling.digest import digest, with_ends
 from alerting.core.telling.effects import Effects, Telling
 from alerting.core.telling.flapping import calm_at, judge
 from alerting.core.telling.grouping import Group, due_at, has_timers, joined, spoke
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from alerting.core.telling.plan import Plan
     from alerting.core.telling.routing import Direction, News
     from alerting.core.telling.state import State
-    from alerting.model import Ack, Alert, AlertKey, Millis, Notice, Notification, Route, RuleSpec
+    from alerting.model import Ack, Alert, AlertKey, Millis, Notice, Notification, RuleSpec
 
     class Words(Protocol):
         """Gives the words for an alert."""
@@ -55,6 +55,14 @@ if TYPE_CHECKING:
 _TIMERS = frozenset(("group", "storm"))  # stages that only wait: what held something before them is still to be said
 _REMEMBERED: Millis = 86_400_000  # a group of which nothing fires is forgotten after this
 _PICTURES = 3  # alerts of one message that are drawn: no receiver shows more, and each may cost 60 evaluations
+
+
+class Later(NamedTuple):
+    """What waits for its group, and until when."""
+
+    group: Group
+    waiting: Sequence[Owed]
+    at: Millis
 
 
 class Round:
@@ -89,11 +97,12 @@ class Round:
                     self._hold(each, found)
                 else:
                     candidates.setdefault((each.receiver, each.direction.group), []).append(each)
-        due = self._due(candidates)
+        due, later = self._due(candidates)
         bundles = digest(due, state.announced, self._plan.receivers, state.installation)
         bundles, waits = calmed(bundles, state, self._plan, self._now)
         for each, until in waits:
             self._await_summary(each, until)
+        bundles = self._take_ends_along(bundles, later)
         held = self._everything_held()
         spoken_of = {each.key for bundle in bundles for each in bundle.changed}
         subjects = {**state.subjects, **self._subjects} if bundles else {}
@@ -250,33 +259,39 @@ class Round:
 
     # ------------------------------------------------------------------------------------ what is due
 
-    def _due(self, candidates: Mapping[tuple[str, str], list[Owed]]) -> list[Owed]:
-        """Let what waits for its group go when its time has come. Ends go along with any message of their key."""
+    def _due(self, candidates: Mapping[tuple[str, str], list[Owed]]) -> tuple[list[Owed], list[Later]]:
+        """Part what may be told now from what waits for its group."""
         due: list[Owed] = []
-        later: list[tuple[Group, Route, list[Owed], Millis]] = []
+        later: list[Later] = []
         for place, waiting in candidates.items():
             route = waiting[0].direction.route
             group = self._state.groups.get(place) or Group(*place)
             at = due_at(group, route, waiting, self._now, patient=self._plan.patient)
             if at > self._now:
-                later.append((group, route, waiting, at))
+                later.append(Later(group, waiting, at))
                 continue
             if has_timers(route):
                 self._remember(spoke(group, self._now), kept=True)
             due += waiting
-        keys = {self._group_key(each) for each in due} if later else ()
-        for group, route, waiting, at in later:
+        return due, later
+
+    def _take_ends_along(self, bundles: Sequence[Bundle], later: Sequence[Later]) -> list[Bundle]:
+        """Let ends go along with any message of their key, which would name them as firing; what is left waits."""
+        announced = self._state.announced
+        ends: dict[tuple[str, str], list[Owed]] = {(each.receiver, each.group_key): [] for each in bundles}
+        for group, waiting, at in later:
             rest: list[Owed] = []
             for each in waiting:
-                along = each.step is Step.RESOLVED and self._group_key(each) in keys
-                (due if along else rest).append(each)  # else that message would name it as firing
+                told = announced.of(each.key).get(each.receiver)
+                place = each.receiver, told.group_key if told else ""
+                (ends[place] if each.step is Step.RESOLVED and place in ends else rest).append(each)
             if rest:
-                self._remember(joined(group, self._now), kept=has_timers(route))
+                self._remember(joined(group, self._now), kept=has_timers(rest[0].direction.route))
             elif group.waiting_since is not None:
                 self._remember(group._replace(waiting_since=None), kept=True)
             for each in rest:
                 self._hold(each, Held("group", "waits for its group", group.name, at))
-        return due
+        return [with_ends(each, ends[each.receiver, each.group_key], announced) for each in bundles]
 
     def _await_summary(self, each: Owed, until: Millis) -> None:
         """Hold what a storm holds; its group has waited for it, and does not begin to wait anew."""
@@ -284,12 +299,6 @@ class Round:
         if has_timers(each.direction.route):
             group = self._state.groups.get((each.receiver, each.direction.group))
             self._remember(joined(group or Group(each.receiver, each.direction.group), self._now), kept=True)
-
-    def _group_key(self, owed: Owed) -> tuple[str, str]:
-        """Give the key under which something will be told, as far as it is known: receiver, group key or empty."""
-        announced = self._state.announced
-        told = announced.of(owed.key).get(owed.receiver)
-        return owed.receiver, told.group_key if told else announced.key_of(owed.receiver, owed.direction.group)
 
     def _remember(self, group: Group, *, kept: bool) -> None:
         self._groups[group.receiver, group.name] = group
