@@ -23,8 +23,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("alerting.__main__",),
     ("alerting.cli",),
     ("alerting.daemon", "alerting.web"),
-    ("alerting.selfwatch.vitals", "alerting.control", "alerting.interaction"),
+    ("alerting.control", "alerting.interaction"),
     ("alerting.wiring",),
+    ("alerting.selfwatch.vitals",),
     (
         "alerting.engine",
         "alerting.outbox",
@@ -46,7 +47,6 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "alerting.intake",
         "alerting.lane",
-        "alerting.interaction",
         "alerting.net.http",
         "alerting.exposition",
         "alerting.fields",

@@ -39,7 +39,7 @@ def test_f68_a_blocked_event_loop_is_named() -> None:
 
     async def main() -> None:
         async with Ward() as ward:
-            views = app.Views(server.Asking(asyncio.get_running_loop()), ward.vitals)
+            views = app.Views(server.Asking(asyncio.get_running_loop()), ward.vitals, None)
             made = server.Server("127.0.0.1:0", app.build(views, ()))
             made.start()
             try:
@@ -66,7 +66,7 @@ def test_f68_a_blocked_event_loop_is_named() -> None:
 def test_an_address_that_cannot_be_had_is_one_sentence(listen: str) -> None:
     """With the address, and what is wrong with it."""
     with pytest.raises(AlertingError, match="cannot listen on"):
-        server.Server(listen, app.build(app.Views(None, None), ()))  # type: ignore[arg-type]
+        server.Server(listen, app.build(app.Views(None, None, None), ()))  # type: ignore[arg-type]
 
 
 ODD = ['a"b', "a\\b", "a\nb", 'x} 1\nfake{a="', "é", "\ud800", "", "{}", "\\n"]

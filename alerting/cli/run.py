@@ -73,7 +73,7 @@ async def _ready(arguments: Namespace, stack: AsyncExitStack) -> Daemon:
     snapshot = await opened(program, settings)
     stack.push_async_callback(program.close)
     await adopt(program, loaded, snapshot)
-    server = _serve(settings, voice)
+    server = _serve(settings, program, voice)
     if server is not None:
         stack.callback(server.stop)
     systemd, reload = Systemd(), _Reload(program, arguments.config, settings, voice)
@@ -109,7 +109,7 @@ async def _flush() -> None:
         await Pool(1, "faults")(faults.flush, int(2_000 * faults.FLUSH))
 
 
-def _serve(settings: Settings, voice: _Voice) -> Server | None:
+def _serve(settings: Settings, program: Program, voice: _Voice) -> Server | None:
     """Serve health and metrics where the settings say so. Raises AlertingError."""
     if settings.web is None:
         return None
@@ -117,7 +117,7 @@ def _serve(settings: Settings, voice: _Voice) -> Server | None:
         from alerting.web import app, server  # noqa: PLC0415  heavy: only where it is asked for
     except ImportError:
         raise AlertingError("`web` in the settings needs more packages: install alerting[web]") from None
-    views = app.Views(server.Asking(asyncio.get_running_loop()), voice.vitals)
+    views = app.Views(server.Asking(asyncio.get_running_loop()), voice.vitals, program.report)
     made = server.Server(settings.web["listen"], app.build(views, settings.web["hosts"]))
     made.start()
     voice.log.info("serving %s", made.address, extra={"action": "serving", "address": made.address})

@@ -21,12 +21,28 @@ from alerting.errors import AlertingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Protocol
 
-    from alerting.engine import TickReport
+    from alerting.engine import Engine, TickReport
     from alerting.model import Delivery, Millis
-    from alerting.rotation import Stale
+    from alerting.outbox import Outbox
+    from alerting.ports import Clock, Store
+    from alerting.redact import Redactor
+    from alerting.rotation import Rotation, Stale
+    from alerting.selfwatch.canary import Canary
     from alerting.selfwatch.systemd import Systemd
-    from alerting.wiring import Program
+
+    class Watched(Protocol):
+        """The parts that are looked at, as the program holds them."""
+
+        clock: Clock
+        redact: Redactor
+        engine: Engine
+        outbox: Outbox
+        store: Store
+        rotation: Rotation
+        canary: Canary | None
+
 
 PATIENCE: Millis = 120_000  # so long a receiver may fail before that is an ailment
 BOUNDS = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 30.0)  # s, of the histogram of ticks
@@ -87,7 +103,7 @@ class Tally:
 class Vitals:
     """See the module's text. For one event loop."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Watched) -> None:
         self.tally = Tally()
         self.program = program
         self.clock = program.clock

@@ -47,6 +47,13 @@ if TYPE_CHECKING:
             """Do it there, give the result here."""
             ...
 
+    class Report(Protocol):
+        """Takes what a job reports to a source. Raises ReportRefused, SecretError, StoreError."""
+
+        async def __call__(self, source: str, job: str, token: str, body: bytes, *, failed: bool) -> None:
+            """Keep it before it counts."""
+            ...
+
 
 _BODY = 65_536  # bytes of a report
 _MIB = 1024 * 1024
@@ -61,6 +68,7 @@ class Views(NamedTuple):
 
     ask: Ask
     vitals: Vitals
+    report: Report
 
     async def health(self, _request: Request) -> Response:
         """Tell how the daemon is."""
@@ -120,7 +128,7 @@ class Views(NamedTuple):
         source, job = request.path_params["source"], request.path_params["job"]
         failed = request.url.path.endswith("/fail")
         try:
-            await self.ask(lambda: self.vitals.program.report(source, job, token.strip(), body, failed=failed))
+            await self.ask(lambda: self.report(source, job, token.strip(), body, failed=failed))
         except ReportRefused as error:
             return _refusal(400 if error.admitted else 401, str(error))
         except (TimeoutError, StoreError, SecretError):

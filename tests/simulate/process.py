@@ -220,7 +220,10 @@ class Process:
             source.closing = True
         await sending
         await self.engine.close()
-        await self.store.close()
+        try:
+            await self.store.close()
+        except StoreError as error:  # the program says it, and ends with a code of its own
+            self.run.say("not closed", type(error).__name__)
         self.up = False
 
     def _start(self, tick: Coroutine[Any, Any, None]) -> None:
