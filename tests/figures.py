@@ -20,7 +20,7 @@ import sqlite3
 import subprocess
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -32,12 +32,15 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"test_((?:f\d+_)+)")
 
 
-class Figure(Protocol):
+class Figure:
     """States one figure of the row that the running test is named after.
 
     `n`: independent trials. `seed`: with which they can be run again. `unit`: of the value and its bounds.
     `row`: only this one of the rows in the test's name.
     """
+
+    def __init__(self, node: pytest.Item) -> None:
+        self._node = node
 
     def __call__(
         self,
@@ -51,7 +54,20 @@ class Figure(Protocol):
         unit: str = "",
         row: str | None = None,
         aim: bool = False,
-    ) -> None: ...
+    ) -> None:
+        """State it. Fails when the target is missed, unless it is only aimed at."""
+        rows = rows_of(self._node.nodeid)
+        assert rows, "a figure belongs to a row, and the test's name says to which"
+        assert row is None or row in rows, f"{row} is not in the test's name"
+        met = (at_most is None or value <= at_most) and (at_least is None or value >= at_least)
+        bounds = {"at most": at_most, "at least": at_least}
+        target = " and ".join(f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None)
+        told = {"rows": [row] if row else list(rows), "name": name, "value": value, "unit": unit, "target": target}
+        told |= {"met": met, "n": n, "seed": seed}
+        self._node.user_properties.append(("figure", told))
+        line = f"{'/'.join(rows)}: {name} {value:g} {unit} ({target or 'no target'}; n={n}, seed={seed})"
+        print("\n" + line)
+        assert met or aim, line
 
 
 def rows_of(nodeid: str) -> tuple[str, ...]:
@@ -63,33 +79,7 @@ def rows_of(nodeid: str) -> tuple[str, ...]:
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Figure:
     """Give the means to state what was measured."""
-
-    def state(
-        name: str,
-        value: float,
-        *,
-        at_most: float | None = None,
-        at_least: float | None = None,
-        n: int | None = None,
-        seed: int | str | None = None,
-        unit: str = "",
-        row: str | None = None,
-        aim: bool = False,
-    ) -> None:
-        rows = rows_of(request.node.nodeid)
-        assert rows, "a figure belongs to a row, and the test's name says to which"
-        assert row is None or row in rows, f"{row} is not in the test's name"
-        met = (at_most is None or value <= at_most) and (at_least is None or value >= at_least)
-        bounds = {"at most": at_most, "at least": at_least}
-        target = " and ".join(f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None)
-        told = {"rows": [row] if row else list(rows), "name": name, "value": value, "unit": unit, "target": target}
-        told |= {"met": met, "n": n, "seed": seed}
-        request.node.user_properties.append(("figure", told))
-        line = f"{'/'.join(rows)}: {name} {value:g} {unit} ({target or 'no target'}; n={n}, seed={seed})"
-        print("\n" + line)
-        assert met or aim, line
-
-    return state
+    return Figure(request.node)
 
 
 def select(config: pytest.Config, items: list[pytest.Item]) -> None:

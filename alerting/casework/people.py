@@ -5,7 +5,8 @@ Times count from the test's start and durations are ms, as everywhere in a test.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.config.durations import millis
 from alerting.config.matchers import parse_matchers
@@ -217,7 +218,7 @@ def _ack(reader: Reader, value: Map) -> AckGiven:
     name, brace, _ = text.partition("{")
     matchers: Sequence[Matcher] = ()
     if brace:
-        parse: Any = lambda whole: _compiled_after(whole, len(name))  # noqa: E731  errors point into the whole text
+        parse = partial(_compiled_after, start=len(name))  # errors point into the whole text
         matchers = reader.understood(text, value.value_at("alert"), parse, ())
     return AckGiven(
         at,

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from alerting.errors import AlertingError
+from alerting.model import FaultKind
 from alerting.pool import Pool
 
 if TYPE_CHECKING:
@@ -189,3 +191,19 @@ def trouble_with(url: str) -> str:
     if "@" in parts.netloc:
         return "the address holds a user or password; put them into `headers` (Authorization), out of logs' way"
     return ""
+
+
+def unconnected(error: Exception) -> tuple[FaultKind, str] | None:
+    """Name what kept a connection from being made; None for what is no such error.
+
+    Texts of libraries are left out: they can hold addresses with secrets in them.
+    """
+    match error:
+        case ssl.SSLError():
+            reason = getattr(error, "verify_message", "") or error.reason or "handshake failed"
+            return FaultKind.TLS, f"TLS refused: {str(reason).replace('_', ' ').lower()}"
+        case socket.gaierror():
+            return FaultKind.DNS, "the name of the host is not found"
+        case ConnectionRefusedError():
+            return FaultKind.REFUSED, "connection refused: nothing listens there"
+    return None

@@ -9,7 +9,6 @@ connection of its own here, to an address that was judged (`alerting.net.reach`)
 from __future__ import annotations
 
 import logging
-import socket
 import ssl
 import zlib
 from functools import cached_property
@@ -20,7 +19,7 @@ import h11
 import httpx
 
 from alerting.model import FaultKind
-from alerting.net.reach import addresses, connected
+from alerting.net.reach import addresses, connected, unconnected
 
 if TYPE_CHECKING:
     import asyncio
@@ -248,16 +247,11 @@ def certificate_end(line: asyncio.StreamWriter | asyncio.Transport) -> Millis | 
 
 def named(error: Exception, *, ended: bool) -> tuple[FaultKind, str]:
     """Name the fault. Texts of libraries are left out: they can hold addresses with secrets in them."""
+    if (found := unconnected(error)) is not None:
+        return found
     match error:
         case TimeoutError():
             return FaultKind.TIMEOUT, "no whole answer"
-        case ssl.SSLError():
-            reason = getattr(error, "verify_message", "") or error.reason or "handshake failed"
-            return FaultKind.TLS, f"TLS refused: {str(reason).replace('_', ' ').lower()}"
-        case socket.gaierror():
-            return FaultKind.DNS, "the name of the host is not found"
-        case ConnectionRefusedError():
-            return FaultKind.REFUSED, "connection refused: nothing listens there"
         case h11.RemoteProtocolError() if not ended:
             return FaultKind.MALFORMED, "what came is not HTTP"
         case ConnectionError() | h11.RemoteProtocolError():

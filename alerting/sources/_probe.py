@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import ssl
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 from alerting.errors import SecretError
 from alerting.model import NO_LABELS, Fault, FaultKind, Labels, Reading, Sample
 from alerting.net.http import revealed
-from alerting.net.reach import OutOfReach, addresses, trouble_in
+from alerting.net.reach import OutOfReach, addresses, trouble_in, unconnected
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -70,6 +69,8 @@ def _joined(labels: Labels, target: Labels) -> Labels:
 
 def _named(error: Exception, timeout: Millis) -> tuple[FaultKind, str]:
     """Give the class and the words for what a look raised. Texts of libraries are left out: they may hold secrets."""
+    if (found := unconnected(error)) is not None:
+        return found
     match error:
         case FailedError():
             return error.kind, str(error)
@@ -79,13 +80,6 @@ def _named(error: Exception, timeout: Millis) -> tuple[FaultKind, str]:
             return FaultKind.NOT_ALLOWED, str(error)
         case TimeoutError():
             return FaultKind.TIMEOUT, f"no whole answer within {timeout / 1000:.3g} s"
-        case ssl.SSLError():
-            reason = getattr(error, "verify_message", "") or error.reason or "handshake failed"
-            return FaultKind.TLS, f"TLS refused: {str(reason).replace('_', ' ').lower()}"
-        case socket.gaierror():
-            return FaultKind.DNS, "the name of the host is not found"
-        case ConnectionRefusedError():
-            return FaultKind.REFUSED, "connection refused: nothing listens there"
         case ConnectionError() | asyncio.IncompleteReadError():
             return FaultKind.RESET, "the connection broke before the whole answer came"
         case UnicodeError():

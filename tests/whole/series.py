@@ -89,6 +89,17 @@ class Series(Scene):
         """Wait until the last state has arrived."""
         eventually(self.settled, "that nothing is owed", seconds)
 
+    def end_well(self) -> str:
+        """Let a last daemon see that all is well and receivers answer, until nothing is owed; give the daemons' log."""
+        for fake in (self.pagerduty, self.slack):
+            fake.clear()
+        with self.daemon() as daemon:
+            daemon.ready()
+            self.say(**dict.fromkeys(self.values, 10.0))
+            self.come_to_rest()
+            assert daemon.end() == 0
+        return daemon.log
+
 
 class Watched(Series):
     """The same over an app's health endpoint, which notes when it was asked, by a clock that does not step."""

@@ -44,15 +44,9 @@ class Street:
         with self.scene as scene:
             while self.left > 0:
                 self._life(scene)
-            for fake in (scene.pagerduty, scene.slack):
-                fake.clear()
-            with scene.daemon() as daemon:
-                daemon.ready()
-                scene.say(**dict.fromkeys(scene.values, 10.0))
-                scene.come_to_rest()
-                assert daemon.end() == 0
+            log = scene.end_well()
             self.reckoning = reckon(scene)
-            self.wrong += ["a trace"] if "Traceback" in daemon.log else []
+            self.wrong += ["a trace"] if "Traceback" in log else []
 
     def _life(self, scene: Series) -> None:
         """Start a daemon, let alerts come and go under receivers of any mood, signal, and see how it ends."""

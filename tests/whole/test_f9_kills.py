@@ -55,14 +55,7 @@ class Street:
         with self.scene as scene:
             for number in range(self.kills):
                 self._life(scene, number)
-            for fake in (scene.pagerduty, scene.slack):
-                fake.clear()
-            with scene.daemon() as daemon:
-                daemon.ready()
-                scene.say(**dict.fromkeys(scene.values, FALLEN))
-                scene.come_to_rest()
-                assert daemon.end() == 0
-            assert "Traceback" not in daemon.log
+            assert "Traceback" not in scene.end_well()
             self.reckoning = reckon(scene)
             with closing(scene.state()) as state:
                 sent = "SELECT count(*) FROM delivery WHERE receiver = 'slack' AND state = 'sent'"
