@@ -6,9 +6,8 @@ import asyncio
 
 import pytest
 
-from alerting.core.builtin import RECEIVER_DOWN
 from alerting.lane import Terms
-from alerting.model import Answer, Outcome
+from alerting.model import RECEIVER_DOWN, Answer, Outcome
 from tests.clock import FakeClock
 from tests.full import rounds
 from tests.sending import RETRY, Receiver

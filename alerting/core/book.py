@@ -17,7 +17,7 @@ from alerting.core.telling import render
 from alerting.core.telling.desk import Desk
 from alerting.core.telling.newest import Newest
 from alerting.core.turn import Track, Turn
-from alerting.model import NO_TEXTS, SHARED, AlertKey, AlertState, Labels, RuleSpec
+from alerting.model import NO_TEXTS, RECEIVER_DOWN, SHARED, AlertKey, AlertState, Labels, RuleSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -262,7 +262,7 @@ class Book:
         for receiver, why in standing.items():
             if self._others(receiver):
                 labels = Labels({"receiver": receiver})
-                track = self._watcher_if(f"{builtin.RECEIVER_DOWN}{receiver}", labels, raised=bool(why))
+                track = self._watcher_if(f"{RECEIVER_DOWN}{receiver}", labels, raised=bool(why))
                 if track is not None:
                     turn.step(track, builtin.receiver_verdict(track.spec.id, labels, why))
         track = self._watcher_if(builtin.CONFIG_BROKEN, Labels(), raised=bool(problem))
@@ -312,7 +312,7 @@ class Book:
         if rule_id.startswith(builtin.RULE_BLIND):
             spec = self.tracks[rule_id.removeprefix(builtin.RULE_BLIND)].spec
             return builtin.rule_blind(self._telling([spec])[0], self._unknown_after, ()), spec.interval
-        if rule_id.startswith(builtin.RECEIVER_DOWN):
+        if rule_id.startswith(RECEIVER_DOWN):
             receiver = labels.get("receiver")
             return builtin.receiver_down(receiver, self._others(receiver)), 0
         source = labels.get("source")

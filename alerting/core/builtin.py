@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from alerting.core.telling.routing import receivers_of
-from alerting.model import Labels, RuleSpec, Truth, Verdict
+from alerting.model import RECEIVER_DOWN, Labels, RuleSpec, Truth, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 SOURCE_DOWN = "alerting/SourceDown/"
 RULE_BLIND = "alerting/RuleBlind/"
 DOWN_AFTER: Millis = 300_000  # so long a message may be tried in vain before its receiver counts as down
-RECEIVER_DOWN = "alerting/ReceiverDown/"
 CONFIG_BROKEN = "alerting/ConfigBroken"
 STATE_UNSAVED = "alerting/StateUnsaved"
 CANARY = "alerting/Canary"  # an ordinary rule, made by alerting.selfwatch.canary; what people are shown leaves it out

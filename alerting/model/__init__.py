@@ -6,7 +6,7 @@ library.
 """
 
 from alerting.model.alerts import Alert, AlertKey, AlertState, Ended, Transition
-from alerting.model.basics import ALERTS, LATEST, NO_TEXTS, SHARED, Millis, Redact, Value, Why
+from alerting.model.basics import ALERTS, LATEST, NO_TEXTS, RECEIVER_DOWN, SHARED, Millis, Redact, Value, Why
 from alerting.model.conditions import Condition, Gap, Pattern, Patterns, Result, Truth, Verdict
 from alerting.model.labels import NO_LABELS, Labels
 from alerting.model.messages import (
@@ -40,6 +40,7 @@ __all__ = [
     "NOWHERE",
     "NO_LABELS",
     "NO_TEXTS",
+    "RECEIVER_DOWN",
     "SHARED",
     "Ack",
     "Alert",

@@ -15,5 +15,6 @@ LATEST: Millis = 253_402_300_799_000  # the end of the year 9999: no date can be
 
 NO_TEXTS: Mapping[str, str] = MappingProxyType({})
 
+RECEIVER_DOWN = "alerting/ReceiverDown/"  # and the receiver: the id of the built-in rule that watches it
 ALERTS = "ALERTS"  # the name, in SHARED, of the series that stand for alerts: `core.alertseries` makes them
 SHARED = ""  # the namespace that all metrics pages share; every other source is its own namespace

@@ -16,7 +16,6 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from alerting.core.builtin import RECEIVER_DOWN
 from alerting.core.telling import keeping, storm
 from alerting.core.telling.digest import Announced
 from alerting.core.telling.effects import Telling
@@ -28,7 +27,7 @@ from alerting.core.telling.render import Ending
 from alerting.core.telling.round import Round, subject_of
 from alerting.core.telling.state import Over, State
 from alerting.core.telling.warning import warns_at
-from alerting.model import NOWHERE, Alert, AlertState, Ended, Labels, RuleSpec
+from alerting.model import NOWHERE, RECEIVER_DOWN, Alert, AlertState, Ended, Labels, RuleSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
