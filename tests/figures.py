@@ -6,8 +6,10 @@ fixture `figure`:
     figure("lost", len(lost), at_most=0, n=kills, seed=seed)
 
 The figure is printed and judged: one that misses its target fails the test, or with `aim=True` is only recorded as
-missed. Where ALERTING_FIGURES names a file, it is kept there with the test's outcome, and `make faults` makes
-docs/faults.md of them. ALERTING_ROWS leaves only the tests of some rows: `F9,F12`, or `all` that have one.
+missed. A time of this machine is `timed=True`: the short form also runs where others keep the machine busy, and fails
+only where the target is missed by far. Where ALERTING_FIGURES names a file, a figure is kept there with the test's
+outcome, and `make faults` makes docs/faults.md of them. ALERTING_ROWS leaves only the tests of some rows: `F9,F12`, or
+`all` that have one.
 """
 
 from __future__ import annotations
@@ -28,6 +30,9 @@ from tests.full import FULL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+# Times its target, a time may take in the short form: four times what it takes at rest was seen, CPU time included.
+SHARED = 10
 
 _NAME = re.compile(r"test_((?:f\d+_)+)")
 
@@ -54,12 +59,14 @@ class Figure:
         unit: str = "",
         row: str | None = None,
         aim: bool = False,
+        timed: bool = False,
     ) -> None:
-        """State it. Fails when the target is missed, unless it is only aimed at."""
+        """State it. Fails when the target is missed, unless it is only aimed at; a time in the short form, by far."""
         rows = rows_of(self._node.nodeid)
         assert rows, "a figure belongs to a row, and the test's name says to which"
         assert row is None or row in rows, f"{row} is not in the test's name"
-        met = (at_most is None or value <= at_most) and (at_least is None or value >= at_least)
+        enough = at_least is None or value >= at_least
+        met = enough and (at_most is None or value <= at_most)
         bounds = {"at most": at_most, "at least": at_least}
         target = " and ".join(f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None)
         told = {"rows": [row] if row else list(rows), "name": name, "value": value, "unit": unit, "target": target}
@@ -67,7 +74,8 @@ class Figure:
         self._node.user_properties.append(("figure", told))
         line = f"{'/'.join(rows)}: {name} {value:g} {unit} ({target or 'no target'}; n={n}, seed={seed})"
         print("\n" + line)
-        assert met or aim, line
+        near = timed and not FULL and enough and at_most is not None and value <= SHARED * at_most
+        assert met or aim or near, line
 
 
 def rows_of(nodeid: str) -> tuple[str, ...]:

@@ -173,7 +173,14 @@ def test_f72_a_pipe_that_nobody_reads_delays_nobody(figure: Figure) -> None:
         carrier = Carrier(stream)
         began = time.monotonic()
         fitted = sum(carrier.put("x" * 500) for _ in range(11_000))
-        figure("logging 11,000 lines that nobody reads", round(time.monotonic() - began, 2), at_most=2, n=1, unit="s")
+        figure(
+            "logging 11,000 lines that nobody reads",
+            round(time.monotonic() - began, 2),
+            at_most=2,
+            n=1,
+            unit="s",
+            timed=True,
+        )
         assert fitted < 11_000
         assert carrier.lost == 11_000 - fitted
         seen: list[int] = []

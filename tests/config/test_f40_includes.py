@@ -87,7 +87,7 @@ def test_f40_only_regular_files_under_the_root_are_read(tree: Path, figure: Figu
     print(*wrong, sep="\n")
     figure("files read outside the root", outside, at_most=0, n=len(CASES))
     figure("cases that end otherwise than they should", len(wrong), at_most=0, n=len(CASES))
-    figure("longest reading of a case", longest, at_most=5, n=len(CASES), unit="s of processor time")
+    figure("longest reading of a case", longest, at_most=5, n=len(CASES), unit="s of processor time", timed=True)
 
 
 def test_f40_ten_thousand_files_are_read_and_one_more_is_refused(tmp_path: Path, figure: Figure) -> None:
@@ -101,7 +101,7 @@ def test_f40_ten_thousand_files_are_read_and_one_more_is_refused(tmp_path: Path,
     found = load_rules(settings, None, compile_pattern)
     took = process_time() - began
     assert (found.problems, len(found.rules)) == ((), count)
-    figure("start", took, at_most=5, n=count, unit="s of processor time")
+    figure("start", took, at_most=5, n=count, unit="s of processor time", timed=True)
     for number in range(count, MOST_FILES + 1):
         os.link(tmp_path / "rules" / "0.yaml", tmp_path / "rules" / f"{number}.yaml")
     assert f"more than {MOST_FILES} files" in str(load_rules(settings, None, compile_pattern).problems[0])

@@ -104,4 +104,4 @@ def test_f44_too_much_is_refused_quickly_and_in_little_memory(figure: Figure) ->
         # and what the system keeps of the fetch before comes on top.
         most = max(each[3] for each in found if each[0].startswith(("one ", "half ")) is whole)
         figure(what, round(most, 1), at_most=16, n=len(found), unit="MiB", aim=whole)
-    figure("time to refuse", round(took[4], 2), at_most=1, n=len(found), unit="s of CPU")
+    figure("time to refuse", round(took[4], 2), at_most=1, n=len(found), unit="s of CPU", timed=True)

@@ -166,7 +166,7 @@ def test_f12_every_sync_failing_once_for_a_while_or_for_good(tmp_path, figure, l
             failures += any(line.startswith(("failed", "unopened", "unsaved")) for line in lines)
     assert failures > runs // 4  # the injection did something
     figure("acknowledged and not on disk", lost, at_most=0, n=runs)
-    figure("longest life of a process", max(took), at_most=30, n=runs, unit="s")
+    figure("longest life of a process", max(took), at_most=30, n=runs, unit="s", timed=True)
 
 
 def test_f13_a_file_held_by_another_process_is_waited_for_in_bounds(tmp_path, figure) -> None:
@@ -186,7 +186,15 @@ def test_f13_a_file_held_by_another_process_is_waited_for_in_bounds(tmp_path, fi
         began = time.monotonic()
         with pytest.raises(StoreError, match="could not be written: database is locked"):
             await store.commit(Change(AT, alerts=[alert("b")]))
-        figure("a wait that is bounded by 0.6 s", time.monotonic() - began, at_least=0.5, at_most=5, n=1, unit="s")
+        figure(
+            "a wait that is bounded by 0.6 s",
+            time.monotonic() - began,
+            at_least=0.5,
+            at_most=5,
+            n=1,
+            unit="s",
+            timed=True,
+        )
         other.execute("COMMIT")
         other.close()
         await store.commit(Change(AT, alerts=[alert("c")]))

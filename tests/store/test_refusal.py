@@ -220,7 +220,7 @@ def test_f14_no_mutation_of_a_real_file_is_taken_for_a_fresh_start(real, tmp_pat
     assert refused > 20
     assert kept > 20
     figure("silent empty starts", len(wrong), at_most=0, n=100, seed=first)
-    figure("longest opening", max(took), at_most=10, n=100, seed=first, unit="s")
+    figure("longest opening", max(took), at_most=10, n=100, seed=first, unit="s", timed=True)
 
 
 @pytest.mark.slow

@@ -126,7 +126,7 @@ def test_f25_a_daemon_that_is_signalled_ends_in_time_and_loses_nothing(tmp_path:
     print(*wrong, *lost, sep="\n")
     sent = sum(street.sent for street in streets)
     assert sent >= signals
-    figure("longest way from the signal to the end", max(took), at_most=10, n=stops, seed=number, unit="s")
+    figure("longest way from the signal to the end", max(took), at_most=10, n=stops, seed=number, unit="s", timed=True)
     figure("lost", len(lost), at_most=0, n=episodes, seed=number)
     figure("extra incidents", sum(len(each.extra) for each in told), at_most=0, n=episodes, seed=number)
     figure("copies of one message, for each stop", sum(each.copies for each in told) / stops, at_most=2, n=stops)

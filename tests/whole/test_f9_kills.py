@@ -134,5 +134,7 @@ def test_f9_a_daemon_that_is_killed_loses_nothing_and_pages_nobody_twice(tmp_pat
     # The longest of many starts is that of the machine's worst moment: two deployments and the rest of the tests share
     # its processors. So it is an aim, and what a start usually takes is the judge.
     figure("first evaluation after a start", max(began), at_most=2, n=len(began), seed=number, unit="s", aim=True)
-    figure("the same, in the middle", statistics.median(began), at_most=2, n=len(began), seed=number, unit="s")
+    figure(
+        "the same, in the middle", statistics.median(began), at_most=2, n=len(began), seed=number, unit="s", timed=True
+    )
     assert [each.balance for each in told] == [0] * STREETS

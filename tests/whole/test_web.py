@@ -347,7 +347,9 @@ def test_f62_slow_and_many_clients_hold_up_neither_pages_nor_alerts(scene: Scene
         began = time.monotonic()
         scene.app.break_database()
         eventually(lambda: scene.pagerduty.incidents.open, "the alert", 5)
-        figure("the page, behind 80 slow clients", round(time.monotonic() - began, 2), at_most=2, n=1, unit="s")
+        figure(
+            "the page, behind 80 slow clients", round(time.monotonic() - began, 2), at_most=2, n=1, unit="s", timed=True
+        )
         for each in slow:
             each.settimeout(25)
             with suppress(ConnectionResetError):
