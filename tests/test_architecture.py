@@ -149,6 +149,21 @@ def test_the_stages_of_telling_know_only_earlier_ones(stage: str) -> None:
     assert imports(modules()[f"alerting.core.telling.{stage}"]).isdisjoint(earlier)
 
 
+LANGUAGE = "alerting.core.lang"
+
+
+@pytest.mark.parametrize("room", ["syntax", "checking", "running"])
+def test_the_rooms_of_the_language_know_only_its_syntax_and_its_nouns(room: str) -> None:
+    """What a condition means and how it is evaluated do not know each other; `condition` puts them together."""
+    wrong = {"syntax": ("checking", "running"), "checking": ("running",), "running": ("checking",)}[room]
+    above = {f"{LANGUAGE}.condition", f"{LANGUAGE}.bounds", f"{LANGUAGE}.nearest"}
+    for name, path in modules().items():
+        if name.startswith(f"{LANGUAGE}.{room}."):
+            known = imports(path)
+            assert known.isdisjoint(above), name
+            assert not [each for each in known if each.startswith(tuple(f"{LANGUAGE}.{other}." for other in wrong))]
+
+
 @pytest.mark.parametrize("name", sorted(name for name in modules() if not name.startswith("alerting.config")))
 def test_only_config_reads_yaml_and_schemas(name: str) -> None:
     """One door for text that people write."""

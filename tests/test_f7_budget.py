@@ -14,7 +14,7 @@ import pytest
 
 from alerting.core.lang.condition import CompiledCondition, compile_condition
 from alerting.core.lang.names import Names, SourceNames
-from alerting.core.lang.values import BUDGET
+from alerting.core.lang.running.values import BUDGET
 from alerting.core.lifecycle import Policy
 from alerting.core.turn import FULL, SLOW, Track, parted
 from alerting.patterns import compile_pattern

@@ -16,7 +16,7 @@ from alerting.casework.reader import Reader, without_lines
 from alerting.config import documents, schema
 from alerting.config.durations import millis
 from alerting.config.files import TEST_SUFFIXES, read_bytes
-from alerting.core.lang.series import parse_series, parse_values
+from alerting.core.lang.syntax.series import parse_series, parse_values
 from alerting.errors import ConfigError
 from alerting.model import NO_LABELS
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from alerting.casework.people import People
-    from alerting.core.lang.series import Step
+    from alerting.core.lang.syntax.series import Step
     from alerting.model import Labels, Millis, Origin
 
 MINUTE = 60_000

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from alerting.core.lang.series import STALE
+from alerting.core.lang.syntax.series import STALE
 from alerting.core.lang.tree import Selector
 from alerting.core.samples import Samples
 from alerting.model import NO_LABELS, SHARED, Fault, FaultKind, Kind, Labels, Metric, Need, Reading, Sample
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from alerting.casework.testfile import Case, InputSeries, Outage
     from alerting.core.lang.names import Names
-    from alerting.core.lang.series import Step
+    from alerting.core.lang.syntax.series import Step
     from alerting.model import Millis
 
 _PAGE_LABELS = ("job", "instance")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from alerting.config.rules import compiled
 from alerting.config.vocabulary import names_of, offered
 from alerting.core.lang.condition import CompiledCondition
-from alerting.core.lang.explain import inside, unit_of
 from alerting.core.lang.nearest import nearest
+from alerting.core.lang.running.explain import inside, unit_of
 from alerting.core.lang.tree import Binary, Number
 from alerting.core.lang.units import format_literal, format_value
 from alerting.core.samples import Samples

@@ -13,8 +13,8 @@ from alerting.clock import SystemClock
 from alerting.config.vocabulary import names_of
 from alerting.core.alertseries import as_reading
 from alerting.core.lang.condition import compile_condition, evaluate_expression
+from alerting.core.lang.running.values import NAME
 from alerting.core.lang.units import format_value
-from alerting.core.lang.values import NAME
 from alerting.core.samples import Samples
 from alerting.core.telling.render import Context
 from alerting.errors import AlertingError, ConditionError, Problem

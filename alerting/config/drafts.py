@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from alerting.config.complaints import Complaint
     from alerting.config.documents import At, Document, File, Map
     from alerting.config.sections import Steps
-    from alerting.core.lang.parser import Dialect
+    from alerting.core.lang.syntax.parser import Dialect
     from alerting.errors import Problem
     from alerting.model import Millis
 

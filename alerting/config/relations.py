@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from alerting.config.settings import known
 from alerting.config.spots import spot_of_name
 from alerting.core.lang.bounds import bound_of, includes, shared
+from alerting.core.lang.checking.operators import NEVER
 from alerting.core.lang.condition import compile_condition
-from alerting.core.lang.operators import NEVER
 from alerting.core.lang.suggest import did_you_mean
 from alerting.core.lang.units import format_value
 from alerting.errors import ConditionError

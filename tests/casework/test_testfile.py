@@ -7,7 +7,7 @@ from textwrap import dedent
 import pytest
 
 from alerting.casework.testfile import Outage, read_cases
-from alerting.core.lang.series import STALE
+from alerting.core.lang.syntax.series import STALE
 from alerting.errors import ConfigError
 from alerting.model import NO_LABELS, Labels
 

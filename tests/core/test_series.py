@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerting.core.lang.series import MAX_VALUES, STALE, parse_series, parse_values
+from alerting.core.lang.syntax.series import MAX_VALUES, STALE, parse_series, parse_values
 from alerting.errors import ConditionError
 from alerting.model import Labels
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from alerting.core.lang import tokens
+from alerting.core.lang.syntax import tokens
 from alerting.errors import ConditionError, Diagnostic, Span
 
 _KEYWORDS: Final = frozenset(

@@ -9,10 +9,10 @@ from __future__ import annotations
 from math import inf, nextafter
 from typing import TYPE_CHECKING, NamedTuple
 
-from alerting.core.lang.binary import BETWEEN, MIRRORED
 from alerting.core.lang.condition import CompiledCondition
-from alerting.core.lang.explain import inside
-from alerting.core.lang.printer import show
+from alerting.core.lang.running.binary import BETWEEN, MIRRORED
+from alerting.core.lang.running.explain import inside
+from alerting.core.lang.syntax.printer import show
 from alerting.core.lang.tree import Binary, Number
 
 if TYPE_CHECKING:

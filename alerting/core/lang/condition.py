@@ -16,27 +16,27 @@ import operator
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from alerting.core.lang.binary import BETWEEN, MIRRORED
-from alerting.core.lang.bucketed import with_buckets
-from alerting.core.lang.check import settle
-from alerting.core.lang.compile import Compiled, Compiler
-from alerting.core.lang.explain import compared, inside
-from alerting.core.lang.judge import Judge
+from alerting.core.lang.checking.check import settle
 from alerting.core.lang.needs import needs_of
-from alerting.core.lang.over_time import FUNCTIONS, Span
-from alerting.core.lang.parser import parse
-from alerting.core.lang.selecting import is_open
+from alerting.core.lang.running.binary import BETWEEN, MIRRORED
+from alerting.core.lang.running.bucketed import with_buckets
+from alerting.core.lang.running.compile import Compiled, Compiler
+from alerting.core.lang.running.explain import compared, inside
+from alerting.core.lang.running.judge import Judge
+from alerting.core.lang.running.over_time import FUNCTIONS, Span
+from alerting.core.lang.running.selecting import is_open
+from alerting.core.lang.running.values import BUDGET, NAME, Moment, Stretch, finished
+from alerting.core.lang.syntax.parser import parse
 from alerting.core.lang.tree import Binary, Call, Number, Range, Selector
-from alerting.core.lang.values import BUDGET, NAME, Moment, Stretch, finished
 from alerting.errors import EvaluationError
 from alerting.model import NO_LABELS, Gap, Truth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from alerting.core.lang.check import Purpose
+    from alerting.core.lang.checking.check import Purpose
     from alerting.core.lang.names import Names
-    from alerting.core.lang.parser import Dialect
+    from alerting.core.lang.syntax.parser import Dialect
     from alerting.core.lang.tree import Node
     from alerting.core.samples import Samples
     from alerting.core.selection import Selection

@@ -9,14 +9,14 @@ from math import isnan
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.core.lang.condition import CompiledCondition
-from alerting.core.lang.explain import inside
+from alerting.core.lang.running.explain import inside
+from alerting.core.lang.running.values import Moment
 from alerting.core.lang.tree import Binary, Number
-from alerting.core.lang.values import Moment
 from alerting.errors import EvaluationError
 
 if TYPE_CHECKING:
+    from alerting.core.lang.running.values import Vector
     from alerting.core.lang.tree import Node
-    from alerting.core.lang.values import Vector
     from alerting.core.samples import Samples
     from alerting.model import Condition, Labels, Millis, Value
 

@@ -10,18 +10,18 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from alerting.core.lang.binary import MIRRORED
 from alerting.core.lang.condition import CompiledCondition, Threshold
-from alerting.core.lang.explain import inside
+from alerting.core.lang.running.binary import MIRRORED
+from alerting.core.lang.running.explain import inside
+from alerting.core.lang.running.values import Moment
 from alerting.core.lang.tree import Binary
-from alerting.core.lang.values import Moment
 from alerting.errors import ConditionError, EvaluationError
 from alerting.model import Picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from alerting.core.lang.compile import Compiled
+    from alerting.core.lang.running.compile import Compiled
     from alerting.core.samples import Samples
     from alerting.model import Condition, Labels, Millis, Need, Value
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from alerting.core.lang.compile import Compiler
-from alerting.core.lang.parser import parse
-from alerting.core.lang.series import parse_series, parse_values
+from alerting.core.lang.running.compile import Compiler
 from alerting.core.lang.signatures import AGGREGATIONS, FUNCTIONS
+from alerting.core.lang.syntax.parser import parse
+from alerting.core.lang.syntax.series import parse_series, parse_values
 from alerting.errors import ConditionError, EvaluationError
 from alerting.patterns import compile_pattern
 from tests.core.lang.back.world import MINUTE, ask, loaded, prometheus

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from alerting.core.lang.condition import CompiledCondition, compile_condition, evaluate_expression
 from alerting.core.lang.names import Names, SourceNames
-from alerting.core.lang.series import STALE, parse_series, parse_values
+from alerting.core.lang.syntax.series import STALE, parse_series, parse_values
 from alerting.core.samples import Samples
 from alerting.model import NO_LABELS, SHARED, Fault, FaultKind, Kind, Labels, Metric, Reading, Sample
 from alerting.patterns import compile_pattern

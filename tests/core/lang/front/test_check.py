@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from alerting.core.lang.check import Settled, settle
+from alerting.core.lang.checking.check import Settled, settle
 from alerting.core.lang.names import Names
-from alerting.core.lang.parser import parse
-from alerting.core.lang.printer import show
+from alerting.core.lang.syntax.parser import parse
+from alerting.core.lang.syntax.printer import show
 from alerting.core.lang.tree import Binary, Call, Number, Range, Selector, Text
 from alerting.errors import ConditionError, Diagnostic
 from alerting.model import SHARED, Kind, Matcher, Need

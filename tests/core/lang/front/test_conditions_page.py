@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from alerting.core.lang.check import settle
-from alerting.core.lang.cursor import MAX_HEIGHT, MAX_NESTING
-from alerting.core.lang.parser import parse
-from alerting.core.lang.tokens import MAX_TEXT
+from alerting.core.lang.checking.check import settle
+from alerting.core.lang.syntax.cursor import MAX_HEIGHT, MAX_NESTING
+from alerting.core.lang.syntax.parser import parse
+from alerting.core.lang.syntax.tokens import MAX_TEXT
 from tests.core.lang.front.sources import ALL
 
 PAGE = (Path(__file__).parents[4] / "docs" / "conditions.md").read_text(encoding="utf-8")

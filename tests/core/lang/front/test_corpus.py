@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from alerting.core.lang.check import settle
+from alerting.core.lang.checking.check import settle
 from alerting.core.lang.names import Names
-from alerting.core.lang.parser import parse
-from alerting.core.lang.printer import show
+from alerting.core.lang.syntax.parser import parse
+from alerting.core.lang.syntax.printer import show
 from tests.core.lang.front.conditions import without_places
 from tests.core.lang.front.sources import PAGE
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from alerting.core.lang.names import Found, Names
-from alerting.core.lang.parser import parse
+from alerting.core.lang.syntax.parser import parse
 from alerting.core.lang.tree import Selector
 from alerting.model import SHARED, Kind, Metric
 from tests.core.lang.front.sources import ALL, HEALTH, HOST, NO_PAGE, PAGE, SENTRY

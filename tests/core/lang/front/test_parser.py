@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from alerting.core.lang.parser import parse
-from alerting.core.lang.printer import show
+from alerting.core.lang.syntax.parser import parse
+from alerting.core.lang.syntax.printer import show
 from alerting.core.lang.tree import (
     Aggregate,
     At,

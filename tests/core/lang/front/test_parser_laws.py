@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alerting.core.lang.check import settle
+from alerting.core.lang.checking.check import settle
 from alerting.core.lang.names import Names
-from alerting.core.lang.parser import Dialect, parse
-from alerting.core.lang.printer import show
-from alerting.core.lang.tokens import MAX_TEXT
+from alerting.core.lang.syntax.parser import Dialect, parse
+from alerting.core.lang.syntax.printer import show
+from alerting.core.lang.syntax.tokens import MAX_TEXT
 from alerting.core.lang.tree import Number
 from alerting.errors import ConditionError, Diagnostic
 from tests.core.lang.front.conditions import conditions, without_places

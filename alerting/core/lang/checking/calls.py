@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from alerting.core.lang import facts as known
-from alerting.core.lang.facts import TEXTS, UNKNOWN
-from alerting.core.lang.measure import literal_of, measured
+from alerting.core.lang.checking import facts as known
+from alerting.core.lang.checking.facts import TEXTS, UNKNOWN
+from alerting.core.lang.checking.measure import literal_of, measured
 from alerting.core.lang.signatures import AGGREGATIONS, COUNTER_FUNCTIONS, FUNCTIONS, GAUGE_FUNCTIONS, REFUSED
 from alerting.core.lang.suggest import did_you_mean
 from alerting.model import Kind
 
 if TYPE_CHECKING:
-    from alerting.core.lang.checker import Checker
-    from alerting.core.lang.facts import Facts
+    from alerting.core.lang.checking.checker import Checker
+    from alerting.core.lang.checking.facts import Facts
     from alerting.core.lang.signatures import Signature
     from alerting.core.lang.tree import Call, Node
 

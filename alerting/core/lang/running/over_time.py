@@ -11,13 +11,13 @@ from __future__ import annotations
 from math import isinf, nan, sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
-from alerting.core.lang.arithmetic import quantile, variance
+from alerting.core.lang.running.arithmetic import quantile, variance
 from alerting.core.windows import mean, total
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from alerting.core.lang.values import Stretch
+    from alerting.core.lang.running.values import Stretch
     from alerting.model import Millis, Value
 
 

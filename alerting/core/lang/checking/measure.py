@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from alerting.core.lang.facts import UNKNOWN
+from alerting.core.lang.checking.facts import UNKNOWN
 from alerting.core.lang.tree import Number, Paren, Unary
 from alerting.core.lang.units import SHARE, SIZE, TIME, convert, dimension, format_literal
 from alerting.model import SHARED, Kind
 
 if TYPE_CHECKING:
-    from alerting.core.lang.checker import Checker
-    from alerting.core.lang.facts import Facts
+    from alerting.core.lang.checking.checker import Checker
+    from alerting.core.lang.checking.facts import Facts
     from alerting.core.lang.tree import Node
 
 _BASES = {TIME: "s", SIZE: "bytes", SHARE: "percent"}

@@ -30,10 +30,11 @@ from __future__ import annotations
 from math import inf, nan
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from alerting.core.lang.literals import read_duration, read_number
-from alerting.core.lang.selectors import SeriesReader
 from alerting.core.lang.signatures import AGGREGATIONS
-from alerting.core.lang.tokens import END, NAME, NUMBER, STRING, Token, tokenize, unquote
+from alerting.core.lang.syntax.literals import read_duration, read_number
+from alerting.core.lang.syntax.selectors import SeriesReader
+from alerting.core.lang.syntax.tokens import END, NAME, NUMBER, STRING, Token, tokenize, unquote
+from alerting.core.lang.syntax.wording import CALLS_FOR, TWICE, expected_operator, shown
 from alerting.core.lang.tree import (
     Aggregate,
     Binary,
@@ -46,7 +47,6 @@ from alerting.core.lang.tree import (
     Truth,
     Unary,
 )
-from alerting.core.lang.wording import CALLS_FOR, TWICE, expected_operator, shown
 from alerting.errors import ConditionError, Span
 
 if TYPE_CHECKING:

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from alerting.core.lang.values import NAME, Ranges, Stretch, finished
+from alerting.core.lang.running.values import NAME, Ranges, Stretch, finished
 from alerting.core.windows import Points
 from alerting.model import SHARED, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from alerting.core.lang.running.values import Moment, RangesOf, Vector, VectorOf
     from alerting.core.lang.tree import At, Selector
-    from alerting.core.lang.values import Moment, RangesOf, Vector, VectorOf
     from alerting.core.samples import Samples
     from alerting.core.selection import Selection
     from alerting.model import Gap, Labels, Matcher, Millis, Patterns

@@ -10,15 +10,15 @@ from heapq import nlargest, nsmallest
 from math import isnan, nan, sqrt
 from typing import TYPE_CHECKING
 
-from alerting.core.lang.arithmetic import as_text, quantile, variance
-from alerting.core.lang.values import NAME, Projection, mistyped
+from alerting.core.lang.running.arithmetic import as_text, quantile, variance
+from alerting.core.lang.running.values import NAME, Projection, mistyped
 from alerting.core.windows import highest, lowest, mean, total
 from alerting.errors import EvaluationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from alerting.core.lang.values import Entry, Moment, ScalarOf, Vector, VectorOf
+    from alerting.core.lang.running.values import Entry, Moment, ScalarOf, Vector, VectorOf
     from alerting.model import Gap, Labels, Millis, Value
 
     Fold = Callable[[Sequence[Value], float], float]

@@ -10,15 +10,15 @@ import operator
 from math import atan2
 from typing import TYPE_CHECKING, NamedTuple
 
-from alerting.core.lang.arithmetic import divide, modulo, plus, power
-from alerting.core.lang.matching import paired
-from alerting.core.lang.values import mistyped
+from alerting.core.lang.running.arithmetic import divide, modulo, plus, power
+from alerting.core.lang.running.matching import paired
+from alerting.core.lang.running.values import mistyped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from alerting.core.lang.running.values import Entry, Moment, ScalarOf, Vector, VectorOf
     from alerting.core.lang.tree import Binary
-    from alerting.core.lang.values import Entry, Moment, ScalarOf, Vector, VectorOf
     from alerting.model import Millis, Patterns, Value
 
     Test = Callable[[Value], bool]

@@ -16,7 +16,7 @@ from alerting.core.lang.units import TIME, UNITS, unit_named
 from alerting.errors import ConditionError, Diagnostic, Span
 
 if TYPE_CHECKING:
-    from alerting.core.lang.tokens import Token
+    from alerting.core.lang.syntax.tokens import Token
     from alerting.model import Millis
 
 _LONGEST = 292 * UNITS["y"].times * 1000  # ms; Prometheus counts nanoseconds in 64 bits

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
-from alerting.core.lang import aggregations, functions, histogram, matching, over_time, selecting, tree
-from alerting.core.lang.binary import COMPARISONS, Operand, arithmetic, comparison, negated
-from alerting.core.lang.bucketed import bucketed
-from alerting.core.lang.values import MAX_STEPS, mistyped
+from alerting.core.lang import tree
+from alerting.core.lang.running import aggregations, functions, histogram, matching, over_time, selecting
+from alerting.core.lang.running.binary import COMPARISONS, Operand, arithmetic, comparison, negated
+from alerting.core.lang.running.bucketed import bucketed
+from alerting.core.lang.running.values import MAX_STEPS, mistyped
 from alerting.errors import ConditionError, Diagnostic, EvaluationError
 from alerting.model import NO_LABELS, Gap, Labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from alerting.core.lang.values import Moment, RangesOf, ScalarOf, Stretch, Vector, VectorOf
+    from alerting.core.lang.running.values import Moment, RangesOf, ScalarOf, Stretch, Vector, VectorOf
     from alerting.model import Millis, Patterns
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from alerting.core.lang.cursor import Cursor
-from alerting.core.lang.literals import read_duration, read_number
-from alerting.core.lang.tokens import END, NAME, NUMBER, STRING, unquote
+from alerting.core.lang.syntax.cursor import Cursor
+from alerting.core.lang.syntax.literals import read_duration, read_number
+from alerting.core.lang.syntax.tokens import END, NAME, NUMBER, STRING, unquote
+from alerting.core.lang.syntax.wording import shown
 from alerting.core.lang.tree import At, Range, Selector, Subquery
-from alerting.core.lang.wording import shown
 from alerting.errors import ConditionError, Span
 from alerting.model import Matcher
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from alerting.core.lang.values import NAME, Projection, mistyped, named
+from alerting.core.lang.running.values import NAME, Projection, mistyped, named
 from alerting.errors import EvaluationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from alerting.core.lang.running.values import Entry, Moment, Vector, VectorOf
     from alerting.core.lang.tree import Matching
-    from alerting.core.lang.values import Entry, Moment, Vector, VectorOf
     from alerting.model import Gap, Labels, Millis, Value
 
 

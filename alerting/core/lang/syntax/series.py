@@ -23,7 +23,7 @@ from enum import Enum
 from math import isinf
 from typing import Final, Literal, TypeAlias
 
-from alerting.core.lang.tokens import STRING, Token, unquote
+from alerting.core.lang.syntax.tokens import STRING, Token, unquote
 from alerting.errors import ConditionError, Diagnostic, Span
 from alerting.model import Labels
 

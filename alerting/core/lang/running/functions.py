@@ -9,15 +9,15 @@ from __future__ import annotations
 from math import isfinite, isnan, nan, pi
 from typing import TYPE_CHECKING
 
-from alerting.core.lang.arithmetic import MATH, clamp, round_to
-from alerting.core.lang.values import NAME, check_unique, label_of, mistyped
+from alerting.core.lang.running.arithmetic import MATH, clamp, round_to
+from alerting.core.lang.running.values import NAME, check_unique, label_of, mistyped
 from alerting.errors import EvaluationError
 from alerting.model import NO_LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from alerting.core.lang.values import Entry, Moment, ScalarOf, Vector, VectorOf
+    from alerting.core.lang.running.values import Entry, Moment, ScalarOf, Vector, VectorOf
     from alerting.model import Millis, Pattern
 
     OfNumber = Callable[..., float]

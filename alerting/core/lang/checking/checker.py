@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from alerting.core.lang.printer import show
+from alerting.core.lang.syntax.printer import show
 from alerting.errors import Diagnostic
 
 if TYPE_CHECKING:
-    from alerting.core.lang.facts import Facts
+    from alerting.core.lang.checking.facts import Facts
     from alerting.core.lang.names import Found, Names
     from alerting.core.lang.tree import Node, Selector
     from alerting.errors import Span

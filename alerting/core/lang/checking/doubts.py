@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from alerting.core.lang.facts import NUMBERS
+from alerting.core.lang.checking.facts import NUMBERS
 from alerting.core.lang.tree import Number, Paren, Selector
 from alerting.core.lang.units import format_literal
 from alerting.model import SHARED, Kind
 
 if TYPE_CHECKING:
-    from alerting.core.lang.checker import Checker
-    from alerting.core.lang.facts import Facts
+    from alerting.core.lang.checking.checker import Checker
+    from alerting.core.lang.checking.facts import Facts
     from alerting.core.lang.tree import Binary, Node
 
 _PERIODS = {

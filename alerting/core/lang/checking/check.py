@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from alerting.core.lang import facts as known
-from alerting.core.lang.calls import check_call
-from alerting.core.lang.checker import Checker
-from alerting.core.lang.facts import NUMBERS, TEXTS, UNKNOWN, Facts
-from alerting.core.lang.measure import free_literal, literal_of
+from alerting.core.lang.checking import facts as known
+from alerting.core.lang.checking.calls import check_call
+from alerting.core.lang.checking.checker import Checker
+from alerting.core.lang.checking.facts import NUMBERS, TEXTS, UNKNOWN, Facts
+from alerting.core.lang.checking.measure import free_literal, literal_of
+from alerting.core.lang.checking.operators import check_binary
 from alerting.core.lang.needs import needs_of
-from alerting.core.lang.operators import check_binary
-from alerting.core.lang.parser import MOST
 from alerting.core.lang.signatures import AGGREGATIONS, FUNCTIONS
+from alerting.core.lang.syntax.parser import MOST
 from alerting.core.lang.tree import (
     Aggregate,
     Binary,
@@ -38,8 +38,8 @@ from alerting.model import SHARED, Kind
 
 if TYPE_CHECKING:
     from alerting.core.lang.names import Names
-    from alerting.core.lang.parser import Dialect
     from alerting.core.lang.signatures import Type
+    from alerting.core.lang.syntax.parser import Dialect
     from alerting.core.lang.tree import Node
     from alerting.errors import Diagnostic
     from alerting.model import Need, Patterns

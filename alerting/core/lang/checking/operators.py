@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from alerting.core.lang import doubts
-from alerting.core.lang import facts as known
-from alerting.core.lang.facts import NUMBERS, TEXTS, UNKNOWN
-from alerting.core.lang.measure import literal_of, measured
-from alerting.core.lang.parser import COMPARISONS
-from alerting.core.lang.rates import check_rate
+from alerting.core.lang.checking import doubts
+from alerting.core.lang.checking import facts as known
+from alerting.core.lang.checking.facts import NUMBERS, TEXTS, UNKNOWN
+from alerting.core.lang.checking.measure import literal_of, measured
+from alerting.core.lang.checking.rates import check_rate
+from alerting.core.lang.syntax.parser import COMPARISONS
 from alerting.core.lang.tree import Binary, Number, Paren, Per, Text
 from alerting.core.lang.units import UNITS, dimension
 from alerting.model import Kind
 
 if TYPE_CHECKING:
-    from alerting.core.lang.checker import Checker
-    from alerting.core.lang.facts import Facts
+    from alerting.core.lang.checking.checker import Checker
+    from alerting.core.lang.checking.facts import Facts
     from alerting.core.lang.tree import Node
 
 NEVER = "this is never true"  # of two sides that no series can have in common

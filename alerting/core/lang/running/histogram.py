@@ -5,12 +5,12 @@ from __future__ import annotations
 from math import inf, isnan, nan
 from typing import TYPE_CHECKING
 
-from alerting.core.lang.values import Projection, mistyped
+from alerting.core.lang.running.values import Projection, mistyped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from alerting.core.lang.values import Moment, ScalarOf, Vector, VectorOf
+    from alerting.core.lang.running.values import Moment, ScalarOf, Vector, VectorOf
     from alerting.model import Labels, Millis
 
     Buckets = list[tuple[float, float]]

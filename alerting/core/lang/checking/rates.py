@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from alerting.core.lang import facts as known
-from alerting.core.lang.facts import NUMBERS, UNKNOWN
-from alerting.core.lang.parser import COMPARISONS
-from alerting.core.lang.printer import duration, period
+from alerting.core.lang.checking import facts as known
+from alerting.core.lang.checking.facts import NUMBERS, UNKNOWN
+from alerting.core.lang.syntax.parser import COMPARISONS
+from alerting.core.lang.syntax.printer import duration, period
 from alerting.core.lang.tree import Aggregate, Binary, Call, Number, Paren, Per, Range, Selector
 from alerting.core.lang.units import format_literal
 from alerting.model import SHARED, Kind
 
 if TYPE_CHECKING:
-    from alerting.core.lang.checker import Checker
-    from alerting.core.lang.facts import Facts
+    from alerting.core.lang.checking.checker import Checker
+    from alerting.core.lang.checking.facts import Facts
     from alerting.core.lang.tree import Node
     from alerting.model import Metric
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from alerting.core.lang.tokens import END, NAME, NUMBER, STRING
+from alerting.core.lang.syntax.tokens import END, NAME, NUMBER, STRING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from alerting.core.lang.tokens import Token
+    from alerting.core.lang.syntax.tokens import Token
 
 _WIDEST = 40  # characters of a token that messages show
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from alerting.core.lang.printer import show
 from alerting.core.lang.signatures import AGGREGATIONS, FUNCTIONS, KEEPS, SECONDS
+from alerting.core.lang.syntax.printer import show
 from alerting.core.lang.tree import Aggregate, Binary, Call, Paren, Range, Selector, Subquery, Unary
 from alerting.core.lang.units import format_value
 from alerting.model import Kind

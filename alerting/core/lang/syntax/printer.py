@@ -9,7 +9,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
-from alerting.core.lang.parser import RESERVED
+from alerting.core.lang.syntax.parser import RESERVED
 from alerting.core.lang.tree import (
     Aggregate,
     Binary,

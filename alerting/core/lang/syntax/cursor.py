@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
-from alerting.core.lang.tokens import END, NAME
-from alerting.core.lang.wording import shown
+from alerting.core.lang.syntax.tokens import END, NAME
+from alerting.core.lang.syntax.wording import shown
 from alerting.errors import ConditionError, Diagnostic, Span
 
 if TYPE_CHECKING:
-    from alerting.core.lang.tokens import Token
+    from alerting.core.lang.syntax.tokens import Token
 
 MAX_NESTING = 100  # parentheses, calls, signs within one another
 MAX_HEIGHT = 200  # of the tree: long chains of operators too are walked by recursion

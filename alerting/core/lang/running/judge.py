@@ -13,23 +13,23 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from alerting.core.lang.explain import clock, compared, inside, shown, unit_of
-from alerting.core.lang.matching import Keys
 from alerting.core.lang.needs import needs_of
-from alerting.core.lang.over_time import Span, peak_bucket
-from alerting.core.lang.printer import period, show
+from alerting.core.lang.running.explain import clock, compared, inside, shown, unit_of
+from alerting.core.lang.running.matching import Keys
+from alerting.core.lang.running.over_time import Span, peak_bucket
+from alerting.core.lang.running.values import Moment, Projection
+from alerting.core.lang.syntax.printer import period, show
 from alerting.core.lang.tree import Binary, Call, Number, Text, Unary
 from alerting.core.lang.units import format_value
-from alerting.core.lang.values import Moment, Projection
 from alerting.errors import EvaluationError
 from alerting.model import ALERTS, SHARED, Truth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from alerting.core.lang.compile import Compiled, Compiler
+    from alerting.core.lang.running.compile import Compiled, Compiler
+    from alerting.core.lang.running.values import Entry, Vector
     from alerting.core.lang.tree import Node
-    from alerting.core.lang.values import Entry, Vector
     from alerting.core.samples import Samples
     from alerting.model import Gap, Labels, Millis, Value, Why
 

@@ -1,0 +1,1 @@
+"""Text to a tree and back: tokens, grammar, printer, and the series notation of rule tests."""
