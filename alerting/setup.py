@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from alerting.config.settings import names_in
+from alerting.config.names import names_in
 from alerting.config.zones import find_zone
 from alerting.core.telling.calendar import Calendar
 from alerting.core.telling.inhibition import Inhibitor

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from alerting import registry
 from alerting.casework.reader import problem_in
 from alerting.clock import SystemClock
-from alerting.config import documents, schema
+from alerting.config import documents, placed, schema
 from alerting.config.settings import load_settings, settings_within
 from alerting.core.lang.suggest import did_you_mean
 from alerting.errors import ConfigError
@@ -46,8 +46,8 @@ def settings_of(file: CaseFile) -> Settings:
         settings = load_settings(path, os.environ, Path.cwd())
         sources: Any = _has_sources(path)
     else:
-        document = documents.Document(file.settings, file.settings_at)
-        within = documents.File(file.name, file.source.data, (document,))
+        document = placed.Document(file.settings, file.settings_at)
+        within = placed.File(file.name, file.source.data, (document,))
         settings = settings_within(within, path, os.environ, Path.cwd())
         sources = file.settings and "sources" in file.settings
     if not sources:  # a test need not say where series come from: one source of each kind is there
@@ -70,7 +70,7 @@ def _look_at_receivers(file: CaseFile, settings: Settings) -> None:
             if name not in settings.receivers:
                 known = ", ".join(settings.receivers) or "none"
                 hint = did_you_mean(name, settings.receivers) or f"the settings' receivers: {known}"
-                at = documents.position(origin.line - 1, origin.column - 1)
+                at = placed.position(origin.line - 1, origin.column - 1)
                 problems.append(problem_in(file.source, f"no receiver {name!r}", at, hint=hint, width=len(name)))
     if problems:
         raise ConfigError(problems)

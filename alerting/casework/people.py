@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from alerting.casework.reader import Reader
-    from alerting.config.documents import At, Map, Seq
+    from alerting.config.placed import At, Map, Seq
     from alerting.model import Millis, Origin
 
 KEYS = ("notifications", "silences", "acks", "unreachable")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from alerting.config import documents
+from alerting.config import placed
 from alerting.config.durations import millis
 from alerting.errors import ConditionError
 from alerting.model import Origin
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 _SETTINGS = "settings"
 
 
-def problem_in(file: documents.File, message: str, at: documents.At, *, hint: str = "", width: int = 1) -> Problem:
+def problem_in(file: placed.File, message: str, at: placed.At, *, hint: str = "", width: int = 1) -> Problem:
     """Make a problem of a test file; lines of settings that stand in it are not shown, as they may hold secrets."""
     found = file.problem(message, at, hint=hint, width=width)
     return found._replace(source_line="") if found.line in _settings_lines(file) else found
 
 
-def _settings_lines(file: documents.File) -> range:
+def _settings_lines(file: placed.File) -> range:
     """Give the lines in which settings are written out."""
     value = file.documents[0].value
-    if not isinstance(value, documents.Map) or not isinstance(value.get(_SETTINGS), dict):
+    if not isinstance(value, placed.Map) or not isinstance(value.get(_SETTINGS), dict):
         return range(0)
-    begin, _ = documents.place(value.key_at(_SETTINGS))
-    keys = [documents.place(mark)[0] for mark in value.marks[::2]]
+    begin, _ = placed.place(value.key_at(_SETTINGS))
+    keys = [placed.place(mark)[0] for mark in value.marks[::2]]
     after = min((line for line in keys if line > begin), default=begin + len(file.data))
     return range(begin, after)
 
 
-def without_lines(file: documents.File) -> list[Problem]:
+def without_lines(file: placed.File) -> list[Problem]:
     """Give the problems of a file that is no YAML: nobody knows where settings are in it, if it has any."""
     hidden = _SETTINGS.encode() in file.data
     return [each._replace(source_line="") if hidden else each for each in file.problems]
@@ -45,19 +45,19 @@ def without_lines(file: documents.File) -> list[Problem]:
 class Reader:
     """See the module's text."""
 
-    def __init__(self, file: documents.File) -> None:
+    def __init__(self, file: placed.File) -> None:
         self.file = file
         self.problems: list[Problem] = []
 
-    def wrong(self, message: str, at: documents.At, *, hint: str = "", width: int = 1) -> None:
+    def wrong(self, message: str, at: placed.At, *, hint: str = "", width: int = 1) -> None:
         """Note a problem."""
         self.problems.append(problem_in(self.file, message, at, hint=hint, width=width))
 
-    def origin(self, at: documents.At) -> Origin:
+    def origin(self, at: placed.At) -> Origin:
         """Say where something stands."""
-        return Origin(self.file.name, *documents.place(at))
+        return Origin(self.file.name, *placed.place(at))
 
-    def duration(self, value: documents.Map, key: str, default: Millis) -> Millis:
+    def duration(self, value: placed.Map, key: str, default: Millis) -> Millis:
         """Give a duration that is longer than nothing, in ms."""
         if key not in value:
             return default
@@ -67,11 +67,11 @@ class Reader:
             return default
         return length
 
-    def parsed(self, value: documents.Map, key: str, parse: Callable[[str], Any], default: Any) -> Any:
+    def parsed(self, value: placed.Map, key: str, parse: Callable[[str], Any], default: Any) -> Any:
         """Give what a text means; `default` where it means nothing, which is noted."""
         return self.understood(self.text(value, key), value.value_at(key), parse, default)
 
-    def understood(self, text: str, at: documents.At, parse: Callable[[str], Any], default: Any) -> Any:
+    def understood(self, text: str, at: placed.At, parse: Callable[[str], Any], default: Any) -> Any:
         """Give what a text that stands at a place means; `default` where it means nothing, which is noted."""
         try:
             return parse(text)
@@ -80,22 +80,22 @@ class Reader:
                 self.diagnose(found, text, at)
             return default
 
-    def diagnose(self, found: Diagnostic, text: str, at: documents.At) -> None:
+    def diagnose(self, found: Diagnostic, text: str, at: placed.At) -> None:
         """Report what is wrong in a text; its place is exact where the text stands on its line as it is."""
-        line, column = documents.place(at)
+        line, column = placed.place(at)
         offset = self.file.line(line - 1).find(text, column - 1) if text and "\n" not in text else -1
         if offset >= 0:
-            where = documents.position(line - 1, offset + found.span.start)
+            where = placed.position(line - 1, offset + found.span.start)
             width = max(1, min(found.span.end, len(text)) - found.span.start)
             self.wrong(found.message, where, hint=found.hint, width=width)
         else:
             self.wrong(f"{found.message} (character {found.span.start + 1} of the text)", at, hint=found.hint)
 
-    def text(self, value: documents.Map, key: str) -> str:
+    def text(self, value: placed.Map, key: str) -> str:
         """Give a scalar as it is written in the file."""
-        return documents.written(self.file, value[key], value.value_at(key))
+        return placed.written(self.file, value[key], value.value_at(key))
 
-    def texts(self, value: documents.Map, key: str) -> dict[str, str]:
+    def texts(self, value: placed.Map, key: str) -> dict[str, str]:
         """Give a mapping of scalars as they are written in the file."""
         mapping = value.get(key)
-        return documents.texts(self.file, mapping) if mapping else {}
+        return placed.texts(self.file, mapping) if mapping else {}

@@ -9,7 +9,7 @@ from alerting.casework.play import Plan, play
 from alerting.casework.reader import problem_in
 from alerting.casework.report import FileOutcome, Report
 from alerting.casework.testfile import read_cases
-from alerting.config import documents
+from alerting.config import placed
 from alerting.config.files import TEST_SUFFIXES
 from alerting.config.rules import RuleSet, compiled, load_rules
 from alerting.config.settings import Settings
@@ -92,7 +92,7 @@ def _is_pattern(name: str) -> bool:
 
 
 def _missing(file: CaseFile, name: str, origin: Origin) -> Problem:
-    at = documents.position(origin.line - 1, origin.column - 1)
+    at = placed.position(origin.line - 1, origin.column - 1)
     what = "no rule file fits" if _is_pattern(name) else "there is no rule file"
     hint = "rule files are named relative to the test file"
     return problem_in(file.source, f"{what} {name}", at, hint=hint, width=len(name))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.casework.people import KEYS, look_at_times, read_people
 from alerting.casework.reader import Reader, without_lines
-from alerting.config import documents, schema
+from alerting.config import documents, placed, schema
 from alerting.config.durations import millis
 from alerting.config.files import TEST_SUFFIXES, read_bytes
 from alerting.core.lang.syntax.series import parse_series, parse_values
@@ -120,9 +120,9 @@ class CaseFile:
     interval: Millis
     group_order: tuple[str, ...]
     cases: tuple[Case, ...]
-    source: documents.File
-    settings: documents.Map | str | None = None  # written out, or the name of a file relative to this one
-    settings_at: documents.At = 0
+    source: placed.File
+    settings: placed.Map | str | None = None  # written out, or the name of a file relative to this one
+    settings_at: placed.At = 0
 
 
 def read_cases(path: Path, name: str) -> CaseFile:
@@ -141,7 +141,7 @@ def read_cases(path: Path, name: str) -> CaseFile:
         from alerting.config.complaints import complaints  # noqa: PLC0415  jsonschema is for files that do not fit
 
         for each in complaints(value, "tests"):
-            at = documents.locate(file.documents[0], each.path, at_key=each.at_key)
+            at = placed.locate(file.documents[0], each.path, at_key=each.at_key)
             reader.wrong(each.message, at, hint=each.hint)
         raise ConfigError(reader.problems)
     made = reader.file_of(value, path.parent)
@@ -153,16 +153,16 @@ def read_cases(path: Path, name: str) -> CaseFile:
 class _Reader(Reader):
     """One file on its way to records."""
 
-    def __init__(self, file: documents.File) -> None:
+    def __init__(self, file: placed.File) -> None:
         super().__init__(file)
         self.has_rules = self.has_settings = False
 
-    def file_of(self, value: documents.Map, folder: Path) -> CaseFile:
+    def file_of(self, value: placed.Map, folder: Path) -> CaseFile:
         interval = self.duration(value, "evaluation_interval", MINUTE)
         order = tuple(value.get("group_eval_order") or ())
         if len(set(order)) < len(order):
             self.wrong("a group is named twice", value.value_at("group_eval_order"))
-        names = value.get("rule_files") or documents.Seq()
+        names = value.get("rule_files") or placed.Seq()
         rule_files = []
         self.has_rules, self.has_settings = bool(names), "settings" in value
         for index, name in enumerate(names):
@@ -171,13 +171,13 @@ class _Reader(Reader):
             rule_files.append((name, self.origin(names.marks[index])))
         tests = value["tests"]
         cases = [self.case(each, tests.marks[index], index, interval) for index, each in enumerate(tests)]
-        at = value.value_at("settings") if "settings" in value else documents.position(0, 0)
+        at = value.value_at("settings") if "settings" in value else placed.position(0, 0)
         settings = value.get("settings")
         return CaseFile(
             self.file.name, folder, tuple(rule_files), interval, order, tuple(cases), self.file, settings, at
         )
 
-    def case(self, value: documents.Map, at: documents.At, index: int, evaluation_interval: Millis) -> Case:
+    def case(self, value: placed.Map, at: placed.At, index: int, evaluation_interval: Millis) -> Case:
         outages = value.get("faults")
         people = read_people(self, value)
         case = Case(
@@ -208,7 +208,7 @@ class _Reader(Reader):
                 self.wrong("this series stands here twice", written.value_at("series"))
         return case
 
-    def start(self, value: documents.Map) -> Millis:
+    def start(self, value: placed.Map) -> Millis:
         written = value.get("start_timestamp", 0)
         try:
             if isinstance(written, str) and not written.replace(".", "", 1).isdigit():
@@ -220,7 +220,7 @@ class _Reader(Reader):
             self.wrong(f"{str(written)[:40]!r} is no time", value.value_at("start_timestamp"), hint=hint)
             return 0
 
-    def series(self, value: documents.Map) -> InputSeries:
+    def series(self, value: placed.Map) -> InputSeries:
         name, labels = self.parsed(value, "series", parse_series, ("unread", NO_LABELS))
         if not name:
             self.wrong("a series needs a name", value.value_at("series"))
@@ -228,7 +228,7 @@ class _Reader(Reader):
         path = (name,) if value["series"].lstrip().startswith("{") else tuple(name.split("."))
         return InputSeries(path, labels, steps, self.origin(value.at))
 
-    def alert_check(self, value: documents.Map, case: documents.Map) -> AlertCheck:
+    def alert_check(self, value: placed.Map, case: placed.Map) -> AlertCheck:
         unknown = value.get("exp_unknown", "")
         if unknown and "faults" not in case:
             self.wrong("nothing is unknown in a test without `faults`", value.key_at("exp_unknown"))
@@ -240,11 +240,11 @@ class _Reader(Reader):
         )
         return AlertCheck(millis(value["eval_time"]), value["alertname"], expected, unknown, self.origin(value.at))
 
-    def expression_check(self, value: documents.Map) -> ExpressionCheck:
+    def expression_check(self, value: placed.Map) -> ExpressionCheck:
         expected = tuple(self.sample(each) for each in value.get("exp_samples") or ())
         return ExpressionCheck(millis(value["eval_time"]), self.text(value, "expr"), expected, self.origin(value.at))
 
-    def sample(self, value: documents.Map) -> ExpectedSample:
+    def sample(self, value: placed.Map) -> ExpectedSample:
         labels = NO_LABELS
         if value.get("labels", "").strip():
             name, labels = self.parsed(value, "labels", parse_series, ("", NO_LABELS))
@@ -256,7 +256,7 @@ class _Reader(Reader):
             written = float(written.replace(".", ""))
         return ExpectedSample(labels, written if isinstance(written, str) else float(written))
 
-    def outage(self, value: documents.Map) -> Outage:
+    def outage(self, value: placed.Map) -> Outage:
         labels = NO_LABELS
         if "series" in value:
             name, labels = self.parsed(value, "series", parse_series, ("", NO_LABELS))

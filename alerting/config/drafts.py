@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from alerting.config import documents
+from alerting.config import documents, placed
 from alerting.config import schema as schemas
 from alerting.config.durations import millis
 from alerting.config.identity import Ids
-from alerting.config.settings import names_in
+from alerting.config.names import names_in
 from alerting.model import Escalation, Level, OnMissing, Origin, RuleSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from alerting.config.complaints import Complaint
-    from alerting.config.documents import At, Document, File, Map
+    from alerting.config.placed import At, Document, File, Map
     from alerting.config.sections import Steps
     from alerting.core.lang.syntax.parser import Dialect
     from alerting.errors import Problem
@@ -97,14 +97,14 @@ class Reader:
                 if len(found) < documents.MOST_PROBLEMS:
                     found += [((*top, *each.path), each) for each in complaints(part, "rules", pointer)]
         for steps, each in found[: documents.MOST_PROBLEMS]:
-            at = documents.locate(document, steps, at_key=each.at_key)
+            at = placed.locate(document, steps, at_key=each.at_key)
             width = len(str(steps[-1])) if steps and each.at_key else 1
-            hint = each.hint or documents.comment_hint(file, document, steps)
+            hint = each.hint or placed.comment_hint(file, document, steps)
             self.problems.append(file.problem(each.message, at, hint=hint, width=width))
         return frozenset(bad)
 
     def _loosen(self, file: File, rule: Any, pointer: str) -> None:
-        key = next((key for key in ("condition", "expr") if isinstance(rule, documents.Map) and key in rule), "")
+        key = next((key for key in ("condition", "expr") if isinstance(rule, placed.Map) and key in rule), "")
         if key and isinstance(rule[key], str) and rule[key].strip():
             dialect: Dialect = "prometheus" if pointer == "/$defs/groupRule" else "native"
             self.loose.append(Loose(file, Written(rule[key], rule.value_at(key)), dialect))
@@ -130,7 +130,7 @@ class Reader:
         around = Around(
             group=group["name"],
             interval=(millis(group["interval"]) if "interval" in group else 0) or self.interval,
-            labels=documents.texts(file, group["labels"]) if group.get("labels") else {},
+            labels=placed.texts(file, group["labels"]) if group.get("labels") else {},
             limit=int(group.get("limit", 0)),
             query_offset=millis(group.get("query_offset", 0)),
         )
@@ -140,9 +140,9 @@ class Reader:
 
     def _native(self, file: File, path: str, rule: Map) -> Draft:
         severity = rule.get("severity", "")
-        own = documents.texts(file, rule["labels"]) if rule.get("labels") else {}
-        annotations = documents.texts(file, rule["annotations"]) if rule.get("annotations") else {}
-        origin = Origin(path, *documents.place(rule.at))
+        own = placed.texts(file, rule["labels"]) if rule.get("labels") else {}
+        annotations = placed.texts(file, rule["annotations"]) if rule.get("annotations") else {}
+        origin = Origin(path, *placed.place(rule.at))
         levels, conditions = _levels(rule)
         clear = Written(rule["clear"], rule.value_at("clear")) if "clear" in rule else None
         spec = RuleSpec(
@@ -181,14 +181,14 @@ class Reader:
         return declared
 
     def _prometheus(self, file: File, path: str, rule: Map, around: Around) -> Draft:
-        own = documents.texts(file, rule["labels"]) if rule.get("labels") else {}
+        own = placed.texts(file, rule["labels"]) if rule.get("labels") else {}
         labels = {**around.labels, **own} if around.labels else own
-        annotations = documents.texts(file, rule["annotations"]) if rule.get("annotations") else {}
+        annotations = placed.texts(file, rule["annotations"]) if rule.get("annotations") else {}
         at = rule.value_at("expr")
-        condition = Written(documents.written(file, rule["expr"], at), at)
+        condition = Written(placed.written(file, rule["expr"], at), at)
         runbook = annotations.get("runbook_url", "")
         name = rule.get("alert") or rule["record"]
-        origin = Origin(path, *documents.place(rule.at))
+        origin = Origin(path, *placed.place(rule.at))
         spec = RuleSpec(
             id=self.ids.made(around.group, name, labels, origin),
             name=name,

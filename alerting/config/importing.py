@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from alerting.config import alertmanager, documents, routes
+from alerting.config import alertmanager, placed, routes
 from alerting.config.complaints import complaints
 from alerting.config.noted import Noted
 from alerting.config.references import parts
@@ -86,8 +86,8 @@ class _Importing:
         routes.as_texts(self.noted.file, stripped)
 
         def origin(path: Steps) -> Origin:
-            at = documents.locate(self.noted.file.documents[0], path)
-            return Origin(self.name, *documents.place(at))
+            at = placed.locate(self.noted.file.documents[0], path)
+            return Origin(self.name, *placed.place(at))
 
         return routes.routing(stripped, names, self.noted.at, origin, routes.ALERTMANAGERS)
 
@@ -180,5 +180,5 @@ class _Plain(yaml.SafeDumper):
         return True
 
 
-for _kind, _plain in ((documents.Map, dict), (documents.Seq, list)):
+for _kind, _plain in ((placed.Map, dict), (placed.Seq, list)):
     _Plain.add_representer(_kind, getattr(yaml.SafeDumper, f"represent_{_plain.__name__}"))

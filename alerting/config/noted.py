@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from alerting.config.files import read_bytes, shown
+from alerting.config.placed import Map, locate, place
 from alerting.errors import ConfigError
 from alerting.model import Origin
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from alerting.config.documents import At, File
+    from alerting.config.placed import At, File
     from alerting.config.sections import Steps
     from alerting.errors import Problem, Span
 
@@ -27,8 +28,6 @@ def origin_of(path: Path | None, cwd: Path, key: str) -> Origin:
     """Say where a key stands in a settings file; where it does not, the first line. Raises nothing."""
     if path is None:
         return Origin()
-    from alerting.config.documents import Map, place  # noqa: PLC0415  PyYAML: only where something is wrong
-
     name = shown(path, cwd)
     try:
         documents = Noted(read_bytes(path, name), name).file.documents
@@ -64,8 +63,6 @@ class Noted:
 
     def locate(self, path: Steps, *, at_key: bool = False) -> At:
         """Give the place of what a path leads to."""
-        from alerting.config.documents import locate  # noqa: PLC0415  as above
-
         path = (*self.moved.get(path[:2], path[:2]), *path[2:])
         return locate(self.file.documents[0], path, at_key=at_key)
 
@@ -96,8 +93,6 @@ class Noted:
 
     def _shows(self, path: Sequence[str | int], at: At) -> bool:
         """Tell whether a line may be shown: it lies within a key under which no secret stands, and holds no other."""
-        from alerting.config.documents import place  # noqa: PLC0415  as above
-
         if not path or path[0] not in _NO_SECRETS:
             return False
         top = self.file.documents[0].value

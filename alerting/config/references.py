@@ -95,14 +95,14 @@ def resolved(text: str) -> str | Secret:
         return pieces[0]
     references = [each for each in pieces if isinstance(each, Reference)]
     label = ", ".join(map(str, references))
+    revealed: set[str] = set()  # and not the Secret's own: held by what it holds, it would stay until the collector runs
 
     def follow() -> str:
         values = [(each, each if isinstance(each, str) else each.follow()) for each in pieces]
-        secret.revealed.update(value for each, value in values if isinstance(each, Reference) and each.hides(value))
+        revealed.update(value for each, value in values if isinstance(each, Reference) and each.hides(value))
         return "".join(value for _, value in values)
 
-    secret = Secret(follow, label, references)
-    return secret
+    return Secret(follow, label, references, revealed)
 
 
 def is_literal(text: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from alerting.config.settings import known
+from alerting.config.names import unknown
 from alerting.config.spots import spot_of_name
 from alerting.core.lang.bounds import bound_of, includes, shared
 from alerting.core.lang.checking.operators import NEVER
@@ -107,7 +107,7 @@ def _dependencies(draft: Draft, enabled: Mapping[str, bool], *, whole: bool) -> 
         if name == draft.spec.name:
             message, hint = f"{name} depends on itself", "name another rule"
         elif name not in enabled and whole:
-            message, hint = f"no rule {name!r}", did_you_mean(name, enabled) or known("rules", enabled)
+            message, hint = f"no rule {name!r}", unknown(name, "rules", enabled)
         elif not enabled.get(name, True):
             message, hint, warning = f"{name} is disabled, so that it never fires", "", True
         if message:

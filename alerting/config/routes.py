@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from alerting.config import placed
 from alerting.config.deadends import contradiction, shadows
 from alerting.config.durations import millis
 from alerting.config.matchers import is_classic_name, parse_matchers
@@ -21,7 +22,7 @@ from alerting.patterns import compile_pattern
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from alerting.config.documents import File
+    from alerting.config.placed import File
     from alerting.config.sections import Steps
     from alerting.model import Origin
 
@@ -87,12 +88,10 @@ def nodes(tree: Mapping[str, Any]) -> Iterator[tuple[Steps, Mapping[str, Any]]]:
 
 def as_texts(file: File, tree: Mapping[str, Any]) -> None:
     """Make texts of the values under `match` and its like, as they are written: `code: 500` is the text 500."""
-    from alerting.config import documents  # noqa: PLC0415  PyYAML: only where a file was read
-
     for _, node in nodes(tree):
         for part in node.values():
-            if isinstance(part, documents.Map):
-                part.update(documents.texts(file, part))
+            if isinstance(part, placed.Map):
+                part.update(placed.texts(file, part))
 
 
 def without(node: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alerting.config.cache import NOTHING, Cache
 from alerting.config.collector import paused
-from alerting.config.settings import LOOKBACK, Settings, known, names_in
+from alerting.config.names import names_in, unknown
+from alerting.config.settings import LOOKBACK, Settings
 from alerting.config.sheets import Sheets, read_sheets
 from alerting.config.specs import problem_rows, problems_of, rows_of, specs_of
 from alerting.config.vocabulary import names_of, open_names
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from alerting.config.documents import File, Map
     from alerting.config.drafts import Draft, Loose, Written
+    from alerting.config.placed import File, Map
     from alerting.core.lang.names import Names
     from alerting.errors import Diagnostic
     from alerting.model import Condition, Millis, Patterns
@@ -263,7 +264,7 @@ class _Loading:
                 if name not in receivers and name not in self.settings.teams:
                     from alerting.config.spots import spot_of_name  # noqa: PLC0415  only where something is wrong
 
-                    hint = did_you_mean(name, receivers) or known("receivers", receivers)
+                    hint = unknown(name, "receivers", receivers)
                     at = spot_of_name(draft.file, mapping, "notify", name)
                     self.problems.append(draft.file.problem(f"no receiver {name!r}", at, hint=hint, width=len(name)))
 

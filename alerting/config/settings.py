@@ -9,24 +9,24 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from alerting.config import placed, scrutiny
 from alerting.config import schema as schemas
 from alerting.config.cache import NOTHING, Cache, digest, place, program
 from alerting.config.durations import millis
-from alerting.config.exposed import has_password, holds_secrets, is_token, secrets_of, texts_of
+from alerting.config.exposed import holds_secrets
 from alerting.config.files import overlooked, read_bytes, shown
+from alerting.config.names import names_in, unknown
 from alerting.config.noted import Noted
-from alerting.config.references import Reference, has_bare, is_literal, parts, resolved
-from alerting.config.sections import OBJECTS, SECTIONS, section, values_of, with_environment
-from alerting.core.lang.suggest import did_you_mean
+from alerting.config.references import resolved
+from alerting.config.sections import SECTIONS, section, values_of, with_environment
 from alerting.errors import ConfigError, Problem, SecretError
 from alerting.model import NO_TEXTS, Flapping, Origin, Secret, Section, Storm
-from alerting.registry import notifier_problems
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
-    from alerting.config.documents import File
+    from alerting.config.placed import File
     from alerting.config.sections import Steps
     from alerting.model import Inhibition, Millis, Route, TimeSpan
 
@@ -143,7 +143,7 @@ class _Reading:
         tree, origins, teams = kept if kept is not None else self._checked()
         made = self._built(tree, origins, teams)
         if kept is None:
-            self._look_at_receivers(made)
+            scrutiny.kinds(made.receivers, self.noted)
         self.noted.problems.sort(key=lambda each: (each.line, each.column))
         self.noted.problems += overlooked(made.root, made.rules, self.cwd)
         if self.noted.wrong:
@@ -157,8 +157,6 @@ class _Reading:
 
         Raises ConfigError where it breaks the schema.
         """
-        from alerting.config import documents  # noqa: PLC0415  PyYAML is not needed where the cache knows the file
-
         file = self.noted.file
         if file.problems:
             raise ConfigError([each._replace(source_line="") for each in file.problems])
@@ -173,9 +171,9 @@ class _Reading:
         if self.noted.wrong:
             raise ConfigError(self.noted.problems)
         if "external_labels" in tree:
-            tree["external_labels"] = documents.texts(file, tree["external_labels"])
+            tree["external_labels"] = placed.texts(file, tree["external_labels"])
         origins = {
-            f"{group}/{name}": documents.place(self.noted.locate((group, name), at_key=True))
+            f"{group}/{name}": placed.place(self.noted.locate((group, name), at_key=True))
             for group in SECTIONS
             for name in tree.get(group, ())
         }
@@ -183,7 +181,7 @@ class _Reading:
             from alerting.config import routes  # noqa: PLC0415  few settings have a tree
 
             for path, _ in routes.nodes(tree):
-                origins["/".join(map(str, path))] = documents.place(documents.locate(file.documents[0], path))
+                origins["/".join(map(str, path))] = placed.place(placed.locate(file.documents[0], path))
             routes.as_texts(file, tree)
         return tree, origins, teams
 
@@ -202,11 +200,10 @@ class _Reading:
         if schemas.fits("settings")(whole):
             return
         from alerting.config.complaints import complaints  # noqa: PLC0415  needs jsonschema: only to say what is wrong
-        from alerting.config.documents import comment_hint  # noqa: PLC0415  PyYAML: as below
 
         document = self.noted.file.documents[0]
         for each in complaints(whole, "settings"):
-            hint = each.hint or comment_hint(self.noted.file, document, each.path)
+            hint = each.hint or placed.comment_hint(self.noted.file, document, each.path)
             self.noted.at(each.path, each.message, hint=hint, at_key=each.at_key)
 
     def _completed(self, tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -264,8 +261,9 @@ class _Reading:
             canary=self._object("canary", whole),
             **routing,
         )
-        self._look_at_names(settings)
-        self._look_at_references(tree)
+        scrutiny.names(settings.receivers, (settings.canary or {}).get("receiver"), self.noted)
+        scrutiny.references(tree, self.noted)
+        scrutiny.secrets(tree, self.noted)
         return settings
 
     def _routing(
@@ -309,8 +307,7 @@ class _Reading:
         """Give receivers that name no fallback the one of the settings; nobody is his own."""
         for name in fallback:
             if name not in receivers:
-                hint = did_you_mean(name, receivers) or known("receivers", receivers)
-                self.noted.at(("fallback",), f"no receiver {name!r}", hint=hint)
+                self.noted.at(("fallback",), f"no receiver {name!r}", hint=unknown(name, "receivers", receivers))
         for name, each in receivers.items():
             others = [other for other in fallback if other != name and other in receivers]
             if others and "fallback" not in each.values:
@@ -318,52 +315,6 @@ class _Reading:
 
     def _in_section(self, top: Steps, path: Steps, message: str) -> None:
         self.noted.at((*top, *path), message)
-
-    def _look_at_names(self, settings: Settings) -> None:
-        canary = (settings.canary or {}).get("receiver")
-        if canary is not None and canary not in settings.receivers:
-            hint = did_you_mean(canary, settings.receivers) or known("receivers", settings.receivers)
-            self.noted.at(("canary", "receiver"), f"no receiver {canary!r}", hint=hint)
-        for receiver, section_ in settings.receivers.items():
-            for name in names_in(section_.values.get("fallback", ())):
-                path = ("receivers", receiver, "fallback")
-                if name == receiver:
-                    self.noted.at(path, f"{name!r} cannot be its own fallback", hint="name another receiver")
-                elif name not in settings.receivers:
-                    hint = did_you_mean(name, settings.receivers) or known("receivers", settings.receivers)
-                    self.noted.at(path, f"no receiver {name!r}", hint=hint)
-
-    def _look_at_receivers(self, settings: Settings) -> None:
-        """Let each kind look at what a schema cannot judge, such as templates; what the cache knows was looked at."""
-        for name, each in settings.receivers.items():
-            for path, message in notifier_problems(each):
-                self.noted.at(("receivers", name, *path), message)
-
-    def _look_at_references(self, tree: Mapping[str, Any]) -> None:
-        """Warn of references that lead nowhere, as far as nobody need be asked, and of secrets in the file itself."""
-        for path, text in texts_of({key: tree.get(key) for key in (*SECTIONS, *OBJECTS)}):
-            try:
-                found = [each for each in parts(text) if isinstance(each, Reference)]
-            except ValueError:
-                continue  # said where the section was made
-            for each in found:
-                try:
-                    each.look()
-                except SecretError as error:
-                    self.noted.at(path, str(error), hint="what needs it will not work until it is set", warning=True)
-            if has_bare(text):
-                hint = "write ${NAME} for a variable, $$ for a plain dollar sign"
-                self.noted.at(path, "`$` without braces stays as it is", hint=hint, warning=True)
-        secret_keys = {path for path, _ in secrets_of(tree)}
-        for path, text in texts_of(tree):
-            if is_token(text) or (path in secret_keys and is_literal(text)):
-                hint = f"write ${{NAME}} and set NAME in the environment, or ${{file:/run/secrets/{path[-1]}}}"
-                self.noted.at(
-                    path, f"{str(path[-1])!r} looks like a secret in the file itself", hint=hint, warning=True
-                )
-            if has_password(text):
-                hint = f"write ${{NAME}} in its place{'' if path[-1] == 'dsn' else ', or use `headers`'}"
-                self.noted.at(path, f"{str(path[-1])!r} has a password in the file itself", hint=hint, warning=True)
 
     def _plain(self, path: Steps, text: str) -> str:
         """Follow the references of a text that is needed at once."""
@@ -382,17 +333,6 @@ class _Reading:
                 path, "what it refers to is no address that begins with http:// or https://, or has an @ in it"
             )
         return address
-
-
-def names_in(written: str | Sequence[str]) -> list[str]:
-    """Give the names of a list, or of a text with commas between them."""
-    pieces = written.split(",") if isinstance(written, str) else written
-    return [piece.strip() for piece in pieces if piece.strip()]
-
-
-def known(what: str, names: Collection[str]) -> str:
-    """Say which names there are."""
-    return f"known {what}: {', '.join(sorted(names))}" if names else f"write it under `{what}:` in the settings"
 
 
 def _stand_ins() -> set[str]:

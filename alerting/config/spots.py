@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from alerting.config.documents import place, position
+from alerting.config.placed import place, position
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from alerting.config.documents import At, File, Map
+    from alerting.config.placed import At, File, Map
     from alerting.errors import Diagnostic, Problem, Span
 
 _HEX = {"x": 2, "u": 4, "U": 8}

@@ -10,8 +10,8 @@ import yaml
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from alerting.config import documents
-from alerting.config.documents import locate, place
+from alerting.config import documents, placed
+from alerting.config.placed import locate, place
 
 SCALARS = [
     ("true", True),
@@ -135,7 +135,7 @@ def test_aliases_and_merge_keys_give_what_they_stand_for() -> None:
 def test_a_text_of_a_label_is_what_is_written() -> None:
     """Numbers and truth values keep their form where a text is wanted, behind an alias as well as may be."""
     file = documents.parse(b"{a: 1.10, b: True, c: , d: ~, e: 0.0, f: &n 7, g: *n, h: 'q'}", "x.yaml")
-    texts = documents.texts(file, file.documents[0].value)
+    texts = placed.texts(file, file.documents[0].value)
     assert texts == {"a": "1.10", "b": "True", "c": "", "d": "", "e": "0.0", "f": "7", "g": "7", "h": "q"}
 
 
@@ -146,7 +146,7 @@ LINES = st.lists(st.text(alphabet="ab:é ", max_size=6), max_size=3_000)
 def test_lines_are_found_as_splitting_finds_them(lines: list[str]) -> None:
     """However many there are and wherever blocks end."""
     data = "\n".join(lines).encode()
-    file = documents.File("x.yaml", data)
+    file = placed.File("x.yaml", data)
     expected = data.decode().split("\n")
     for number in {0, 1, len(expected) // 2, len(expected) - 1}:
         if number < len(expected):
@@ -194,7 +194,7 @@ def test_no_text_breaks_the_reader(text: str) -> None:
 def test_both_parsers_give_the_same_events(text: str) -> None:
     """PyYAML without libyaml reads what libyaml reads: the same values in the same places, or both refuse."""
     data = text.encode()
-    ours, pure = documents.File("x", data), documents.File("x", data)
+    ours, pure = placed.File("x", data), placed.File("x", data)
     results = []
     for file, events in ((ours, documents._events(data)), (pure, documents.python_events(data))):
         builder = documents._Builder(file)

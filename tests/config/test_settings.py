@@ -10,8 +10,9 @@ import pytest
 
 from alerting.config import references
 from alerting.config.durations import millis
+from alerting.config.names import names_in
 from alerting.config.references import is_literal
-from alerting.config.settings import Settings, find_settings, load_settings, names_in
+from alerting.config.settings import Settings, find_settings, load_settings
 from alerting.errors import ConfigError, SecretError
 from alerting.model import Secret
 from alerting.secrets import env as env_secrets

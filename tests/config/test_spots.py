@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerting.config import documents
-from alerting.config.documents import place
+from alerting.config.placed import place
 from alerting.config.spots import problem_of, spot, spot_of_name
 from alerting.errors import Diagnostic, Span
 
