@@ -15,9 +15,16 @@ class Secret:
 
     __slots__ = ("__weakref__", "_follow", "label", "references", "revealed")
 
-    def __init__(self, follow: Callable[[], str], label: str, references: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(
+        self,
+        follow: Callable[[], str],
+        label: str,
+        references: Sequence[tuple[str, str]] = (),
+        revealed: set[str] | None = None,
+    ) -> None:
+        """`revealed` is the set to note in what is given out, for a `follow` that gives out parts by itself."""
         self._follow = follow
-        self.revealed: set[str] = set()  # every value ever given out: what redaction must know, and no more
+        self.revealed = set() if revealed is None else revealed  # what redaction must know, and no more
         self.label = label  # what may be shown: `${SLACK_WEBHOOK_URL}` or `(literal)`
         self.references = references  # what it is made of: (kind, name) of each `${kind:name}`
 
