@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import http.client
 import json
+import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -58,6 +62,39 @@ def test_f68_a_blocked_event_loop_is_named() -> None:
                 made.stop()
 
     asyncio.run(main())
+
+
+class Body:
+    """A request's body."""
+
+
+def test_f62_what_a_refused_request_has_sent_is_let_go_of_at_once() -> None:
+    """And not only when the collector comes by: hundreds a second would be held until then."""
+
+    async def main(there: asyncio.AbstractEventLoop) -> bool:
+        async def refuse(body: Body) -> None:
+            raise ValueError(body)
+
+        body = Body()
+        seen = weakref.ref(body)
+        works = [lambda body=body: refuse(body)]
+        del body
+        with suppress(ValueError):
+            await server.Asking(there)(works.pop())
+        await asyncio.to_thread(asyncio.run_coroutine_threadsafe(asyncio.sleep(0), there).result)
+        return seen() is None
+
+    there = asyncio.new_event_loop()
+    thread = threading.Thread(target=there.run_forever)
+    thread.start()
+    gc.disable()
+    try:
+        assert asyncio.run(main(there))
+    finally:
+        gc.enable()
+        there.call_soon_threadsafe(there.stop)
+        thread.join()
+        there.close()
 
 
 @pytest.mark.parametrize(

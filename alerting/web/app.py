@@ -30,7 +30,7 @@ from alerting.web.exposition import CONTENT_TYPE, page
 from alerting.web.metrics import families
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine, Mapping
+    from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
     from typing import Protocol, TypeVar
 
     from starlette.requests import Request
@@ -57,7 +57,18 @@ if TYPE_CHECKING:
 
 _BODY = 65_536  # bytes of a report
 _MIB = 1024 * 1024
-_HEADERS = ((b"connection", b"close"), (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+# Nothing served here is a page of ours, and what stands in it comes from outside too: no browser shall run, load, frame
+# or lend any of it to another site, whatever it takes it for.
+_POLICY = b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
+_HEADERS = (
+    (b"connection", b"close"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", _POLICY),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+)
 _STUCK = Checkup(
     (Ailment("event loop", "it does not come to answer: something blocks it", wedged=True),), State(0, "not asked"), {}
 )
@@ -136,16 +147,20 @@ class Views(NamedTuple):
         return JSONResponse({"status": "ok"})
 
 
-def build(views: Views, hosts: Collection[str]) -> ASGIApp:
-    """Put the application together; `hosts` are names by which it may be asked."""
-    routes = [
+def routes(views: Views) -> Sequence[Route]:
+    """Give everything that may be asked for."""
+    return [
         Route("/health", views.health),
         Route("/health/metrics", views.metrics),
         Route("/metrics", views.metrics),
         Route("/push/{source}/{job}", views.push, methods=["POST"]),
         Route("/push/{source}/{job}/fail", views.push, methods=["POST"]),
     ]
-    return _Guard(Starlette(routes=routes), frozenset(host.lower() for host in hosts) | {"localhost"})
+
+
+def build(views: Views, hosts: Collection[str]) -> ASGIApp:
+    """Put the application together; `hosts` are names by which it may be asked."""
+    return _Guard(Starlette(routes=routes(views)), frozenset(host.lower() for host in hosts) | {"localhost"})
 
 
 class _Guard:

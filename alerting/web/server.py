@@ -53,7 +53,10 @@ class Asking:
         if not future.done():
             future.add_done_callback(lambda late: late.cancelled() or late.exception())  # nobody waits for it
             raise TimeoutError
-        return future.result()
+        try:
+            return future.result()
+        finally:
+            del future  # what is raised leads to this frame: it would hold the request until the collector comes by
 
 
 class Server:
@@ -102,7 +105,11 @@ class _Mortal(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.loop.call_later(_LIFETIME, transport.abort)
+        self._end = self.loop.call_later(_LIFETIME, transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end.cancel()  # it would hold what is left of the connection until then
+        super().connection_lost(exc)
 
 
 def _socket(listen: str) -> socket.socket:
