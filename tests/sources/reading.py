@@ -30,7 +30,7 @@ DEFAULTS = {
     "command": {"timeout": 5000, "reads": "exit"},
     "file": {"timeout": 2000, "reads": "facts"},
     "prometheus_query": {"timeout": 2000, "series_limit": 10_000, "partial_answers": False},
-    "cloudwatch": {"timeout": 5000, "delay": 120_000},
+    "cloudwatch": {"timeout": 15_000, "delay": 120_000},
     "datadog": {"timeout": 2000, "window": 300_000, "delay": 60_000, "series_limit": 10_000},
     "newrelic": {"timeout": 2000, "region": "us", "window": 300_000, "delay": 60_000, "series_limit": 10_000},
     "sql": {"timeout": 5000, "row_limit": 1000},

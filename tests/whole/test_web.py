@@ -386,7 +386,7 @@ def test_one_node_watches_another_by_the_shipped_rules(tmp_path: Path) -> None:
     """Nothing fires or is unknown while it is well; when it is gone, AlertingDown waits for its minute."""
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-    with Scene(tmp_path / "a", interval="100ms") as watched, Scene(tmp_path / "b") as watching:
+    with Scene(tmp_path / "a", interval="1s") as watched, Scene(tmp_path / "b") as watching:
         watched.settings(WEB + (watched.folder / "alerting.yaml").read_text())
         watched.rules(DOWN)
         with watched.daemon() as daemon:
