@@ -95,7 +95,7 @@ def resolved(text: str) -> str | Secret:
         return pieces[0]
     references = [each for each in pieces if isinstance(each, Reference)]
     label = ", ".join(map(str, references))
-    revealed: set[str] = set()  # and not the Secret's own: held by what it holds, it would stay until the collector runs
+    revealed: set[str] = set()  # a Secret held by what it holds itself would stay until the collector runs
 
     def follow() -> str:
         values = [(each, each if isinstance(each, str) else each.follow()) for each in pieces]

@@ -114,7 +114,6 @@ class Slack:
         self._clock = tools.clock
         self._blocking = tools.blocking(_THREADS)
         self._links: dict[str, str] = {}  # channel -> what links to its messages begin with
-        self._steps = {"move": self._move, "begin": self._begin, "thread": self._reply, "picture": self._show}
 
     async def deliver(self, notification: Notification, previous: Receipt | None) -> Answer:
         """Make one attempt with one request."""
@@ -149,8 +148,9 @@ class Slack:
 
     async def follow(self, notification: Notification, receipt: Receipt) -> Receipt:
         """Take the next step beside a message that has arrived."""
+        steps = {"move": self._move, "begin": self._begin, "thread": self._reply, "picture": self._show}
         step, *left = receipt.get(THEN, "").split()
-        outcome = await self._steps[step.removesuffix(_AGAIN)](notification, receipt)
+        outcome = await steps[step.removesuffix(_AGAIN)](notification, receipt)
         if outcome is Outcome.RETRY and not step.endswith(_AGAIN):
             left.insert(0, step + _AGAIN)
         return _with(receipt, left)
