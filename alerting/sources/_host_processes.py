@@ -25,6 +25,8 @@ OF_PROCESSES |= {"process_age_oldest", "process_age_youngest"}
 OF_TIMES = frozenset({"cpu_usage", "cpu_mode_usage"})  # shares of the time since the last look, like process_cpu_usage
 
 _IDLE = frozenset({"idle", "iowait"})
+_SETBACK = 0.01  # of all time: so far idle time may step back by the kernel's rounding alone
+_ROUGHLY = 1.0  # s: so well it is known when a process began
 
 
 class Process(NamedTuple):
@@ -103,13 +105,15 @@ def _process(name: str, age: float, info: Mapping[str, object]) -> Process:
 def of_times(before: Times, now: Times, names: frozenset[str]) -> Iterator[tuple[str, Labels, float]]:
     """Give shares of the time between two looks, where time has passed and no counter began anew."""
     total = sum(now.modes.values()) - sum(before.modes.values())
+    idle = sum(now.modes.get(mode, 0.0) - before.modes.get(mode, 0.0) for mode in _IDLE)
+    if -idle > total * _SETBACK:
+        total = 0.0  # a processor went, and its time with it: what the others did is no share of anything
     elapsed = (now.at - before.at) / 1000
     if "cpu_usage" in names and now.container is not None:
-        spent = now.container.seconds - before.container.seconds if before.container else -1.0
-        if elapsed > 0 and spent >= 0:
-            yield "cpu_usage", NO_LABELS, _percent(spent, elapsed * now.container.quota)
+        spent = now.container.seconds - before.container.seconds if before.container else 0.0
+        if before.container and elapsed > 0 and spent >= 0:  # what a larger quota let it do is no load of a smaller one
+            yield "cpu_usage", NO_LABELS, _percent(spent, elapsed * max(before.container.quota, now.container.quota))
     elif "cpu_usage" in names and total > 0:
-        idle = sum(now.modes.get(mode, 0.0) - before.modes.get(mode, 0.0) for mode in _IDLE)
         yield "cpu_usage", NO_LABELS, _percent(total - idle, total)
     if "cpu_mode_usage" in names and total > 0:
         for mode, seconds in now.modes.items():
@@ -117,7 +121,7 @@ def of_times(before: Times, now: Times, names: frozenset[str]) -> Iterator[tuple
 
 
 def _percent(part: float, whole: float) -> float:
-    return 100 * min(max(part / whole, 0.0), 1.0)  # idle may step back when a processor goes
+    return 100 * min(max(part / whole, 0.0), 1.0)  # counters are rounded, each by itself
 
 
 def of_processes(before: Running | None, now: Running, names: frozenset[str]) -> Iterator[tuple[str, Labels, float]]:
@@ -128,7 +132,7 @@ def of_processes(before: Running | None, now: Running, names: frozenset[str]) ->
     for key, process in now.processes.items():
         by_name.setdefault(process.name, []).append(process)
         so_far = spent.get(process.name, 0.0)
-        seconds = _spent(before, key, process)
+        seconds = _spent(before, key, process, elapsed)
         spent[process.name] = None if so_far is None or seconds is None else so_far + seconds
     for name, these in by_name.items():
         found: dict[str, float | None] = {"process_count": float(len(these))}
@@ -145,9 +149,14 @@ def of_processes(before: Running | None, now: Running, names: frozenset[str]) ->
                 yield metric, labelled("name", name), value
 
 
-def _spent(before: Running | None, key: tuple[int, float], process: Process) -> float | None:
-    """Give the processor time since the look before; None for one that may have run then and was not looked at."""
-    earlier = before.processes.get(key) if before is not None else None
+def _spent(before: Running | None, key: tuple[int, float], process: Process, elapsed: float) -> float | None:
+    """Give the processor time since the look before; None for one that may have run then and was not seen.
+
+    It had another name then, or was not looked at, or could not be: what it used since its beginning says nothing.
+    """
+    if before is None:
+        return None
+    earlier = before.processes.get(key)
     if earlier is not None:
         return max(process.seconds - earlier.seconds, 0.0)
-    return process.seconds if before is not None and before.wanted.has(process.name) else None
+    return process.seconds if process.age <= elapsed + _ROUGHLY and before.wanted.has(process.name) else None

@@ -57,7 +57,7 @@ class Host:
         self._times: Times | None = None  # the looks before
         self._running: Running | None = None
         self._wanted = Wanted(frozenset(), all=False)  # all processes that any rule has asked for
-        self._table = MountTable()
+        self._table = MountTable(f"{kernel.proc}/self/mountinfo")
         self._network = NetworkDisks(self._timeout // 2)  # the rest must be read too
 
     async def fetch(self, needs: Sequence[Need], since: Millis | None) -> Reading:  # noqa: ARG002  nothing comes in buckets

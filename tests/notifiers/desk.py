@@ -10,6 +10,7 @@ from alerting.clock import SystemClock
 from alerting.model import AlertKey, Notice, Notification, Secret, Section
 from alerting.net.http import HttpClient
 from alerting.net.reach import SystemResolver
+from alerting.notifiers import _slack_message as slack_message
 from alerting.pool import Pool
 from alerting.ports import Tools
 from tests.fakes.pagerduty import ROUTING_KEY, PagerDuty
@@ -108,3 +109,18 @@ def attempts(way: str, fake: Fake, tries: Sequence[tuple[Notification, Receipt |
 def new_tools(write: Callable[[str], None] = print) -> Tools:
     """What `build` is given, the real ones."""
     return Tools(SystemClock(), HttpClient("alerting/test"), Pool, "web-1", "0", write, SystemResolver())
+
+
+LINK = "https://fake.slack.com/archives/C00000OPS/p1700000000000001"
+
+
+def shapes(notification: Notification, own: slack_message.Own = slack_message.NOTHING) -> list[dict[str, Any]]:
+    """Everything that Slack is sent about a message: the message in its forms, what is beside it, and an answer."""
+    return [
+        slack_message.compose(notification, own, earlier=LINK, buttons=True),
+        slack_message.compose(notification),
+        slack_message.compose_plain(notification, own),
+        slack_message.compose_reply(notification, LINK),
+        slack_message.compose_moved(notification, LINK),
+        slack_message.aside(notification.title),
+    ]

@@ -288,7 +288,8 @@ SHARES: list[tuple[Times, Times, list[float]]] = [
     (times(0, 100, 50), times(1000, 110, 55), [50]),
     (times(0, 100, 50), times(1000, 110, 60), [0]),
     (times(0, 100, 50), times(1000, 110, 70), [0]),  # idle ran ahead: a rounding of the kernel
-    (times(0, 100, 50), times(1000, 110, 40), [100]),  # idle stepped back: a processor went
+    (times(0, 100, 50), times(1000, 110, 49.95), [100]),  # idle stepped back: a rounding as well
+    (times(0, 100, 50), times(1000, 110, 40), []),  # idle stepped back by far: a processor went
     (times(0, 100, 50), times(1000, 100, 50), []),  # no time has passed
     (times(0, 100, 50), times(1000, 20, 5), []),  # the counters began anew
     (contained(0, 100, 2, 10), contained(1000, 110, 2, 11), [50]),
@@ -296,6 +297,7 @@ SHARES: list[tuple[Times, Times, list[float]]] = [
     (contained(0, 100, 2, 10), contained(1000, 110, 2, 1), []),  # another container's counter
     (contained(0, 100, 2, 10), contained(0, 110, 2, 11), []),  # no time has passed
     (contained(0, 100, 2, 10), contained(1000, 110, 4, 11), [25]),  # its quota was raised
+    (contained(0, 100, 4, 10), contained(1000, 110, 1, 11), [25]),  # its quota was lowered
     (times(0, 100, 50), contained(1000, 110, 4, 11), []),  # its quota is new
 ]
 
@@ -308,8 +310,11 @@ def test_f48_counters_that_jump_give_no_spike(before: Times, now: Times, expecte
 
 
 def running(at: int, **processes: tuple[int, float]) -> Running:
-    """A look at web and db; processes as name=(pid, seconds)."""
-    table = {(pid, 1.0): Process(name, 1, seconds) for name, (pid, seconds) in processes.items()}
+    """A look at web and db; processes as name=(pid, seconds). They are a second old, `old` is a web of hours."""
+    table = {
+        (pid, 1.0): Process("web" if name == "old" else name, 9000 if name == "old" else 1, seconds)
+        for name, (pid, seconds) in processes.items()
+    }
     return Running(at, Wanted(frozenset({"web", "db"}), all=False), table)
 
 
@@ -322,6 +327,8 @@ SPENT: list[tuple[Running | None, Running, dict[str, float]]] = [
     (running(0, web=(1, 5)), running(2000), {}),  # gone
     (running(0, web=(1, 5)), running(2000, db=(2, 1)), {"db": 50}),  # new since: all that it used is
     (running(0, web=(1, 5)), running(2000, db=(1, 1)), {"db": 0}),  # the same process by another name
+    # one that is there again after a look that did not see it, or had a name that nobody asked for
+    (running(0), running(500, old=(1, 7200)), {}),
     # one that nobody looked at then: hours of processor time are no share of two seconds
     (running(0, web=(1, 5)), running(2000, web=(1, 6), app=(2, 7200)), {"web": 50}),
 ]
