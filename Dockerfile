@@ -4,15 +4,18 @@
 ARG PYTHON=3.13
 
 FROM python:${PYTHON}-slim AS build
-# Whoever runs the image cannot install anything into it, so it holds all of them but the largest, apprise.
-ARG EXTRAS=aws,buttons,dns,pictures,postgres,sentry,web
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE requirements.lock requirements-build.lock ./
 COPY schemas schemas
 COPY alerting alerting
-RUN pip wheel --no-cache-dir --no-deps --wheel-dir /dist . \
+# Nothing is installed but what the two locks name, by its hash (`make lock`). Whoever runs the image cannot install
+# anything into it, so the first holds every extra but the largest, apprise.
+RUN pip install --no-cache-dir --no-deps --require-hashes --requirement requirements-build.lock \
+ && pip wheel --no-cache-dir --no-deps --no-index --no-build-isolation --wheel-dir /dist . \
  && python -m venv --without-pip /opt/alerting \
- && pip --python /opt/alerting/bin/python install --no-cache-dir "alerting[${EXTRAS}] @ file://$(echo /dist/*.whl)"
+ && pip --python /opt/alerting/bin/python install --no-cache-dir --no-deps --require-hashes --requirement requirements.lock \
+ && pip --python /opt/alerting/bin/python install --no-cache-dir --no-deps --no-index /dist/*.whl \
+ && pip --python /opt/alerting/bin/python check
 
 FROM python:${PYTHON}-slim
 RUN python -m pip uninstall --yes --root-user-action ignore pip \

@@ -12,7 +12,7 @@ PYTEST  = $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 # Where the tests of the fault rows keep what they measured.
 FIGURES := $(CURDIR)/.faults.jsonl
 
-.PHONY: help install demo test quick full simulate faults lint format docs bench clean
+.PHONY: help install demo test quick full simulate faults lint format docs lock bench clean
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -68,6 +68,18 @@ format: $(VENV)/.lint
 
 docs: $(STAMP)   ## the tables of keys in docs/, made from the schemas
 	$(BIN)/python -m alerting.config.reference docs/routing.md docs/rules.md docs/settings.md docs/testing.md
+
+# The image's extras; docs/deployment.md says what each is for.
+EXTRAS := aws,buttons,dns,pictures,postgres,sentry,web
+COMPILE = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-annotate --custom-compile-command "make lock"
+comma := ,
+
+lock: $(STAMP)   ## what the image installs, by version and hash: requirements.lock; EXTRAS=apprise,web for others
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group lock
+	$(COMPILE) $(foreach each,$(subst $(comma), ,$(EXTRAS)),--extra $(each)) pyproject.toml --output-file requirements.lock
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+		| $(COMPILE) - --output-file requirements-build.lock
 
 bench: $(VENV)/.test ## figures, as ratios in one run
 	$(BIN)/python -m tests.bench

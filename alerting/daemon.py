@@ -12,6 +12,7 @@ This is one of the two shells (with the command line) that catch everything: no 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -128,6 +129,7 @@ class Daemon:
         self._scheduler: Any = Metronome(self._see_step)
         self._offset = program.clock.now() - program.clock.monotonic()  # when it was looked at last
         self._reloading = asyncio.Lock()
+        self._cluttered = False  # by a reload: what it replaced is not let go of yet
         self._shown: dict[str, str] = {}  # what was last logged of each source and rule, so that it is said once
         self._lasting = Lasting()
         self._receivers_at: Millis = 0  # by the monotonic clock: when it is looked which of them are down
@@ -186,17 +188,34 @@ class Daemon:
         """Start a tick for what is due."""
         try:
             for batch in self._program.engine.due():
-                task = asyncio.create_task(self._tick(batch))
-                self._ticks.add(task)
-                task.add_done_callback(self._ticks.discard)
+                self._go(self._tick(batch))
             if self._program.engine.tells():
-                task = asyncio.create_task(self._speak())
-                self._ticks.add(task)
-                task.add_done_callback(self._ticks.discard)
+                self._go(self._speak())
             if not self._ticks:
                 await self._program.retire()
+                self._clear()
         except Exception as error:  # noqa: BLE001  a shell: no fault in one beat ends the daemon
             self._fault("the beat", error)
+
+    def _go(self, work: Coroutine[Any, Any, None]) -> None:
+        """Start a tick, or what counts as one: the end waits for it, and so does what a reload left."""
+        task = asyncio.create_task(work)
+        self._ticks.add(task)
+        task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._ticks.discard(task)
+        if self._cluttered and not self._ticks:
+            self._beat_now()
+
+    def _clear(self) -> None:
+        """Have the collector take what a reload left, as libraries make circles: a client of AWS is 4 MB.
+
+        By itself it would come after so many objects that a daemon may never make them.
+        """
+        if self._cluttered:
+            self._cluttered = False
+            gc.collect()
 
     def _beat_now(self) -> None:
         """Look at once at what is due: it may be something else than the beat waits for."""
@@ -233,9 +252,7 @@ class Daemon:
         """Put in force what a command or a button hands over, and tell at once what that changes. Raises StoreError."""
         await self._program.engine.take(texts)
         self._say("handed_over", f"handed over: {', '.join(texts)}")
-        task = asyncio.create_task(self._speak())
-        self._ticks.add(task)
-        task.add_done_callback(self._ticks.discard)
+        self._go(self._speak())
 
     async def _watch(self) -> None:
         """Look at the clocks also while the scheduler sleeps, and at the lanes; and wake it if it should not sleep."""
@@ -266,9 +283,7 @@ class Daemon:
         self._stop.set()
 
     def _reloading_soon(self) -> None:
-        task = asyncio.create_task(self._reload_now())
-        self._ticks.add(task)
-        task.add_done_callback(self._ticks.discard)
+        self._go(self._reload_now())
 
     async def _reload_now(self) -> None:
         async with self._reloading:
@@ -281,6 +296,7 @@ class Daemon:
             except Exception as error:  # noqa: BLE001  the same for a reload
                 self._fault("the reload", error)
                 wrong = "a fault of alerting itself"
+            self._cluttered = True
             self._vitals.release("reload")
             if self._stop.is_set():  # meanwhile: there is nothing more to beat, and systemd knows that we leave
                 return

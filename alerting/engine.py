@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from alerting.core.backoff import words
@@ -36,7 +37,7 @@ from alerting.core.telling.keeping import PREFIXES
 from alerting.core.telling.picture import kept_for_pictures
 from alerting.core.telling.render import Context
 from alerting.core.turn import parted
-from alerting.errors import AlertingError, StateMoved, StoreError
+from alerting.errors import AlertingError, StateMoved, StoreError, TooLate
 from alerting.intake import Intake, Target
 from alerting.ports import Change
 from alerting.report import Log, TickReport
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
         Delivery,
         Millis,
         Notice,
+        Notification,
         Patterns,
         Redact,
         Silence,
@@ -169,21 +171,59 @@ class Engine:
     async def pass_on(self, waiting: Sequence[Delivery]) -> bool:
         """Owe what a receiver could not be told (of one group key, in order) to its fallback, once.
 
-        Tells whether anybody is told by that. Raises StoreError.
+        What is silenced by now is called back, or left for later. Tells whether anybody is told by that. Raises
+        StoreError.
         """
         async with self._lock:
-            now, head = self._clock.now(), waiting[0]
-            messages = [each.notification for each in waiting]
-            why = head.why or f"{len(messages)} waiting, the oldest since {words(max(0, now - head.owed_since))}"
-            passed = self._book.desk.passed_on(messages, why, now)
+            now, head, desk = self._clock.now(), waiting[0], self._book.desk
+            if any(desk.hushes(each.notification, now) for each in waiting):
+                with suppress(TooLate):
+                    if await self._call_back(now, head.notification.receiver):
+                        return False  # what is left comes again
+            messages = list(filter(None, (desk.audible(each.notification, now) for each in waiting)))
+            if not messages:
+                return False
+            why = head.why or f"{len(waiting)} waiting, the oldest since {words(max(0, now - head.owed_since))}"
+            passed = desk.passed_on(messages, why, now)
             ids = [message.id for message in messages]
-            desk = self._book.desk
             told, texts = reasons(passed), desk.stand_ins(passed, now)
             await self._store.commit(Change(now, notifications=passed, passed_on=ids, texts=texts, decisions=told))
             desk.note(passed, now)
         if passed:
             self._on_commit(tuple(dict.fromkeys(each.receiver for each in passed)))
         return bool(passed)
+
+    def hushes(self, message: Notification) -> bool:
+        """Tell whether something of a message that waits is silenced now, or in a window. For any thread."""
+        return self._book.desk.hushes(message, self._clock.now())
+
+    async def call_back(self, receiver: str) -> bool:
+        """Call back what waits for a receiver and is silenced; tells whether all was looked at. Raises StoreError."""
+        async with self._lock:
+            try:
+                await self._call_back(self._clock.now(), receiver)
+            except TooLate:
+                return False
+        return True
+
+    async def _call_back(self, now: Millis, receiver: str = "") -> bool:
+        """Call back what waits for a receiver, or (empty) for all, and is silenced; tells whether there was anything.
+
+        Raises StoreError.
+        """
+        desk = self._book.desk
+        found = desk.call_back(await self._store.unsent(receiver), now)
+        if found.recalls:
+            change = Change(
+                now - 1,  # not the time of a turn: by that it is known whether a turn was saved
+                recalled=found.recalls,
+                unsaid=found.unsaid,
+                decisions=found.decisions,
+                texts=found.texts,
+            )
+            await self._store.commit(change)
+        desk.called_back(found, now, everywhere=not receiver)
+        return bool(found.recalls)
 
     async def close(self) -> None:
         """End fetches that run and wait for the turn that runs. The stores are their owner's to close."""
@@ -332,7 +372,7 @@ class Engine:
 
     async def _to_its_end(self, turn: Coroutine[None, None, None]) -> None:
         """Wait for a turn; it goes on when whoever waits is cancelled, as half a turn must not be."""
-        task = asyncio.ensure_future(turn)
+        task = asyncio.create_task(turn)
         self._turns.add(task)
         task.add_done_callback(self._turns.discard)
         await asyncio.shield(task)
@@ -342,6 +382,13 @@ class Engine:
     async def _turn(self, rules: Sequence[str], log: Log, *, whole: bool) -> None:
         """Evaluate rules (by their ids) at one moment and save what that changes; memory follows only then."""
         async with self._lock:
+            if self._book.desk.may_call_back(self._clock.now()):
+                try:
+                    await self._call_back(self._clock.now())
+                except TooLate:
+                    log.notices.append("something that is silenced was being sent: it is asked once more")
+                except StoreError as refused:
+                    log.trouble = str(refused)
             now = self._see_clocks(log)
             self._intake.samples.withhold_old(now)
             turn = self._book.begin(now, self._intake.samples, self._limits.series)

@@ -12,7 +12,8 @@ secret. The tree::
     ├── ReportRefused     what a job reported of itself is not taken
     ├── StateRefused      the state file is damaged, foreign, or newer than this program
     ├── StoreError        the state could not be read or written now; trying again later may help
-    │   └── StateMoved    what a failed commit wrote may be saved after all: read the state anew
+    │   ├── StateMoved    what a failed commit wrote may be saved after all: read the state anew
+    │   └── TooLate       what was to be called back is being sent: look again
     └── LockHeld          another process holds the state
 """
 
@@ -121,6 +122,10 @@ class StoreError(AlertingError):
 
 class StateMoved(StoreError):
     """An earlier commit that seemed to fail is, or may be, saved. Call the store's `open` and go on from that."""
+
+
+class TooLate(StoreError):
+    """What was to be called back is being sent, or has been: nothing was written, look again."""
 
 
 class LockHeld(AlertingError):

@@ -68,6 +68,8 @@ class Fetches:
         self._hosts: dict[str, _Places] = {}
         self._deadline = deadline
         self._flying: dict[int, asyncio.Task[None]] = {}  # by the identity of the source
+        self._ends: dict[asyncio.Future[None], Millis] = {}  # by when each fetch must be done, the first one first
+        self._look: asyncio.Task[None] | None = None  # at `_ends`: one sleep serves all fetches
         self._hung: set[int] = set()
 
     def start(self, target: Target, needs: Sequence[Need], since: Millis | None) -> asyncio.Task[None]:
@@ -97,6 +99,8 @@ class Fetches:
         tasks = list(self._flying.values())
         for task in tasks:
             task.cancel()
+        if self._look is not None:
+            self._look.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _fetch(self, target: Target, needs: Sequence[Need], since: Millis | None) -> None:
@@ -121,10 +125,14 @@ class Fetches:
 
     async def _read(self, source: Source, needs: Sequence[Need], since: Millis | None) -> Reading:
         """Fetch, with a second deadline behind the source's own; what a source raises is a fault of ours."""
-        fetch = asyncio.ensure_future(source.fetch(needs, since))
-        limit = asyncio.ensure_future(self._clock.sleep(self._deadline))
+        fetch = asyncio.create_task(source.fetch(needs, since))
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        fetch.add_done_callback(lambda _: None if over.done() else over.set_result(None))
+        self._ends[over] = self._clock.monotonic() + self._deadline
+        if self._look is None or self._look.done():
+            self._look = asyncio.create_task(self._look_at_ends())
         try:
-            await asyncio.wait((fetch, limit), return_when=asyncio.FIRST_COMPLETED)
+            await over
             if fetch.done():
                 return fetch.result()
             fault = Fault(FaultKind.TIMEOUT, f"no answer within {self._deadline / 1000:g} s")
@@ -135,9 +143,21 @@ class Fetches:
             )
         finally:
             fetch.cancel()
-            limit.cancel()
+            self._ends.pop(over, None)
         labels = self._labels_of(source)
         return Reading(source.name, source.namespace, self._clock.now(), labels=labels, fault=fault)
+
+    async def _look_at_ends(self) -> None:
+        """Say that the time of fetches is over, as long as any run: to sleep for each would cost a task for each."""
+        while self._ends:
+            over, ends = next(iter(self._ends.items()))
+            left = ends - self._clock.monotonic()
+            if left > 0:
+                await self._clock.sleep(left)
+            else:
+                del self._ends[over]
+                if not over.done():
+                    over.set_result(None)
 
 
 class Intake:

@@ -47,6 +47,7 @@ class Pause(NamedTuple):
 
     wait: Millis
     paced: bool = False  # only because of the receiver's pace
+    nothing: bool = False  # it owes nothing
 
 
 class Beside:
@@ -79,7 +80,7 @@ class Beside:
     def begin(self, notifier: object, clock: Clock, deadline: Millis) -> None:
         """Begin the next step."""
         step = self._step(notifier, *self._left.popleft(), clock, deadline)
-        self._task = asyncio.ensure_future(step)
+        self._task = asyncio.create_task(step)
 
     async def _step(
         self, notifier: object, notification: Notification, receipt: Receipt, clock: Clock, deadline: Millis
@@ -114,6 +115,8 @@ class Lane:
         self.ready: deque[Delivery] = deque()  # claimed and not begun
         self.flying: set[asyncio.Task[Any]] = set()  # each makes one attempt after another
         self.held: deque[Delivery] = deque()  # results that the store has not taken yet
+        self.hushed: set[str] = set()  # messages (their ids) that are to be called back, as they are silenced by now
+        self.looked_at: set[str] = set()  # of these, what was not called back: it is sent
         self.beside = Beside(self.woken)
         self.faults: list[BaseException] = []  # of ours, in a flight
         self.worker: asyncio.Task[None] | None = None
@@ -125,6 +128,7 @@ class Lane:
         self.paid_until: Millis = 0  # see core.pace
         self.took: Millis = QUICK  # the newest attempt
         self.look_at: Millis = 0  # when it looks next for what its fallback should be told
+        self.passed = True  # when it looked last, something was to be passed on: there may be more of it
 
 
 def land(lane: Lane, flight: asyncio.Task[None]) -> None:
@@ -168,7 +172,7 @@ class Watch:
         if self._sleep is None or self._ends < self._wakes:
             self.leave()
             self._wakes = self._ends
-            self._sleep = asyncio.ensure_future(self._look())
+            self._sleep = asyncio.create_task(self._look())
         try:
             await over
         finally:

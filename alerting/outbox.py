@@ -23,6 +23,8 @@ after the message's own end is on disk; a message that comes meanwhile waits for
 
 What a receiver cannot be told (it was parked, or is late) is handed to `pass_on`, once: its fallback is told.
 
+What is silenced by the time it would be sent is put back unsent and called back (`core.telling.recall`).
+
 Waits and leases run on the monotonic clock, placed on the wall once at the start: a step of the wall moves none.
 """
 
@@ -30,6 +32,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from alerting.core import pace
@@ -44,7 +47,7 @@ from alerting.model import Answer, DeliveryState, Outcome
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from alerting.model import Delivery, Millis, Redact
+    from alerting.model import Delivery, Millis, Notification, Redact
     from alerting.ports import Clock, Fold, Notifier, Store
 
 LIMITS = Limits()
@@ -78,6 +81,8 @@ class Outbox:
         deadline: Millis = DEADLINE,
         redact: Redact = str,
         pass_on: Callable[[Sequence[Delivery]], Awaitable[bool]] | None = None,
+        hushes: Callable[[Notification], bool] = lambda _: False,
+        call_back: Callable[[str], Awaitable[bool]] | None = None,
         on_settled: Callable[[Delivery], None] = lambda _: None,
         on_trouble: Callable[[str], None] = lambda _: None,
         on_fault: Callable[[str, BaseException], None] = lambda _part, _error: None,
@@ -85,7 +90,9 @@ class Outbox:
         """Build it; nothing runs yet.
 
         `random` gives numbers in [0, 1). `terms` are by receiver. `pass_on` owes messages of one group key to the
-        fallback of their receiver, tells whether anybody is told by that, and raises StoreError. `on_settled` is called
+        fallback of their receiver, tells whether anybody is told by that, and raises StoreError. `hushes` tells whether
+        something of a message is silenced by now (any thread may ask); `call_back` calls back what waits for a receiver
+        and is, tells whether it could look at all, and raises StoreError. `on_settled` is called
         when the end of an attempt is on disk, `on_trouble` with what operators should know: a store that fails, a fault
         of ours. `on_fault` is given such a fault itself, with the part that it was in.
         """
@@ -98,6 +105,8 @@ class Outbox:
         self._deadline = deadline
         self._redact = redact
         self._pass_on = pass_on
+        self._hushes = hushes
+        self._call_back = call_back
         self._on_settled = on_settled
         self._on_trouble = on_trouble
         self._on_fault = on_fault
@@ -296,6 +305,8 @@ class Outbox:
         if self._stop is not None and self._stop.is_set():
             await self._put_back(lane)
             return Pause(IDLE if lane.flying else 0)
+        if lane.hushed and not await self._call_it_back(lane):
+            return Pause(_STORE_REST)
         patience = IDLE
         if self._stop is not None and self._terms_of(lane).late_after is not None:
             patience = _LOOK
@@ -308,13 +319,15 @@ class Outbox:
         if found is not None:
             if lane.beside.waits and not (found.paced or lane.flying):
                 self._go_beside(lane)
+            if found.nothing and not lane.passed:
+                patience = IDLE  # what is owed next wakes it, and nothing that is not owed can be late
             return found._replace(wait=min(patience, found.wait))
         rests = lane.rests_until - self._clock.monotonic()
         if rests > 0:  # a flight was asked to leave it alone while this claimed
             await self._put_back(lane)
             return Pause(min(patience, rests))
         for _ in range(min(len(lane.ready), self._seats(lane))):
-            flight = asyncio.ensure_future(self._fly(lane, left, results))
+            flight = asyncio.create_task(self._fly(lane, left, results))
             lane.flying.add(flight)
             flight.add_done_callback(partial(land, lane))
         return Pause(patience)
@@ -352,7 +365,7 @@ class Outbox:
         if lane.ready:
             return None
         due = await self._store.next_due(lane.receiver)
-        return Pause(IDLE if due is None else max(_SOONEST, due - at))
+        return Pause(IDLE, nothing=True) if due is None else Pause(max(_SOONEST, due - at))
 
     def _seats(self, lane: Lane) -> int:
         """Give how many more attempts may begin; a receiver that fails is tried by one at a time."""
@@ -369,6 +382,11 @@ class Outbox:
     async def _attempts(self, lane: Lane, left: Millis, results: dict[str, Delivery] | None, watch: Watch) -> None:
         while lane.ready:
             delivery = lane.ready.popleft()
+            if self._is_hushed(lane, delivery):
+                lane.hushed.add(delivery.notification.id)
+                lane.held.append(delivery._replace(state=DeliveryState.PENDING))
+                lane.woken.set()
+                continue
             result = await self.deliver(delivery, left, watch)
             if results is not None:
                 results[result.notification.id] = result
@@ -377,6 +395,22 @@ class Outbox:
             resting = lane.rests_until > self._clock.monotonic()  # another flight was asked to leave it alone
             if lane.failures or resting or (self._stop is not None and self._stop.is_set()) or results is not None:
                 return
+
+    def _is_hushed(self, lane: Lane, delivery: Delivery) -> bool:
+        """Tell whether a message is not to be sent, as it is silenced by now; one that may have arrived goes on."""
+        id_ = delivery.notification.id
+        if self._call_back is None or delivery.outcome is Outcome.UNKNOWN or id_ in lane.looked_at:
+            lane.looked_at.discard(id_)
+            return False
+        return self._hushes(delivery.notification)
+
+    async def _call_it_back(self, lane: Lane) -> bool:
+        """Have called back what was found to be silenced; what stays is sent after all. Raises StoreError."""
+        hushed, lane.hushed = lane.hushed, set()
+        if self._call_back is None or not await self._call_back(lane.receiver):
+            return False
+        lane.looked_at = hushed
+        return True
 
     async def _put_back(self, lane: Lane) -> None:
         """Record what has ended, and give back what was claimed and not begun."""
@@ -395,13 +429,23 @@ class Outbox:
                     self._on_settled(each)
                 if each.state is DeliveryState.PARKED:
                     lane.look_at = 0
+                if each.state is DeliveryState.PENDING and each.tried_at and self._is_hushed(lane, each):
+                    lane.hushed.add(each.notification.id)  # it was in flight when that began
                 if each.state is DeliveryState.SENT:
                     lane.beside.add(each)
 
     def _fold(self, lane: Lane) -> Fold | None:
         """Give how messages of a receiver are folded; nothing is, where nobody knows it any more."""
         notifier = self._notifiers.get(lane.receiver)
-        return None if notifier is None else partial(folded, stands_for=notifier.stands_for)
+        if notifier is None:
+            return None
+
+        def fold(waiting: Sequence[Notification]) -> tuple[int, Notification]:
+            """Fold, up to what is silenced by now: that would be told by a message that may have arrived."""
+            audible = takewhile(lambda each: not self._hushes(each), waiting[1:])
+            return folded([waiting[0], *audible], notifier.stands_for)
+
+        return fold
 
     def _terms_of(self, lane: Lane) -> Terms:
         return self._terms.get(lane.receiver, PLAIN)
@@ -417,6 +461,7 @@ class Outbox:
         waiting: dict[str, list[Delivery]] = {}
         for each in await self._store.unheard(lane.receiver, before):
             waiting.setdefault(each.notification.group_key, []).append(each)
+        lane.passed = bool(waiting)
         passed = [await self._pass_on(each) for each in waiting.values()]
         lane.look_at = self._clock.monotonic() + _LOOK
         return any(passed)
@@ -458,7 +503,7 @@ class Outbox:
 
     def _start(self, lane: Lane) -> None:
         if self._stop is not None and (lane.worker is None or lane.worker.done()):
-            lane.worker = asyncio.ensure_future(self._work(lane, self._stop))
+            lane.worker = asyncio.create_task(self._work(lane, self._stop))
 
     async def _open_lanes(self) -> None:
         """Start a lane for each receiver that there is, or that something is owed to."""

@@ -10,6 +10,7 @@ import asyncio
 import threading
 import weakref
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ class Pool:
     def __init__(self, size: int, name: str = "blocking") -> None:
         self._size = size
         self._name = name
-        self._threads = 0
         self._work = _Work()
         # The threads hold the work and not the pool: they end when nobody has it any more. A reload makes new pools.
         weakref.finalize(self, self._work.end).atexit = False
@@ -40,12 +40,18 @@ class Pool:
             work.queue.append((call, loop, future))
             if work.idle:
                 work.lock.notify()
-            elif self._threads < self._size:
-                self._threads += 1
-                name = f"{self._name}-{self._threads}"
-                threading.Thread(target=work.go_on, name=name, daemon=True).start()
+            elif work.threads < self._size:
+                self._begin()
         async with asyncio.timeout(deadline / 1000):
             return await future
+
+    def _begin(self) -> None:
+        """Start one more thread. Where the machine has none, calls wait for those that there are, or the next try."""
+        work = self._work
+        thread = threading.Thread(target=work.go_on, name=f"{self._name}-{work.threads + 1}", daemon=True)
+        with suppress(RuntimeError):
+            thread.start()
+            work.threads += 1
 
 
 class _Work:
@@ -54,7 +60,8 @@ class _Work:
     def __init__(self) -> None:
         self.lock = threading.Condition()
         self.queue: deque[tuple[Callable[[], Any], asyncio.AbstractEventLoop, asyncio.Future[Any]]] = deque()
-        self.idle = 0
+        self.threads = 0  # that were started and have not ended
+        self.idle = 0  # of these: they wait for a call
         self._over = False
 
     def end(self) -> None:
@@ -64,19 +71,29 @@ class _Work:
             self.lock.notify_all()
 
     def go_on(self) -> None:
-        """Make one call after another: what a thread does."""
-        while True:
-            with self.lock:
-                self.idle += 1
-                while not self.queue and not self._over:
-                    self.lock.wait()
-                self.idle -= 1
-                if not self.queue:
+        """Make one call after another: what a thread does. One that ends, also for want of memory, makes room."""
+        try:
+            while True:
+                with self.lock:
+                    self._wait()
+                    if not self.queue:
+                        return
+                    queued = self.queue.popleft()
+                if not _answer(*queued):
                     return
-                queued = self.queue.popleft()
-            if not _answer(*queued):
-                return
-            del queued  # a thread that waits for work keeps nothing of the last alive
+                del queued  # a thread that waits for work keeps nothing of the last alive
+        finally:
+            with self.lock:
+                self.threads -= 1
+
+    def _wait(self) -> None:
+        """Wait for a call, or the end. Whoever calls holds the lock."""
+        self.idle += 1
+        try:
+            while not self.queue and not self._over:
+                self.lock.wait()
+        finally:
+            self.idle -= 1
 
 
 def _answer(call: Callable[[], Any], loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any]) -> bool:

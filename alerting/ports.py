@@ -24,10 +24,12 @@ if TYPE_CHECKING:
         Notice,
         Notification,
         Reading,
+        Recall,
         Receipt,
         Sample,
         Told,
         Transition,
+        Unsaid,
     )
 
 T = TypeVar("T")
@@ -285,6 +287,8 @@ class Change(NamedTuple):
     texts: Mapping[str, str | None] | None = None  # kept texts by name; None: forgotten
     decisions: Sequence[Decision] = ()
     passed_on: Sequence[str] = ()  # ids of messages whose receivers' fallbacks are told with this
+    recalled: Sequence[Recall] = ()  # called back: nothing is written unless all of them still can be
+    unsaid: Sequence[Unsaid] = ()  # what that changes in who was told of what
 
 
 class Account(NamedTuple):
@@ -327,7 +331,10 @@ class Store(Protocol):
         ...
 
     async def commit(self, change: Change) -> None:
-        """Write one tick's change. Returns only when it is on disk."""
+        """Write one tick's change. Returns only when it is on disk.
+
+        Raises TooLate where something of `recalled` is not owed any more, is being sent, or may have arrived.
+        """
         ...
 
     async def claim(
@@ -340,6 +347,10 @@ class Store(Protocol):
         before it is returned. A claim of another run of the program, or whose lease is over, counts as an attempt with
         an unknown outcome and may be claimed again.
         """
+        ...
+
+    async def unsent(self, receiver: str = "") -> Sequence[Delivery]:
+        """Give what is owed and not settled, in order, to a receiver or (empty) to all."""
         ...
 
     async def settle(self, *deliveries: Delivery) -> None:

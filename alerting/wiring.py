@@ -97,6 +97,8 @@ class Program:
             _random,
             redact=self.redact,
             pass_on=lambda waiting: self.engine.pass_on(waiting),  # noqa: PLW0108  the engine is made below
+            hushes=lambda message: self.engine.hushes(message),  # noqa: PLW0108  as above
+            call_back=lambda receiver: self.engine.call_back(receiver),  # noqa: PLW0108  as above
             on_settled=on_settled,
             on_trouble=on_trouble,
             on_fault=on_fault,

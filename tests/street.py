@@ -47,6 +47,8 @@ class Street(House):
             random.Random(7).random,
             terms=self.terms,
             pass_on=lambda waiting: self.engine.pass_on(waiting),  # noqa: PLW0108  the engine is made below
+            hushes=lambda message: self.engine.hushes(message),  # noqa: PLW0108  as above
+            call_back=lambda receiver: self.engine.call_back(receiver),  # noqa: PLW0108  as above
             on_settled=self.settled.append,
         )
         self.stop = asyncio.Event()

@@ -30,7 +30,7 @@ from alerting.patterns import compile_pattern
 from alerting.store.memory import MemoryStore
 from tests.clock import FakeClock
 from tests.full import FULL
-from tests.sending import Receiver
+from tests.sending import RETRY, Receiver
 from tests.store.made import balance
 from tests.street import Street
 from tests.tick import Above, App, Found, H, House, M, S, rule
@@ -225,6 +225,7 @@ def rules(wire: Wire) -> list[Rule]:
         rule("Reader", Live(wire, 10, "", "job:v"), group="g", notify=("pager",)),
         rule("Blind", Live(wire, 10, "other"), on_missing=OnMissing.FIRE, notify=("pager",)),
         rule("Gone", Live(wire, 10, "other"), on_missing=OnMissing.RESOLVE, notify=("pager",)),
+        rule("Late", Above(10), notify=("attic",)),
     ]
 
 
@@ -239,7 +240,8 @@ class Scene(Street):
         terms = {"chat": Terms(late_after=5 * M), "pager": Terms(pace=pace_of("2/s"))}
         self.troubles: list[str] = []
         self.ticks: list[int] = []  # when everything was evaluated and saved
-        people = [chat, self.mail, self.pager]
+        attic = Receiver(clock, "attic", otherwise=RETRY)  # what waits for it is called back when it is silenced
+        people = [chat, self.mail, self.pager, attic]
         super().__init__(
             *rules(wire), people=people, fallback={"chat": ["mail"]}, terms=terms,
             store=Wired(self.state, wire), unknown_after=H, max_gap=H,
@@ -253,6 +255,8 @@ class Scene(Street):
         self.outbox = Outbox(
             self.store, self.people, self.clock, random.Random(7).random, terms=self.terms,
             pass_on=lambda waiting: self.engine.pass_on(waiting),  # noqa: PLW0108  the engine is made below
+            hushes=lambda message: self.engine.hushes(message),  # noqa: PLW0108  as above
+            call_back=lambda receiver: self.engine.call_back(receiver),  # noqa: PLW0108  as above
             on_trouble=self.troubles.append, on_fault=fault,
         )  # fmt: skip
         self.stop = asyncio.Event()
@@ -322,7 +326,7 @@ async def play(wire: Wire) -> Played:
             scene.sending = asyncio.ensure_future(scene.outbox.run(scene.stop))
         if number == 15:
             now = scene.clock.now()
-            silence = Silence("s1", (Matcher("alertname", "=", "None"),), now, now + H, "ann", "deploy", now)
+            silence = Silence("s1", (Matcher("alertname", "=", "Late"),), now, now + H, "ann", "deploy", now)
             kept = {silence_name("s1"): silence_text(silence)}
             await scene.certainly(lambda kept=kept: scene.engine.take(kept))
         if number == 17:

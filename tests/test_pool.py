@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import resource
 import threading
 import time
 import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
 
 from alerting.pool import Pool
+
+if TYPE_CHECKING:
+    from tests.figures import Figure
 
 
 class Large:
@@ -38,6 +46,30 @@ def test_a_thread_that_waits_keeps_nothing_of_its_last_call_alive() -> None:
         return [each() for each in gone]
 
     assert asyncio.run(work()) == [None, None]
+
+
+def test_f73_a_pool_works_again_as_soon_as_the_machine_has_a_thread_for_it(figure: Figure) -> None:
+    """Without one a call waits, and its deadline holds; it used to be counted as if it were there, for ever."""
+
+    async def work() -> tuple[str, float]:
+        pool = Pool(1, "scarce")
+        most, size = resource.getrlimit(resource.RLIMIT_AS), threading.stack_size(1 << 30)
+        resource.setrlimit(resource.RLIMIT_AS, (in_use() + (64 << 20), most[1]))  # a stack has no room in it
+        try:
+            with pytest.raises(TimeoutError):
+                await pool(lambda: "at once", 50)
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, most)
+            threading.stack_size(size)
+        began = time.monotonic()
+        return await pool(lambda: "again", 5_000), time.monotonic() - began
+
+    def in_use() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+    said, took = asyncio.run(work())
+    assert said == "again"
+    figure("recovery of a pool", took, at_most=30, n=1, unit="s")
 
 
 def test_threads_end_with_the_last_who_has_the_pool() -> None:

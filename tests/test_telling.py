@@ -139,6 +139,7 @@ def test_f29_a_silence_does_not_keep_the_end_of_a_page_back() -> None:
     async def story() -> None:
         house = await House(rule(notify=("pager",))).open()
         (page,) = (await after(house, 0, 20)).notifications
+        await house.send()
         await house.engine.take(silence(house))
         (over,) = (await after(house, M, 3)).notifications
         assert (over.all_resolved, over.group_key) == (True, page.group_key)

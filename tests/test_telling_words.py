@@ -60,6 +60,7 @@ def test_a_silence_whose_pattern_cannot_be_used_is_refused_and_one_that_is_kept_
         await house.store.keep(texts)
         await house.restart()
         assert said((await after(house, 0, 20)).notifications) == [("chat", "firing")]
+        await house.send()
         await house.engine.take(silence(house))
         assert said((await after(house, M, 3)).notifications) == [("chat", "all resolved")]
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import pytest
 
@@ -220,6 +222,29 @@ def test_a_lane_that_died_is_started_anew() -> None:
             assert len(ward.slack.sent) == 1
 
     asyncio.run(main())
+
+
+def test_what_a_reload_leaves_in_circles_is_cleared_away_as_soon_as_nothing_ticks() -> None:
+    """Libraries make such: the collector itself would look only after tens of thousands of objects."""
+
+    class Client:
+        def __init__(self) -> None:
+            self.itself = self
+
+    async def main() -> None:
+        async with Ward() as ward:
+            gc.disable()
+            gone = ref(Client())
+            await ward.run(2 * INTERVAL)
+            assert gone() is not None
+            ward.daemon._reloading_soon()
+            await ward.run(2 * INTERVAL)
+            assert gone() is None
+
+    try:
+        asyncio.run(main())
+    finally:
+        gc.enable()
 
 
 def test_what_fails_and_works_again_is_well_again() -> None:

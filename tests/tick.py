@@ -23,6 +23,7 @@ from alerting.model import (
 from alerting.patterns import compile_pattern
 from alerting.store.memory import MemoryStore
 from tests.clock import FakeClock
+from tests.store.made import sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -164,5 +165,16 @@ class House:
         await self.clock.run(task)
         return task.result()
 
+    async def send(self) -> None:
+        """Have everything that is owed sent, as an outbox would."""
+        await send(self.store, self.clock.now())
+
     def states(self) -> dict[str, str]:
         return {each.rule.name: each.state for each in self.engine.statuses()}
+
+
+async def send(store: Store, now: Millis) -> None:
+    """Settle all that is owed as sent."""
+    for receiver in await store.owing():
+        while claimed := await store.claim(receiver, now, S, 100):
+            await store.settle(*(sent(each, now) for each in claimed))

@@ -39,6 +39,7 @@ class Message(NamedTuple):
     notes: tuple[str, ...]
     loud: bool
     alerts: tuple[ToldAlert, ...]
+    id: str = ""  # of the message in its first words
 
 
 class Keys:

@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.core.builtin import DOWN_AFTER
+from alerting.model import Delivery
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from alerting.casework.people import Unreachable
-    from alerting.model import Millis, Notification, Section
+    from alerting.model import Millis, Notification, Recall, Section
 
 
 class _Waiting(NamedTuple):
@@ -37,6 +38,18 @@ class Outages:
         """Take a message that is handed over: it waits where its receiver cannot be reached."""
         if self._outage(notification.receiver, now) is not None:
             self._waiting.setdefault(notification.receiver, []).append(_Waiting(now, notification))
+
+    def unsent(self, now: Millis) -> Sequence[Delivery]:
+        """Give what waits, in the order in which it was handed over; nobody has heard any of it."""
+        waiting = [each for receiver in tuple(self._waiting) for each in self._stuck(receiver, now)]
+        return [Delivery(each.notification) for each in sorted(waiting, key=lambda each: each.since)]
+
+    def call_back(self, recalls: Iterable[Recall]) -> None:
+        """Take back what waits, or what of it is called back."""
+        left = {each.id: None if each.whole else each.left for each in recalls}
+        for receiver, waiting in self._waiting.items():
+            kept = [(each, left.get(each.notification.id, each.notification)) for each in waiting]
+            self._waiting[receiver] = [each._replace(notification=said) for each, said in kept if said is not None]
 
     def standing(self, now: Millis) -> Mapping[str, str]:
         """Say which receivers are down and why, and which are well (empty)."""

@@ -173,6 +173,7 @@ class Rounds:
 
     def _tell(self, news: Sequence[News], doubtful: Sequence[Track]) -> None:
         """Have one turn of the engine without its evaluations, which are over."""
+        self._call_back()
         turn = Turn(self._now, self._timeline.samples)
         turn.news.extend(news)
         turn.doubtful.extend(doubtful)
@@ -187,6 +188,20 @@ class Rounds:
         self._hand_over(telling.notifications)
         self._last_round, self._acted = self._now, False
 
+    def _call_back(self) -> None:
+        """Call back what waits for a receiver that cannot be reached and is silenced by now, as the engine does."""
+        desk = self._book.desk
+        if not desk.may_call_back(self._now):
+            return
+        found = desk.call_back(self._outages.unsent(self._now), self._now)
+        self._outages.call_back(found.recalls)
+        desk.called_back(found, self._now, everywhere=True)
+        self._decisions += found.decisions
+        for id_, left, whole, _ in found.recalls:
+            messages = self._messages.get(left.receiver, [])
+            for place, message in [(at, each) for at, each in enumerate(messages) if each.id == id_]:
+                messages[place : place + 1] = [] if whole else [self._message(left)._replace(at=message.at)]
+
     def _hand_over(self, notifications: Iterable[Notification]) -> None:
         for each in notifications:
             message = self._message(each)
@@ -195,8 +210,10 @@ class Rounds:
 
     def _pass_on(self) -> None:
         """Owe what is late to the fallback, of each key together, as the outbox has it done."""
+        desk = self._book.desk
         for waiting, why in self._outages.late(self._now):
-            passed = self._book.desk.passed_on(waiting, why, self._now)
+            audible = list(filter(None, (desk.audible(each, self._now) for each in waiting)))
+            passed = desk.passed_on(audible, why, self._now) if audible else ()
             self._decisions += reasons(passed)
             self._book.desk.note(passed, self._now)
             self._hand_over(passed)
@@ -220,6 +237,7 @@ class Rounds:
             said.notes,
             said.loud,
             tuple(ToldAlert(Labels({**n.labels, "alertname": n.name}), str(n.step), n.why) for n in notices),
+            notification.id,
         )
 
     # ------------------------------------------------------------------------------------ what people do

@@ -65,6 +65,10 @@ SILENCE_IMPORT = """\
 Takes silences from a file as `amtool silence query -o json` or `alerting silence export` prints them. Those that are
 over are passed by; one with the id of a silence that is here replaces it."""
 
+STATUS = """\
+Shows what fires, what is unknown and why, what is held back, and what is still owed. REASON is why an alert came to
+its state; `alerting explain` and the messages have the value now."""
+
 ACK = """\
 Takes on an alert that fires: nobody is reminded, and nothing escalates, until the time is over, the alert ends, or it
 gets worse. Receivers are told who has it."""
@@ -107,11 +111,13 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
 class _Help(argparse.RawDescriptionHelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=30)
+        self._action_max_length = 15  # of `    send-change`: argparse forgets that commands are indented twice
 
 
 def _add(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, part: _Command) -> None:
     text = part.description or f"{part.summary[0].upper()}{part.summary[1:]}."
     command = commands.add_parser(name, help=part.summary, description=text, formatter_class=_Help)
+    command.set_defaults(grammar=command)
     _common(command, settings=part.settings, output=part.output)
     if part.options is not None:
         part.options(command)
@@ -208,6 +214,7 @@ def _silence(command: argparse.ArgumentParser) -> None:
     def verb(name: str, summary: str, *, output: bool = True, description: str = "") -> argparse.ArgumentParser:
         text = description or f"{summary[0].upper()}{summary[1:]}."
         made = verbs.add_parser(name, help=summary, description=text, formatter_class=_Help)
+        made.set_defaults(grammar=made)
         _common(made, output=output)
         return made
 
@@ -291,7 +298,7 @@ _COMMANDS: Mapping[str, _Command] = {
     "validate": _Command("report every problem in rules and settings, with file and line", _validate),
     "query": _Command("evaluate an expression now and print its series", _query, QUERY),
     "test": _Command("test rules and who is told (Prometheus' unit-test format)", _test, settings=False, output=False),
-    "status": _Command("what fires, what is unknown and why, what is still owed"),
+    "status": _Command("what fires, what is unknown and why, what is still owed", description=STATUS),
     "silence": _Command("say what nobody is told of for a time", _silence, SILENCE, settings=False, output=False),
     "ack": _Command("take on an alert that fires", _ack, ACK),
     "explain": _Command("why an alert fires or does not, and who was told", _explain, EXPLAIN),
@@ -320,13 +327,19 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 def read(words: Sequence[str]) -> argparse.Namespace:
     """Read words into arguments. Lists of words (`silence add D --for 2h team=db`) may have options between them."""
     grammar = parser(words)
+    if not words or words[0] not in _COMMANDS:
+        from alerting.cli import slips  # noqa: PLC0415  only where something is wrong
+
+        slips.no_command(grammar, words, _COMMANDS)
     arguments, rest = grammar.parse_known_args(words)
     for name in ("matchers", "ids"):
         if rest and hasattr(arguments, name) and not any(word.startswith("-") for word in rest):
             getattr(arguments, name).extend(rest)
             rest = []
     if rest:
-        grammar.error(f"unrecognized arguments: {' '.join(rest)}")
+        from alerting.cli import slips  # noqa: PLC0415  only where something is wrong
+
+        slips.unknown(arguments.grammar, rest)
     return arguments
 
 

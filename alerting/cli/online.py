@@ -14,6 +14,7 @@ from alerting.model import ALERTS, SHARED, Need
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from alerting.config.settings import Settings
     from alerting.model import Reading, Rule
 
 
@@ -32,6 +33,15 @@ def look(config: str | None) -> list[Problem]:
     for rule in loaded.rules.rules:
         problems += [_missing(rule, need, found) for need in rule.needs if _is_missing(need, found)]
     return problems
+
+
+def near(settings: Settings, needs: Sequence[Need]) -> list[str]:
+    """Say of each name that the sources do not have now what it probably meant; nothing where nothing is near."""
+    spaces = dict.fromkeys(need.namespace for need in needs)
+    found = _found(asyncio.run(read(settings, [Need(space, "") for space in spaces])))
+    missing = dict.fromkeys((need.namespace, need.name) for need in needs if _is_missing(need, found))
+    hints = {name: did_you_mean(name, found[space]) for space, name in missing}
+    return [f"there is no {name} just now, {hint}" for name, hint in hints.items() if hint]
 
 
 def _found(readings: Sequence[Reading]) -> Mapping[str, frozenset[str]]:

@@ -55,6 +55,10 @@ def main(arguments: Namespace) -> int:
         elif not gaps:
             say("no series: nothing fits, or no comparison holds")
         warn(*(f"unknown: {why}" for why in gaps))
+        if any("no reading has ever held" in why for why in gaps):
+            from alerting.cli.online import near  # noqa: PLC0415  asks the sources once more, only for a hint
+
+            warn(*near(settings, condition.needs))
         if gaps and not arguments.wait and any(need.window and not need.bucket for need in condition.needs):
             warn("a range needs more than the one reading made here; `--wait 30s` makes a second one, 30 s later")
     return Exit.INCOMPLETE if gaps else Exit.OK

@@ -181,6 +181,9 @@ class _Reload:
         return why
 
 
+_ENDED = {DeliveryState.PENDING: "not sent, to be tried again", DeliveryState.PARKED: "given up"}
+
+
 class _Voice:
     """Log lines for what the outbox and the loading of files have to tell."""
 
@@ -205,7 +208,8 @@ class _Voice:
             level("sent: %s", notification.title, extra=fields)
         else:
             level = self.log.error if delivery.state is DeliveryState.PARKED else self.log.warning
-            level("%s: %s (%s)", delivery.state.value, notification.title, delivery.why, extra=fields)
+            words = _ENDED.get(delivery.state, delivery.state.value)
+            level("%s: %s (%s)", words, notification.title, delivery.why, extra=fields)
 
     def trouble(self, message: str) -> None:
         """Tell what operators should know."""

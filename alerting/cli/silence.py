@@ -163,7 +163,7 @@ def _row(silence: Silence, now: Millis, fitting: Sequence[Meant], hid: Sequence[
         written(silence.matchers),
         f"{shown(silence.ends)} ({distance(silence.ends, now)})",
         silence.author,
-        str(len(fitting)),
+        str(len(fitting)) if silence.ends > now else "-",
         _listed((f"{name} ×{number}" for name, number in hid), len(hid)) or "-",  # noqa: RUF001  times
         silence.comment,
     )

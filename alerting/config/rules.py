@@ -183,6 +183,10 @@ class _Loading:
             self._look_at_condition(each, names)
         if self.settings.route and self.settings.route.routes and self.files is None:
             self._look_at_severities(rules)
+        if self.files is None and any(need.window for rule in rules for need in rule.needs):
+            from alerting.config.paces import too_seldom  # noqa: PLC0415  only where rules look back
+
+            self.problems += too_seldom(rules, self.settings.lookback)
         order = {sheet.name: index for index, sheet in enumerate(found.sheets)}
         problems = sorted(self.problems, key=lambda each: (order.get(each.file, -1), each.line, each.column))
         return RuleSet(tuple(rules), tuple(problems), recorded)

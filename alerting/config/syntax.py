@@ -9,7 +9,11 @@ _UNCLOSED = ("expected node content", "expected ',' or '}'", "expected ',' or ']
 
 # A part of the parser's message -> what to say, and what to do.
 _EXPLAINED = (
-    ("mapping values are not allowed", "a ':' is not expected here", "put quotes around a text that holds ': '"),
+    (
+        "mapping values are not allowed",
+        "a ':' is not expected here",
+        "check the indentation; put quotes around a text that holds ': '",
+    ),
     (
         "cannot start any token",
         "this character cannot begin a value",

@@ -135,7 +135,7 @@ class Book:
         self._sources, self._unknown_after, self._max_gap = sources, unknown_after, max_gap
         self._receivers = plan.receivers
         self._flapping = plan.flapping
-        self.desk.follow(plan, context.patterns)
+        self.desk.follow(plan, context.patterns, {rule.id: rule.spec for rule in rules})
         self.tracks = {rule.id: self._track(rule, old.get(rule.id)) for rule in rules if rule.spec.enabled}
         self._link()
         read = is_read(track.rule for track in self.tracks.values() if track.rule is not None)

@@ -22,10 +22,12 @@ from alerting.model.messages import (
     Notification,
     Outcome,
     Picture,
+    Recall,
     Receipt,
     Silence,
     Step,
     Told,
+    Unsaid,
 )
 from alerting.model.metrics import Fault, FaultKind, Kind, Matcher, Metric, Need, Reading, Sample
 from alerting.model.routes import Cause, Flapping, Inhibition, Receiver, Route, StandsFor, Storm, TimeSpan
@@ -77,6 +79,7 @@ __all__ = [
     "Patterns",
     "Picture",
     "Reading",
+    "Recall",
     "Receipt",
     "Receiver",
     "Redact",
@@ -95,6 +98,7 @@ __all__ = [
     "Told",
     "Transition",
     "Truth",
+    "Unsaid",
     "Value",
     "Verdict",
     "Why",

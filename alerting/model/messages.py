@@ -110,6 +110,9 @@ class Notice(NamedTuple):
     flapping: str = ""  # why it counts as flapping; empty: it does not
     picture: Picture | None = None
     was: str = ""  # its severity before, where this message says that it has changed
+    before: Told | None = None  # what its receiver knew of it before this message; None: nothing, or it is not asked
+    heard: Literal["", "perhaps", "never"] = ""  # an attempt that said this may have arrived; over, and its beginning
+    # was told to nobody; empty: as the step says
 
 
 class Notification(NamedTuple):
@@ -153,6 +156,24 @@ class ChangeEvent(NamedTuple):
     details: Mapping[str, str] = NO_TEXTS
 
 
+class Recall(NamedTuple):
+    """A message that is called back before it was sent, or what of it is."""
+
+    id: str  # under which it is owed
+    left: Notification  # what it says without; where that is nothing, what it said, under another id
+    whole: bool  # nothing of it is left: it is not sent
+    why: str
+
+
+class Unsaid(NamedTuple):
+    """What a receiver is to have been told of an alert after something was called back."""
+
+    key: AlertKey
+    receiver: str
+    told: Told | None = None  # None: nothing
+    notice: Notice | None = None  # in which words, where something
+
+
 Receipt: TypeAlias = "Mapping[str, str]"  # what a receiver gave back: Slack's ts and channel, PagerDuty's key
 
 
@@ -181,7 +202,7 @@ class DeliveryState(StrEnum):
     CLAIMED = "claimed"  # being sent
     SENT = "sent"
     PARKED = "parked"  # given up, with the reason
-    FOLDED = "folded"  # overtaken while it waited: a later message tells what it had to say
+    FOLDED = "folded"  # not sent by itself: a later message tells what it had to say, or it was called back
 
 
 class Delivery(NamedTuple):
@@ -192,7 +213,7 @@ class Delivery(NamedTuple):
     attempts: int = 0
     next_at: Millis = 0
     why: str = ""  # of the last attempt, or of the parking
-    outcome: Outcome | None = None
+    outcome: Outcome | None = None  # of the last attempt; as a store keeps what is owed, UNKNOWN if any was
     receipt: Receipt | None = None
     claimed_by: str = ""
     claimed_until: Millis = 0
@@ -201,7 +222,7 @@ class Delivery(NamedTuple):
     owed_since: Millis = 0  # when the oldest of what it tells, and nobody else was told in its place, came to be owed
     passed_on: bool = False  # to the receiver's fallback
     previous: Receipt | None = None  # of the newest message that was sent under its key; only while it is claimed
-    told_by: str = ""  # folded: the id of the message that tells it
+    told_by: str = ""  # folded: the id of the message that tells it; empty: it was called back
 
 
 class Attempt(NamedTuple):

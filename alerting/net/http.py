@@ -97,12 +97,16 @@ class HttpClient:
                     extensions={"exchange": exchange},
                 )
                 response = await client.send(request)
+                del response.stream  # which holds the answer: it would stay, with its body, until the collector runs
                 return HttpAnswer(response.status_code, dict(response.headers), response.content, exchange.tls_ends)
         except UnusableError as error:
+            _untrace(error)
             raise HttpFailed(error.kind, str(error), maybe_taken=exchange.sent) from None
         except OutOfReach as error:
+            _untrace(error)
             raise HttpFailed(FaultKind.NOT_ALLOWED, str(error), maybe_taken=False) from None
         except Exception as error:  # noqa: BLE001  httpx, h11 and ssl raise many kinds; each is named below
+            _untrace(error)
             kind, message = named(error, ended=exchange.ended)
             if kind is FaultKind.TIMEOUT:
                 message = f"no whole answer within {deadline / 1000:.3g} s ({exchange.phase})"
@@ -146,6 +150,12 @@ class HttpClient:
             text = f"cannot use the certificate files of the settings: {error.strerror or 'not valid PEM'}"
             raise UnusableError(FaultKind.TLS, text) from None
         return known[1]
+
+
+def _untrace(error: BaseException | None) -> None:
+    """Take the traces off an error and those before it: their frames hold what holds them, and half an answer."""
+    while error is not None:
+        error.__traceback__, error = None, error.__context__
 
 
 def _new_context(verify: bool | str, cert: tuple[str, str] | None) -> ssl.SSLContext:

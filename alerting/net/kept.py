@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import h11
 import httpx
 
-from alerting.net.reach import addresses, opened
+from alerting.net.reach import addresses, call_back, opened
 from alerting.net.transport import HEAD_MOST, PORTS, UNUSABLE, Exchange, certificate_end, too_large
 from alerting.ports import HttpAnswer
 
@@ -136,6 +136,10 @@ class Line(asyncio.Protocol):
     def drop(self) -> None:
         """Close it at once."""
         self._line.abort()
+
+    def call_back(self) -> None:
+        """Close it so that what has not arrived yet never does."""
+        call_back(self._line)
 
 
 async def _open(address: str, port: int) -> Line:
@@ -248,11 +252,12 @@ class Ride(Exchange):
         """
         place = (head.scheme, head.host, head.port, self.context, tuple(self._reach))
         line = (lines.take(place) if head.keeps else None) or await self._connected(head)
-        kept = False
+        answered = kept = False
         try:
             self.phase, self.sent = "connected, but no answer came", True
             line.write(b"%b%d\r\n\r\n%b" % (head.text, len(body), body) if head.keeps else head.text)
             answer, keeps = await self._answer(line, head.method)
+            answered = True
             kept = head.keeps and keeps and line.is_at_rest()
         except BaseException:
             if head.keeps:
@@ -261,8 +266,10 @@ class Ride(Exchange):
         finally:
             if kept:
                 lines.put(place, line)
-            else:
+            elif answered:
                 line.drop()
+            else:
+                line.call_back()
         return answer
 
     async def _connected(self, head: Head) -> Line:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import struct
 from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
@@ -34,6 +35,7 @@ T = TypeVar("T")
 DEFAULT = ("public", "private", "loopback")
 WORDS = (*DEFAULT, "link-local", "metadata")
 
+_FOR_NO_TIME = struct.pack("ii", 1, 0)  # SO_LINGER: on, for so many seconds
 _LOOKUPS = 16  # names that are looked up at once; a name server that hangs holds a thread
 _LONGEST = 60_000  # ms; every caller has a deadline of its own, which ends before
 _METADATA = frozenset(
@@ -98,8 +100,23 @@ async def connected(
     reader, writer = await opened(found, port, patience, asyncio.open_connection)
     try:
         yield reader, writer
+    except BaseException:
+        call_back(writer.transport)
+        raise
     finally:
         writer.transport.abort()
+
+
+def call_back(transport: asyncio.WriteTransport) -> None:
+    """Close a connection so that what was written and has not arrived yet never does.
+
+    The kernel would go on sending it for minutes after a plain close: a page could come after its alert's end.
+    """
+    line = transport.get_extra_info("socket")
+    if line is not None:
+        with suppress(OSError):  # it is closed already
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _FOR_NO_TIME)
+    transport.abort()
 
 
 async def opened(

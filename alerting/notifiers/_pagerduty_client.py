@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from requests import PreparedRequest
 
@@ -31,18 +32,19 @@ _SILENT = logging.Logger("pdpyras", logging.CRITICAL + 1)  # noqa: LOG001  it mu
 
 def send(wire: Wire, base_url: str, routing_key: str, event: Mapping[str, Any]) -> None:
     """Send one event; `event` holds its action and dedup key. Raises what pdpyras makes of a refusal."""
-    session = _over(wire, pdpyras.EventsAPISession(routing_key), base_url)
     fields = deepcopy(dict(event))  # pdpyras writes the routing key into what it is given
-    session.send_event(fields.pop("event_action"), **fields)
+    with _over(wire, pdpyras.EventsAPISession(routing_key), base_url) as session:
+        session.send_event(fields.pop("event_action"), **fields)
 
 
 def send_change(wire: Wire, base_url: str, routing_key: str, event: Mapping[str, Any]) -> None:
     """Send one change event. Raises what pdpyras makes of a refusal."""
-    session = _over(wire, pdpyras.ChangeEventsAPISession(routing_key), base_url)
-    session.send_change_event(routing_key=routing_key, **event)
+    with _over(wire, pdpyras.ChangeEventsAPISession(routing_key), base_url) as session:
+        session.send_change_event(routing_key=routing_key, **event)
 
 
-def _over(wire: Wire, session: Any, base_url: str) -> Any:
+@contextmanager
+def _over(wire: Wire, session: Any, base_url: str) -> Iterator[Any]:
     """Make a session speak over the wire; each call has its own: they are not safe for threads, and keys rotate."""
     session.url = base_url.rstrip("/")
     session.log = _SILENT
@@ -52,7 +54,10 @@ def _over(wire: Wire, session: Any, base_url: str) -> Any:
     session.retry = {429: 1, 500: 1, 502: 1, 503: 1, 504: 1}
     for scheme in ("https://", "http://"):
         session.mount(scheme, _Carrier(wire))
-    return session
+    try:
+        yield session
+    finally:
+        session.parent = None  # which is the session itself: it would stay, with its key, until the collector runs
 
 
 class _Carrier(BaseAdapter):

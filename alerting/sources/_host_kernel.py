@@ -22,6 +22,7 @@ _MEMORY = ("MemTotal", "MemAvailable", "SwapTotal", "SwapFree")
 _MODES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")  # guests are counted in user and nice
 _SECTOR = 512  # bytes: of /proc/diskstats, whatever the device has
 _BLOCK = 65_536  # bytes of one read
+DIGITS = 20  # of the largest count: the kernel's have 64 bits
 _NETWORK = (0, 8, 1, 9, 2, 10, 3, 11)  # of the columns of /proc/net/dev
 _NO_DISKS = ("loop", "ram", "zram", "fd", "sr")  # devices that are files, memory or drives without a medium
 
@@ -98,9 +99,9 @@ def disk_io(kernel: Kernel) -> Iterator[tuple[str, Sequence[float]]]:
 
 
 def _count(digits: str) -> int:
-    """Read a count. Raises ValueError for what is below zero, too."""
+    """Read a count. Raises ValueError for what is below zero, or beyond what the kernel counts to, too."""
     count = int(digits)
-    if count < 0:
+    if count < 0 or len(digits) > DIGITS:
         raise ValueError(digits)
     return count
 

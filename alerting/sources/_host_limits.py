@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 from typing import NamedTuple
 
-from alerting.sources._host_kernel import content
+from alerting.sources._host_kernel import DIGITS, content
 
 
 class Memory(NamedTuple):
@@ -92,9 +92,9 @@ def _pairs(path: str) -> dict[str, str]:
 
 
 def _number(word: str | None, path: str) -> int:
-    if word is None or not (word.isascii() and word.isdigit()):
+    if word is None or not (word.isascii() and word.isdigit()) or len(word) > DIGITS:
         raise _odd(path)
-    return int(word[:20])
+    return int(word)
 
 
 def _odd(path: str) -> OSError:

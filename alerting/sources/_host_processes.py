@@ -76,8 +76,11 @@ def look_at_times(at: Millis, kernel: Kernel) -> Times:
 
 
 def look_at_processes(at: Millis, now: float, names: frozenset[str], wanted: Wanted) -> Running:
-    """Look at the processes that are wanted, for what `names` need. `now` is the wall's time in seconds."""
-    return Running(at, wanted, dict(_running(now, names, wanted)))
+    """Look at the processes that are wanted, for what `names` need. `now`: the wall's, s. Raises ValueError."""
+    try:
+        return Running(at, wanted, dict(_running(now, names, wanted)))
+    except RuntimeError as error:  # of psutil, over a /proc/stat without the line that it looks for
+        raise ValueError(str(error)) from None
 
 
 def _running(now: float, names: frozenset[str], wanted: Wanted) -> Iterator[tuple[tuple[int, float], Process]]:
@@ -86,10 +89,12 @@ def _running(now: float, names: frozenset[str], wanted: Wanted) -> Iterator[tupl
     attributes = ["create_time", "cpu_times", "status"]
     attributes += ["memory_info"] if "process_memory" in names else []
     attributes += ["num_fds"] if "process_open_files" in names and psutil.POSIX else []
-    for each in psutil.process_iter():
-        with suppress(psutil.Error), each.oneshot():  # it may be gone since, or not ours to see
-            name = text(each.name())
+    for known in psutil.process_iter():
+        with suppress(psutil.Error), known.oneshot():  # it may be gone since, or not ours to see
+            name = text(known.name())
             if wanted.has(name):
+                # psutil remembers when a number's process began: another one has the number by now, perhaps.
+                each = known if known.is_running() else psutil.Process(known.pid)
                 info = each.as_dict(attributes)
                 if info["status"] != psutil.STATUS_ZOMBIE:  # it has ended; only its parent has not noticed
                     began = info["create_time"] or 0.0

@@ -14,6 +14,7 @@ import logging
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from weakref import proxy
 
 from alerting.errors import ConfigError, Problem
 from alerting.model import NO_LABELS, Fault, FaultKind, Sample
@@ -182,10 +183,11 @@ class CloudWatch:
         once = Config(retries={"total_max_attempts": 1}, connect_timeout=wait, read_timeout=wait)
         session = boto3.session.Session()
         client = session.client("cloudwatch", region_name=region, endpoint_url=url, config=once)
-        client.meta.events.register("before-send.cloudwatch", self._send)
+        this = proxy(self)  # the client is held by whom it must not hold: it would stay until the collector runs
+        client.meta.events.register("before-send.cloudwatch", lambda request, **_: this.send(request))
         return client
 
-    def _send(self, request: Any, **_: object) -> Any:
+    def send(self, request: Any) -> Any:
         """Carry a signed request; botocore takes what this gives for the answer. In the thread."""
         from botocore.awsrequest import AWSResponse  # noqa: PLC0415  loaded by `build`
 

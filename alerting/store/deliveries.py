@@ -30,9 +30,9 @@ from alerting.store.records import (
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from alerting.model import Millis, Receipt
+    from alerting.model import Millis, Recall, Receipt, Unsaid
     from alerting.ports import Fold
 
 _BACKLOG = 500  # messages of one key that are folded at once
@@ -98,6 +98,53 @@ def _owe(rows: sqlite3.Connection, notification: Notification) -> int:
 def note_passed_on(rows: sqlite3.Connection, ids: Iterable[str]) -> None:
     """Note that the fallback of their receiver was told, or that there is none to be told."""
     rows.executemany("UPDATE delivery SET passed_on = 1 WHERE id = ?", ((id_,) for id_ in ids))
+
+
+# ------------------------------------------------------------------------------------------- calling back
+
+
+def unsent(rows: sqlite3.Connection, receiver: str) -> list[Delivery]:
+    """Give what is owed to a receiver, or (empty) to all, in order; what is damaged is left out."""
+    whose = "" if not receiver else " AND receiver = ?"
+    found = rows.execute(f"{DELIVERY} WHERE settled_at IS NULL{whose} ORDER BY seq", (receiver,) if receiver else ())
+    return [each for each in map(read_delivery, found.fetchall()) if not _is_damaged(each)]
+
+
+def all_unsent(rows: sqlite3.Connection, recalled: Sequence[Recall]) -> bool:
+    """Tell whether none of these is being sent, or may have arrived: they can be called back."""
+    wanted = "SELECT 1 FROM delivery WHERE id = ? AND state = 'pending' AND outcome IS NOT 'unknown'"
+    return all(rows.execute(wanted, (each.id,)).fetchone() for each in recalled)
+
+
+def call_back(rows: sqlite3.Connection, recalled: Iterable[Recall], unsaid: Iterable[Unsaid], now: Millis) -> None:
+    """Take messages back, or what of them is; and out of what people were told."""
+    for each in recalled:
+        left = each.left
+        rows.execute(
+            "UPDATE delivery SET id = ?, notification = ?, urgent = ? WHERE id = ?",
+            (left.id, notification_text(left), left.urgent, each.id),
+        )
+        if each.whole:
+            rows.execute(
+                "INSERT OR IGNORE INTO attempt (delivery, at, number, state, why)"
+                " SELECT seq, ?, attempts, 'folded', ? FROM delivery WHERE id = ?",
+                (now, printable(each.why), left.id),
+            )
+            rows.execute(
+                "UPDATE delivery SET state = 'folded', why = ?, settled_at = ?, receipt = NULL WHERE id = ?",
+                (printable(each.why), now, left.id),
+            )
+            rows.execute(  # what was folded into it went the same way
+                "UPDATE delivery SET told_by = ? WHERE state = 'folded' AND settled_at >= ? AND told_by = ?",
+                (left.id, left.created, each.id),
+            )
+    for key, receiver, told, notice in unsaid:
+        place = (*key, receiver)
+        if told is None or notice is None:
+            rows.execute("DELETE FROM announced WHERE rule_id = ? AND fingerprint = ? AND receiver = ?", place)
+        else:
+            put = "UPDATE announced SET at = ?, notice = ? WHERE rule_id = ? AND fingerprint = ? AND receiver = ?"
+            rows.execute(put, (told.at, notice_text(notice), *place))
 
 
 # ------------------------------------------------------------------------------------------- claims
@@ -189,12 +236,14 @@ def settle(rows: sqlite3.Connection, delivery: Delivery) -> None:
     settled_at = delivery.settled_at if delivery.state in SETTLED else None
     note_attempt(rows, delivery)
     rows.execute(
-        "UPDATE delivery SET state = ?, attempts = ?, next_at = ?, outcome = ?, why = ?, receipt = ?, settled_at = ?,"
-        " told_by = ?, claimed_by = '', claimed_until = 0 WHERE id = ? AND settled_at IS NULL",
+        "UPDATE delivery SET state = ?, attempts = ?, next_at = ?,"
+        " outcome = CASE WHEN outcome = 'unknown' AND ? = 'retry' THEN outcome ELSE ? END, why = ?, receipt = ?,"
+        " settled_at = ?, told_by = ?, claimed_by = '', claimed_until = 0 WHERE id = ? AND settled_at IS NULL",
         (
             delivery.state,
             delivery.attempts,
             delivery.next_at,
+            delivery.outcome,
             delivery.outcome,
             printable(delivery.why),
             _receipt_text(delivery),
@@ -242,10 +291,11 @@ def unheard(rows: sqlite3.Connection, receiver: str, before: Millis) -> list[Del
     return [each for each in map(read_delivery, found.fetchall()) if not _is_damaged(each)]
 
 
-def standing(rows: sqlite3.Connection, receiver: str, before: Millis) -> str | None:
+def standing(rows: sqlite3.Connection, receiver: str, before: Millis, ended: Delivery | None) -> str | None:
     """Say why a receiver counts as down; empty: the last that became of a message is that it was sent; None: neither.
 
     It is down when something that was tried in vain is owed since `before`, or when its last message was parked.
+    `ended`: the last that this run knows of. Of earlier ones the newest stamp counts, though the wall may have stepped.
     """
     stuck = rows.execute(
         "SELECT why FROM delivery WHERE settled_at IS NULL AND receiver = ? AND attempts > 0 AND owed_since <= ?"
@@ -254,6 +304,8 @@ def standing(rows: sqlite3.Connection, receiver: str, before: Millis) -> str | N
     ).fetchone()
     if stuck is not None:
         return str(stuck[0])
+    if ended is not None:
+        return ended.why if ended.state is DeliveryState.PARKED else ""
     newest = rows.execute(
         "SELECT state, why FROM delivery WHERE receiver = ? AND state IN ('sent', 'parked')"
         " ORDER BY settled_at DESC, seq DESC LIMIT 1",

@@ -266,6 +266,9 @@ class Handle:
                 raise refused(self.path, "is on a file system without shared memory", "keep it on a local disk")
             if self._doubt and connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
                 raise StoreError(f"the state {self.path} is busy: what became of the last commit is not known yet")
+        elif version < VERSION:  # its tables are not those that are asked for, and to change them is the writer's part
+            what = f"was written by an older release (format {version}; this one knows {VERSION})"
+            raise refused(self.path, what, "`alerting check` or `alerting run` brings it up to date")
         row = connection.execute("SELECT installation, commits FROM meta").fetchone()
         if row is None:
             raise refused(self.path, "is damaged: it does not say whose it is")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from alerting.errors import TooLate
 from alerting.model import Attempt, Delivery, DeliveryState, Outcome, Step
 from alerting.ports import BEGINNING, Account, History, Marks, Overview, Snapshot
 from alerting.store.records import FURTHEST, GIVEN_UP, INTERRUPTED, SETTLED, is_empty, told_of, told_together
@@ -60,6 +61,8 @@ class MemoryStore:
         """Take one tick's change."""
         if is_empty(change):
             return
+        if not all(self._is_unsent(each.id) for each in change.recalled):
+            raise TooLate("what was to be called back is being sent")
         for key in change.dropped:
             self._alerts.pop(key, None)
         self._alerts.update((alert.key, alert) for alert in change.alerts)
@@ -69,6 +72,7 @@ class MemoryStore:
         for id_ in change.passed_on:
             if id_ in self._deliveries:
                 self._put(self._deliveries[id_]._replace(passed_on=True))
+        self._call_back(change)
         for rule_id in change.forgotten:
             self._evaluated.pop(rule_id, None)
         self._evaluated.update(change.evaluated or {})
@@ -123,9 +127,41 @@ class MemoryStore:
             return
         delivery = delivery._replace(owed_since=known.owed_since, passed_on=known.passed_on, previous=None)
         self._note_attempt(delivery)
+        if known.outcome is Outcome.UNKNOWN and delivery.outcome is Outcome.RETRY:
+            delivery = delivery._replace(outcome=Outcome.UNKNOWN)
         self._put(delivery._replace(claimed_by="", claimed_until=0, tried_at=0))
         if delivery.state is DeliveryState.SENT:
             self._receipts[notification.receiver, notification.group_key] = delivery.receipt
+
+    async def unsent(self, receiver: str = "") -> Sequence[Delivery]:
+        """Give what is owed and not settled."""
+        rows = self._deliveries.values()
+        return [e for e in rows if e.state not in SETTLED and receiver in ("", e.notification.receiver)]
+
+    def _is_unsent(self, id_: str) -> bool:
+        known = self._deliveries.get(id_)
+        return known is not None and known.state is DeliveryState.PENDING and known.outcome is not Outcome.UNKNOWN
+
+    def _call_back(self, change: Change) -> None:
+        for id_, left, whole, why in change.recalled:
+            before = self._deliveries[id_]
+            if not whole:
+                self._put(before._replace(notification=left))
+                continue
+            del self._deliveries[id_], self._owed[left.receiver][id_]
+            self._tries[left.id] = self._tries.pop(id_, [])
+            self._attempts = [(attempt, left.id if of == id_ else of) for attempt, of in self._attempts]
+            ended = before._replace(notification=left, state=DeliveryState.FOLDED, why=why, settled_at=change.at)
+            self._note_attempt(ended)
+            self._put(ended._replace(receipt=None))
+            for each in [each for each in self._deliveries.values() if each.told_by == id_]:
+                self._put(each._replace(told_by=left.id))
+        for key, receiver, told, notice in change.unsaid:
+            if told is None or notice is None:
+                self._forget(key, [receiver])
+            else:
+                self._announced[key, receiver] = told
+                self._notices[key] = notice
 
     async def unheard(self, receiver: str, before: Millis) -> Sequence[Delivery]:
         """Give what its fallback should be told of and was not."""
@@ -264,14 +300,13 @@ class MemoryStore:
 
     def _put(self, delivery: Delivery) -> None:
         notification = delivery.notification
+        before = self._deliveries.get(notification.id)
         self._deliveries[notification.id] = delivery
         owed = self._owed.setdefault(notification.receiver, {})
         if delivery.state in SETTLED:
             owed.pop(notification.id, None)
-            ended = self._ended.get(notification.receiver)
-            if delivery.state is not DeliveryState.FOLDED and (
-                ended is None or ended.settled_at <= delivery.settled_at
-            ):
+            ends = before is None or before.state not in SETTLED  # in this order, whatever the wall says
+            if ends and delivery.state is not DeliveryState.FOLDED:
                 self._ended[notification.receiver] = delivery
         else:
             owed[notification.id] = delivery

@@ -10,6 +10,7 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from alerting.core.telling.folding import perhaps
 from alerting.model import (
     Alert,
     AlertKey,
@@ -20,6 +21,7 @@ from alerting.model import (
     Labels,
     Notice,
     Notification,
+    Outcome,
     Picture,
     Told,
     Transition,
@@ -58,6 +60,7 @@ def is_empty(change: Change) -> bool:
         or change.texts
         or change.decisions
         or change.passed_on
+        or change.recalled
     )
 
 
@@ -65,10 +68,14 @@ def told_together(waiting: Sequence[Delivery], fold: Fold, at: Millis) -> Sequen
     """Fold what waits under one key, oldest first: gives those that are folded, and last the one that tells them.
 
     That one goes on where the oldest stood: with its attempts and its receipt, and as long owed as what nobody else
-    was told in its place.
+    was told in its place. Where an attempt at the oldest may have arrived, its words say so of themselves: the others'
+    have not.
     """
-    count, told = fold([each.notification for each in waiting])
-    first, gone, heir = waiting[0], waiting[: count - 1], waiting[count - 1]
+    first = waiting[0]
+    uncertain = first.outcome is Outcome.UNKNOWN
+    oldest = perhaps(first.notification) if uncertain else first.notification
+    count, told = fold([oldest, *(each.notification for each in waiting[1:])])
+    gone, heir = waiting[: count - 1], waiting[count - 1]
     since = [each.owed_since for each in waiting[:count] if not each.passed_on]
     why = f"overtaken while it waited: told by message {told.id}"
     return (
@@ -79,7 +86,7 @@ def told_together(waiting: Sequence[Delivery], fold: Fold, at: Millis) -> Sequen
         heir._replace(
             notification=told,
             attempts=first.attempts,
-            outcome=first.outcome,
+            outcome=None if uncertain and gone else first.outcome,
             why=first.why,
             receipt=first.receipt,
             owed_since=min(since, default=heir.owed_since),
@@ -192,6 +199,8 @@ def _notice(notice: Notice) -> dict[str, Any]:
         "flapping": notice.flapping,
         "picture": notice.picture,
         "was": notice.was,
+        **({} if notice.before is None else {"before": notice.before}),
+        **({"heard": notice.heard} if notice.heard else {}),
     }
 
 
@@ -261,8 +270,10 @@ def _labels(pairs: list[list[Any]]) -> Labels:
 
 
 def _read_notice(row: dict[str, Any]) -> Notice:
-    picture = row.pop("picture", None)
-    return fitting(Notice(key=fitting(AlertKey(*row.pop("key"))), picture=_read_picture(picture), **row))
+    picture, before = row.pop("picture", None), row.pop("before", None)
+    known = None if before is None else fitting(Told(*before))
+    key = fitting(AlertKey(*row.pop("key")))
+    return fitting(Notice(key=key, picture=_read_picture(picture), before=known, **row))
 
 
 def _read_picture(row: list[Any] | None) -> Picture | None:

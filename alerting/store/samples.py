@@ -37,6 +37,7 @@ _FORMAT = 1
 _BUSY: Millis = 1_000
 DEADLINE: Millis = 5_000  # of one call in the thread; longer means that the disk hangs
 GATHER: Millis = 1_000  # between two writes of a daemon, at least
+_CACHE = 256  # KiB of pages; it is written at one end and cut at the other, and what is between is read at the start
 _PRUNE_LEAST = 1_000  # rows in one step; more where more were added
 _SWEEP_EVERY: Millis = 3_600_000  # series of which nothing is left are forgotten
 _TABLES = f"""
@@ -96,7 +97,7 @@ class FileSamples:
         self._horizon: Millis = 0
         self._writing: asyncio.Task[None] | None = None  # will write what waits, or does
         self._connection: sqlite3.Connection | None = None
-        self._ids: dict[tuple[str, Kind, str, Labels], int] = {}
+        self._ids: dict[tuple[str, Kind, str], dict[Labels, int]] = {}  # namespace, kind, name -> labels -> number
         self._swept_at: Millis | None = None
 
     async def open(self) -> Sequence[tuple[str, Kind, Sample, Millis]]:
@@ -171,6 +172,7 @@ class FileSamples:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("PRAGMA journal_size_limit = 4194304")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE}")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
             connection.executescript(_TABLES)
@@ -180,7 +182,9 @@ class FileSamples:
 
     def _read(self, rows: sqlite3.Connection) -> list[tuple[str, Kind, Sample, Millis]]:
         found, series = _rows(rows)
-        self._ids = {key: id_ for id_, key in series.items()}
+        self._ids = {}
+        for id_, (namespace, kind, name, labels) in series.items():
+            self._ids.setdefault((namespace, kind, name), {})[labels] = id_
         return found
 
     def _write(
@@ -192,28 +196,30 @@ class FileSamples:
             rows.execute("DELETE FROM series WHERE id NOT IN (SELECT series FROM sample)")
             self._ids = {}
             self._swept_at = newest
-        written = [
-            (self._series(rows, namespace, kind, sample), sample.at, received, _write_value(sample.value))
-            for kept, received in waiting
-            for namespace, kind, sample in kept
-        ]
-        rows.executemany("INSERT INTO sample VALUES (?, ?, ?, ?)", written)
+        count = 0
+        for kept, received in waiting:  # one after the other: each may hold 100,000
+            written = [
+                (self._series(rows, namespace, kind, sample), sample.at, received, _write_value(sample.value))
+                for namespace, kind, sample in kept
+            ]
+            rows.executemany("INSERT INTO sample VALUES (?, ?, ?, ?)", written)
+            count += len(written)
         rows.execute(
             "DELETE FROM sample WHERE received < ? AND rowid IN (SELECT rowid FROM sample ORDER BY rowid LIMIT ?)",
-            (horizon, max(_PRUNE_LEAST, 2 * len(written))),
+            (horizon, max(_PRUNE_LEAST, 2 * count)),
         )
         rows.execute("COMMIT")
 
     def _series(self, rows: sqlite3.Connection, namespace: str, kind: Kind, sample: Sample) -> int:
-        key = (namespace, kind, sample.name, sample.labels)
-        if key not in self._ids:
+        ids = self._ids.setdefault((namespace, kind, sample.name), {})
+        if sample.labels not in ids:
             row = (namespace, kind, printable(sample.name), dump(sample.labels.pairs))
             rows.execute(
                 "INSERT INTO series (namespace, kind, name, labels) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", row
             )
             select = "SELECT id FROM series WHERE namespace = ? AND kind = ? AND name = ? AND labels = ?"
-            self._ids[key] = rows.execute(select, row).fetchone()[0]
-        return self._ids[key]
+            ids[sample.labels] = rows.execute(select, row).fetchone()[0]
+        return ids[sample.labels]
 
     def _put_aside(self, why: str) -> None:
         """Let a file that cannot be used make room for a new one, made with the next write."""

@@ -44,7 +44,10 @@ CREATE TABLE meta (             -- one row
     created      INTEGER NOT NULL DEFAULT 0,  -- messages that ever came to be owed
     gone_sent    INTEGER NOT NULL DEFAULT 0,  -- of those, settled ones whose rows were pruned since
     gone_parked  INTEGER NOT NULL DEFAULT 0,
-    gone_folded  INTEGER NOT NULL DEFAULT 0
+    gone_folded  INTEGER NOT NULL DEFAULT 0,
+    here_sent    INTEGER NOT NULL DEFAULT 0,  -- settled ones whose rows are here: to count them takes half a second
+    here_parked  INTEGER NOT NULL DEFAULT 0,  -- where there are a million
+    here_folded  INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE kept (             -- texts by name: the last good configuration, silences, the last report of each job
     name  TEXT PRIMARY KEY,
@@ -113,7 +116,16 @@ CREATE TABLE attempt (          -- what became of a message, attempt by attempt;
     why      TEXT NOT NULL,
     UNIQUE (delivery, number, state)  -- settling twice adds nothing
 );
-CREATE TRIGGER delivery_gone AFTER DELETE ON delivery BEGIN DELETE FROM attempt WHERE delivery = OLD.seq; END;
+CREATE TRIGGER delivery_settled AFTER UPDATE OF settled_at ON delivery
+WHEN OLD.settled_at IS NULL AND NEW.settled_at IS NOT NULL BEGIN
+    UPDATE meta SET here_sent = here_sent + (NEW.state = 'sent'), here_parked = here_parked + (NEW.state = 'parked'),
+                    here_folded = here_folded + (NEW.state = 'folded');
+END;
+CREATE TRIGGER delivery_gone AFTER DELETE ON delivery BEGIN
+    DELETE FROM attempt WHERE delivery = OLD.seq;
+    UPDATE meta SET here_sent = here_sent - (OLD.state = 'sent'), here_parked = here_parked - (OLD.state = 'parked'),
+                    here_folded = here_folded - (OLD.state = 'folded');
+END;
 CREATE TABLE decision (         -- who was told, who was not, and why; append-only, pruned by age
     seq         INTEGER PRIMARY KEY,
     rule_id     TEXT NOT NULL,

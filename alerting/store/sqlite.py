@@ -10,7 +10,8 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, TypeVar
 
-from alerting.errors import StateRefused, StoreError
+from alerting.errors import StateRefused, StoreError, TooLate
+from alerting.model import DeliveryState
 from alerting.ports import BEGINNING
 from alerting.store import accounts, deliveries, statements
 from alerting.store.handle import Handle
@@ -72,6 +73,7 @@ class SqliteStore:
         self._blocking = blocking
         self._deadline = deadline
         self._run = os.urandom(8).hex()  # names this run in its claims
+        self._ended: dict[str, Delivery] = {}  # receiver -> what this run has sent or parked last
         self._pruned_at: Millis | None = None
         self._saved_at: Millis | None = None  # when it was last tried to save what is unsaved
 
@@ -103,6 +105,13 @@ class SqliteStore:
                 deliveries.settle(rows, each)
 
         await self._call(lambda: self._handle.write(write))
+        for each in ended:
+            if each.state in (DeliveryState.SENT, DeliveryState.PARKED):
+                self._ended[each.notification.receiver] = each
+
+    async def unsent(self, receiver: str = "") -> Sequence[Delivery]:
+        """Give what is owed and not settled."""
+        return await self._call(lambda: self._handle.read(lambda rows: deliveries.unsent(rows, receiver)))
 
     async def unheard(self, receiver: str, before: Millis) -> Sequence[Delivery]:
         """Give what its fallback should be told of and was not."""
@@ -112,7 +121,7 @@ class SqliteStore:
         """Say which receivers are down and why, and which are well."""
 
         def read(rows: sqlite3.Connection) -> dict[str, str]:
-            found = {each: deliveries.standing(rows, each, before) for each in receivers}
+            found = {each: deliveries.standing(rows, each, before, self._ended.get(each)) for each in receivers}
             return {name: why for name, why in found.items() if why is not None}
 
         return await self._call(lambda: self._handle.read(read))
@@ -194,6 +203,8 @@ class SqliteStore:
 
     def _commit(self, change: Change) -> None:
         self._look(change.at)
+        if change.recalled and not self._handle.read(lambda rows: deliveries.all_unsent(rows, change.recalled)):
+            raise TooLate("what was to be called back is being sent")
         prune = self._pruned_at is None or abs(change.at - self._pruned_at) >= _PRUNE_EVERY
 
         def write(rows: sqlite3.Connection) -> None:
@@ -201,6 +212,8 @@ class SqliteStore:
             statements.write_rest(rows, change)
             deliveries.owe(rows, change.notifications)
             deliveries.note_passed_on(rows, change.passed_on)
+            if change.recalled:
+                deliveries.call_back(rows, change.recalled, change.unsaid, change.at)
             if prune and not self._handle.unsaved:  # what it would remove is not here
                 statements.prune(rows, change.at - HISTORY)
 

@@ -101,6 +101,9 @@ def prune(rows: sqlite3.Connection, before: Millis) -> None:
             (before, _PRUNE_ROWS),
         )
     for state in ("sent", "parked", "folded"):
+        old = "SELECT 1 FROM delivery WHERE state = ? AND settled_at < ? LIMIT 1"
+        if rows.execute(old, (state, before)).fetchone() is None:
+            continue
         gone = rows.execute(
             "DELETE FROM delivery WHERE seq IN (SELECT seq FROM delivery AS d WHERE state = ? AND settled_at < ?"
             " AND NOT EXISTS (SELECT 1 FROM announced AS a WHERE a.receiver = d.receiver AND a.group_key = d.group_key)"
@@ -159,12 +162,12 @@ def snapshot(rows: sqlite3.Connection, path: str) -> Snapshot:
 
 def overview(rows: sqlite3.Connection, path: str, limit: int) -> Overview:
     """Read what `status` shows."""
-    meta = "SELECT installation, written_at, created, gone_sent, gone_parked, gone_folded FROM meta"
-    installation, written_at, created, *gone = rows.execute(meta).fetchone()
+    settled = "here_sent + gone_sent, here_parked + gone_parked, here_folded + gone_folded"
+    meta = rows.execute(f"SELECT installation, written_at, created, {settled} FROM meta")  # noqa: S608  text from above
+    installation, written_at, created, *ended = meta.fetchone()
     counts = {"created": created, **{state.value: 0 for state in DeliveryState}}
-    counts.update(rows.execute("SELECT state, count(*) FROM delivery GROUP BY state"))
-    for state, pruned in zip(("sent", "parked", "folded"), gone, strict=True):
-        counts[state] += pruned
+    counts.update(zip(("sent", "parked", "folded"), ended, strict=True))
+    counts.update(rows.execute("SELECT state, count(*) FROM delivery WHERE settled_at IS NULL GROUP BY state"))
     troubled = f"{DELIVERY} WHERE state NOT IN ('sent', 'folded') ORDER BY seq LIMIT ?"
     unsent = rows.execute(troubled, (limit,)).fetchall()
     newest = f"{DELIVERY} WHERE state = 'sent' ORDER BY settled_at DESC, seq DESC LIMIT ?"

@@ -61,6 +61,7 @@ class Unsaved:
             file.execute("BEGIN")
             self._rows.execute("BEGIN")
             self._copy(file)
+            self._count_as_here(self._rows)
             self._left = self._left_behind(file)
             self._count_as_gone(self._rows, self._left)
             file.execute("COMMIT")
@@ -106,6 +107,7 @@ class Unsaved:
             _copy_rows(self._rows, file, table, news)
         _copy_rows(self._rows, file, "meta", "SELECT * FROM meta")
         self._count_as_gone(file, {state: -count for state, count in self._left.items()})
+        self._count_as_here(file)
 
     def close(self) -> None:
         """Let go of what is held."""
@@ -126,6 +128,12 @@ class Unsaved:
         """Count by state the settled deliveries that were not copied."""
         here = dict(self._rows.execute(_SETTLED))
         return {state: count - here.get(state, 0) for state, count in file.execute(_SETTLED)}
+
+    @staticmethod
+    def _count_as_here(rows: sqlite3.Connection) -> None:
+        """Count the settled deliveries whose rows are here: rows that are copied are counted by no trigger."""
+        here = {"sent": 0, "parked": 0, "folded": 0, **dict(rows.execute(_SETTLED))}
+        rows.execute("UPDATE meta SET here_sent = :sent, here_parked = :parked, here_folded = :folded", here)
 
     @staticmethod
     def _count_as_gone(rows: sqlite3.Connection, counts: dict[str, int]) -> None:

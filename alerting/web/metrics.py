@@ -125,7 +125,7 @@ def _delivery(vitals: Vitals, owed: Mapping[str, int]) -> Iterable[Family]:
     for state, words in (
         ("created", "Messages that ever came to be owed."),
         ("sent", "Of these, those sent."),
-        ("folded", "Of these, those that a later message of the same group told."),
+        ("folded", "Of these, those that a later message of the same group told, or that were called back."),
         ("parked", "Of these, those given up."),
     ):
         if state in owed:

@@ -24,6 +24,7 @@ from alerting.patterns import compile_pattern
 from alerting.setup import setup_of
 from alerting.store.memory import MemoryStore
 from tests.clock import FakeClock
+from tests.tick import send
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +73,8 @@ class Street:
         assert case.people is not None
         self.case, self.file = case, file
         self.clock = FakeClock(case.start)
-        self.engine = Engine(MemoryStore(), self.clock, compile_pattern)
+        self.store = MemoryStore()
+        self.engine = Engine(self.store, self.clock, compile_pattern)
         self.checker = Rounds(case, case.people, office, rules, timeline, compile_pattern, lambda _name, _now: ())
         pages = [Page(self.clock, timeline, target) for target in timeline._targets]
         targets = [Target(page, self.checker._reach(page.name, page.namespace).unknown_after) for page in pages]
@@ -127,6 +129,7 @@ class Street:
         await self.clock.run(task)
         self.checker._now = self.clock.now()
         self.checker._hand_over(task.result().notifications)
+        await send(self.store, self.clock.now())
 
     async def silence(self, until: Millis) -> None:
         while self.silences and self.silences[0][0] <= until:

@@ -16,6 +16,7 @@ import alerting
 from alerting import registry
 from alerting.model import Outcome, Secret, Section
 from alerting.notifiers._pagerduty_event import SEVERITIES
+from tests.circles import circles
 from tests.fakes.ledger import Fake, Reply, Request
 from tests.fakes.smtp import MailServer
 from tests.notifiers.desk import new_tools, telling
@@ -70,7 +71,7 @@ def test_files_and_schema_list_the_same_kinds() -> None:
 
 @pytest.mark.parametrize(("kind", "number"), EXAMPLES)
 def test_every_example_of_the_schema_builds_and_delivers(kind: str, number: int) -> None:
-    """By one request, one letter, or a printed block."""
+    """By one request, one letter, or a printed block. Once closed, it goes with the last who has it."""
     printed: list[str] = []
 
     async def run(section: Section) -> Outcome:
@@ -85,9 +86,10 @@ def test_every_example_of_the_schema_builds_and_delivers(kind: str, number: int)
             await tools.http.close()
 
     login = ("alerting", "${SMTP_PASSWORD}")  # as the example has it
-    with Recorder() as recorder, MailServer(login=login) as server:
+    with Recorder() as recorder, MailServer(login=login) as server, circles() as left:
         outcome = asyncio.run(run(Section("ops", kind, settings(kind, number, recorder.url, server.port))))
     assert outcome == Outcome.SENT
+    assert left == []
     assert len(recorder.accepted) + len(server.accepted) + len(printed) == 1
 
 

@@ -12,6 +12,7 @@ from alerting.config.references import resolved
 from alerting.config.settings import load_settings
 from alerting.model import Secret
 from alerting.redact import Redactor
+from tests.circles import circles
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,3 +80,10 @@ def test_a_secret_that_is_a_part_of_a_text_is_starred_out_by_itself(
         secret.reveal()
     said = "tokens from-a-file and S3cretMarkerToken0123 at api.internal.example.org"
     assert redact(said) == "tokens *** and *** at api.internal.example.org"
+
+
+def test_a_secret_of_the_settings_goes_with_the_last_who_has_it() -> None:
+    """Each reload makes all of them anew."""
+    with circles() as left:
+        assert isinstance(resolved("https://${HOST}/${file:/run/secrets/x}"), Secret)
+    assert left == []

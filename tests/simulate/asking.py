@@ -13,10 +13,11 @@ from alerting.core.telling.keeping import (
     silence_name,
     silence_text,
 )
-from alerting.model import Ack, AlertKey, Matcher, Silence
+from alerting.model import SHARED, Ack, AlertKey, Matcher, Silence
 from tests.simulate.known import Taken
 from tests.simulate.laws import Laws
-from tests.simulate.model import Hush
+from tests.simulate.model import JOB, Hush, name_of
+from tests.simulate.people import WARNING
 from tests.simulate.ways import severity_of
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ def silence(run: Run, process: Process, label: str, value: str, duration: int) -
             run.loop.create_task(process.take({name: None}))
         return
     now = process.clock.now()
+    waiting = [run.judge.created[id_][1] for id_, *_ in run.disk.unsettled()]
+    if waiting:  # people silence what they are just being told
+        notice = (*waiting[0].firing, *waiting[0].resolved)[0]
+        label, value = "alertname", name_of(notice.key.rule_id)
     made = Silence(f"s{len(known)}-{run.loop.at}", (Matcher(label, "=", value),), now, now + duration, "ann", "", now)
     run.loop.create_task(process.take({silence_name(made.id): silence_text(made)}))
 
@@ -49,7 +54,13 @@ def take_on(run: Run, process: Process, which: float, duration: int) -> None:
     if telling.acks and which < 0.2:
         run.loop.create_task(process.take({ack_name(_place(next(iter(telling.acks)))): None}))
     elif telling.firing:
-        key, fires = list(telling.firing.items())[int(which * len(telling.firing))]
+        may_get_worse = [each for each in telling.firing.items() if each[1].level == WARNING]
+        options = may_get_worse if may_get_worse and which > 0.5 else list(telling.firing.items())
+        key, fires = options[int(which * len(options))]
+        if options is may_get_worse and key.rule in rules:
+            rule, labels = rules[key.rule], key.labels
+            source = JOB[labels.get("job")] if rule.namespace == SHARED else rule.namespace
+            run.world.surge(source, rule.metric, labels.get("zone"), run.loop.at + duration // 3)
         severity = severity_of(rules, key, fires.level) if key.rule in rules else ""
         ack = Ack(_place(key), fires.episode, "ann", now, now + duration, severity)
         run.loop.create_task(process.take({ack_name(ack.key): ack_text(ack)}))
@@ -69,6 +80,7 @@ def kept(judge: Judge, texts: Mapping[str, str | None]) -> None:
             made = read_silence(text)
             (matcher,) = made.matchers
             silences[name] = Hush(matcher.name, matcher.value, made.starts, made.ends)
+        judge.recalls.kept(name, silences.get(name))
 
 
 def _taken_on(judge: Judge, telling: Laws, name: str, text: str | None) -> None:

@@ -8,7 +8,9 @@ from tests.simulate.life import FIRING, RESOLVED
 from tests.simulate.people import GROUPS
 
 if TYPE_CHECKING:
-    from alerting.model import Notice, Notification
+    from collections.abc import Callable
+
+    from alerting.model import Notice, Notification, Unsaid
     from alerting.ports import Change
     from tests.simulate.judge import Judge
     from tests.simulate.model import Key, Stage
@@ -54,6 +56,7 @@ class Exact:
         judge, receiver, group_key = self._judge, message.receiver, message.group_key
         told, keys = judge.model.told, judge.keys
         place = receiver, group_key
+        again = place in judge.recalls.keys
         if step == FIRING:
             if receiver in GROUPS:
                 others = {
@@ -63,9 +66,9 @@ class Exact:
                 }
                 if others and group_key not in others:
                     judge.fail(f"{receiver}: a rule's alerts stand under two keys")
-                if not others and place in keys:
+                if not others and place in keys and not again:
                     judge.fail(f"{receiver}: a new episode under an old key")
-            elif place in keys:
+            elif place in keys and not again:
                 judge.fail(f"{receiver}: a new episode under an old key: {key}")
             if key not in told and (key, notice.episode) in self._old_episodes:
                 judge.fail(f"two episodes of one name: {key}")
@@ -86,9 +89,35 @@ class Exact:
         if names != self._judge.keys[message.receiver, message.group_key]:
             self._judge.fail(f"a message to {message.receiver} does not name what fires: {names}")
 
-    def passed(self, change: Change) -> None:
+    def knows(self, key: Key, receiver: str, episode: str) -> bool:
+        """Tell whether a receiver counts as told of an episode that goes on."""
+        return self._episodes.get(key) == episode and receiver in self._judge.model.told.get(key, ())
+
+    def uncreated(self, id_: str) -> None:
+        """A message is called back."""
+
+    def unsaid(self, key: Key, unsaid: Unsaid, *, escalated: bool) -> None:
+        """Take note that a receiver was not told what it was to be told: in a plain run that is all of an episode."""
+        told = self._judge.model.told[key]
+        if unsaid.told is not None or escalated:
+            self._judge.fail(f"only some of {key} is called back")
+        self._judge.keys[unsaid.receiver, told.pop(unsaid.receiver)].discard(key)
+        if not told:
+            del self._judge.model.told[key]
+            self._old_episodes.discard((key, self._episodes[key]))
+
+    def passed(self, change: Change, _now: int) -> None:
         """Nobody stands in for anybody in a plain run."""
         self._judge.fail(f"passed on, though nobody has a fallback: {change.notifications}")
+
+    def remember(self) -> Callable[[], None]:
+        """Give what puts back what is known now."""
+        episodes, old = dict(self._episodes), set(self._old_episodes)
+
+        def back() -> None:
+            self._episodes, self._old_episodes = episodes, old
+
+        return back
 
     def read(self) -> None:
         """What was told is kept: nothing is forgotten with a process."""

@@ -13,8 +13,11 @@ from alerting.model import AlertState
 from tests.simulate.exact import Exact
 from tests.simulate.laws import Laws
 from tests.simulate.life import FIRING
+from tests.simulate.loop import START
 from tests.simulate.people import RECEIVERS
 from tests.simulate.plan import M, S
+from tests.simulate.recalls import Recalls
+from tests.simulate.standing import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from tests.simulate.plan import Plan
 
 LONGEST_WISH = 3_600_000
+SAVED_WITHIN = 40 * S  # of the time from which the file can be written: a turn comes every 10 s, if no source hangs
 
 
 class Violation(BaseException):
@@ -67,6 +71,7 @@ class Judge:
         self.violation = ""
         self.created: dict[str, tuple[int, Notification]] = {}  # id -> (its place in the order, what)
         self.created_at: dict[str, int] = {}
+        self.offsets: dict[str, int] = {}  # by how much the wall was off when each was owed
         self.attempts: dict[str, list[Attempt]] = {}
         self.settled_at: dict[str, int] = {}
         self.parked: dict[str, str] = {}
@@ -80,7 +85,11 @@ class Judge:
         self.last_in_key: dict[tuple[str, str], int] = {}
         self.keys: dict[tuple[str, str], set[Key]] = {}  # (receiver, group key) -> alerts told under it that fire
         self.duplicates = 0
+        self.taken_unsaved: list[tuple[str, str]] | None = None  # under which keys, while nothing is written
         self.at_once = plan.at_once
+        self.standing = Standing(self)
+        self.recalls = Recalls(self)
+        self.called_back: set[str] = set()  # messages that are not sent, nor told by others
         self.telling: Exact | Laws = Laws(self, plan.people) if plan.people.rich else Exact(self)
 
     def fail(self, what: str) -> None:
@@ -98,10 +107,17 @@ class Judge:
             for each in change.transitions
             if each.after in {AlertState.FIRING, AlertState.RESOLVED} and each.before is not each.after
         }
+        self._saved_in_time(stage)
         wrong = self.model.settle(stage, happened)
         if wrong:
             self.fail(wrong)
         self.telling.turn(stage, change)
+
+    def _saved_in_time(self, stage: Stage) -> None:
+        """What is held in memory is put into the file as soon as it can be written."""
+        well = min(self.disk.windows.since(stage.at), stage.at - self.calm_since)
+        if self.disk.in_memory and well > SAVED_WITHIN:
+            self.fail(f"still in memory, and the file can be written for {well / S:g} s")
 
     def key_of(self, of: Notice | Transition) -> Key:
         key = self.model.key_of(of.key.rule_id, of.key.fingerprint)
@@ -118,7 +134,7 @@ class Judge:
                     self.fail(f"one id for two messages: {message.id}")
                 continue  # a warning that another process gave already: the store keeps the first
             self.created[message.id] = len(self.created), message
-            self.created_at[message.id] = self.loop.at
+            self.created_at[message.id], self.offsets[message.id] = self.loop.at, self.loop.offset
             self.in_key.setdefault((message.receiver, message.group_key), []).append(message.id)
             steps = " ".join(
                 f"{notice.step}:{notice.name}{self.key_of(notice).labels}"
@@ -129,6 +145,10 @@ class Judge:
         if change.notifications:
             self.account()
 
+    def wall(self) -> int:
+        """Give the time by the wall."""
+        return START + self.loop.at + self.loop.offset
+
     def place(self, id_: str) -> str:
         """Name a message in the history."""
         return f"#{self.created[id_][0]}" if id_ in self.created else f"?{id_}"
@@ -136,6 +156,8 @@ class Judge:
     def account(self) -> None:
         """Created = sent + parked + pending + claimed."""
         counts = self.disk.counts()
+        if self.disk.gone():
+            self.fail(f"{self.disk.gone()} messages count as pruned, and nothing was")
         if not len(self.created) == sum(counts.values()) == self.disk.created():
             self.fail(f"the accounts do not balance: {len(self.created)} owed, {self.disk.created()} counted, {counts}")
 
@@ -149,6 +171,7 @@ class Judge:
         if self.disk.state_of(id_) != "claimed":
             self.fail(f"sent without a claim on disk: {self.place(id_)}, {self.disk.state_of(id_)}")
         self._says_all(notification)
+        self.recalls.asked(notification)
         before = self.attempts.setdefault(id_, [])
         if any(each.final and each.life == self.life for each in before):
             self.fail(f"sent again though its end was known: {self.place(id_)}")
@@ -167,7 +190,9 @@ class Judge:
         place = sent.receiver, sent.group_key
         parts = [self.created[each][1] for each in self.in_key[place] if self.heir(each) == sent.id]
         fires = {(notice.key, notice.episode): notice.step for notice in sent.firing}
-        if fires.keys() != {(notice.key, notice.episode) for notice in own.firing}:
+        names = {(notice.key, notice.episode) for notice in own.firing}
+        besides = fires.keys() - names  # what is passed on names its own alone, until something is folded into it
+        if names - fires.keys() or (besides and not own.instead_of):
             self.fail(f"{self.place(sent.id)} does not name what fires")
         over = {(notice.key, notice.episode) for notice in sent.resolved}
         ends = {notice.key: (notice.key, notice.episode) for part in parts for notice in part.resolved}
@@ -183,6 +208,7 @@ class Judge:
         place = notification.receiver, notification.group_key
         number = self.created[notification.id][0]
         self.say("accepted", notification.receiver, self.place(notification.id))
+        self.recalls.accepted(notification)
         if number < self.last_in_key.get(place, -1):
             self.fail(f"out of order: {self.place(notification.id)} after #{self.last_in_key[place]}")
         for id_ in self.in_key[place]:
@@ -191,6 +217,8 @@ class Judge:
             if not self.is_accepted(id_) and not self.is_parked(id_) and self.heir(id_) != notification.id:
                 self.fail(f"{self.place(notification.id)} overtook {self.place(id_)}")
         self.last_in_key[place] = number
+        if self.taken_unsaved is not None:
+            self.taken_unsaved.append(place)
         self.duplicates += self.is_accepted(notification.id)
         attempt.accepted = True
 
@@ -209,6 +237,7 @@ class Judge:
         """Take note of what the program made of an attempt."""
         attempt, receiver = self.attempts[notification.id][-1], notification.receiver
         self.say("answered", receiver, self.place(notification.id), answer.outcome, answer.why)
+        self.recalls.answered(notification, answer.outcome)
         if answer.outcome == "sent" and not attempt.accepted:
             self.fail(f"taken for delivered: {self.place(notification.id)} to {receiver}: {answer.why}")
         self.busy_at[receiver] = self.loop.at
@@ -227,6 +256,8 @@ class Judge:
         self.skewed = self.skewed or (self.life > 1 and self.epoch != self.loop.offset)
         self.epoch = self.loop.offset
         self.calm_since = self.loop.at
+        self.standing.begin()
+        self.recalls.begin()
         self.set_anew()
 
     def set_anew(self) -> None:
@@ -276,9 +307,15 @@ class Judge:
         return alone and not self.attempts.get(id_)
 
     def is_accepted(self, id_: str) -> bool:
-        """Tell whether a receiver has it, or the message that tells it."""
+        """Tell whether a receiver has it, or the message that tells it; what was called back it need not have."""
         heir = self.heir(id_)
+        if heir in self.called_back:
+            return True
         return any(attempt.accepted for each in {id_, heir} for attempt in self.attempts.get(each, ()))
+
+    def is_forgotten(self, receiver: str, group_key: str) -> bool:
+        """Tell whether a process has told something under a key and died before it could be written."""
+        return self.disk.unsaved is not None and (receiver, group_key) in self.disk.unsaved.lost_places
 
     def is_parked(self, id_: str) -> bool:
         """Tell whether it was given up, or the message that tells it."""

@@ -6,7 +6,7 @@ more or less time had passed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -21,6 +21,10 @@ class Stamp:
     offset: int  # of the wall, when it was written
     early: int
     late: int
+
+    def copy(self) -> Stamp:
+        """Give another that is the same."""
+        return replace(self)
 
     def reread(self, now: int, offset: int) -> None:
         """A new process reads it, and the wall is off by `offset`."""
@@ -38,6 +42,10 @@ class Fires:
     since: Stamp
     level: str
 
+    def copy(self) -> Fires:
+        """Give another that is the same."""
+        return replace(self, since=self.since.copy())
+
 
 @dataclass(slots=True)
 class Told:
@@ -48,6 +56,10 @@ class Told:
     severity: str
     acked: bool
     flapping: bool
+
+    def copy(self) -> Told:
+        """Give another that is the same."""
+        return replace(self, at=self.at.copy())
 
 
 class Taken(NamedTuple):
@@ -75,3 +87,7 @@ class Changes:
     at: int = 0  # the last change
     wall: int = 0
     episodes: set[str] = field(default_factory=set)  # that anybody was told of
+
+    def copy(self) -> Changes:
+        """Give another that is the same."""
+        return replace(self, episodes=set(self.episodes))

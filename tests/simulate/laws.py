@@ -7,23 +7,35 @@ the model has settled before.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from tests.simulate.known import Changes, Fires, Owed, Stamp, Taken, Told
 from tests.simulate.life import FIRING, RESOLVED
+from tests.simulate.model import RECEIVER_DOWN
 from tests.simulate.people import GROUPS
 from tests.simulate.plan import S
 from tests.simulate.ways import RANKS, Quiet, Way, labels_of, severity_of, ways
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Self
 
-    from alerting.model import Notice, Notification
+    from alerting.model import Notice, Notification, Unsaid
     from alerting.ports import Change
     from tests.simulate.judge import Judge
     from tests.simulate.model import Key, Stage
     from tests.simulate.people import People
 
+
+class Copied(Protocol):
+    """What can be copied."""
+
+    def copy(self) -> Self:
+        """Give another that is the same."""
+
+
+K = TypeVar("K")
+V = TypeVar("V", bound=Copied)
 SLACK = 2 * S  # between the moment at which something is due and the turn that tells it
 LOOK = 45 * S  # until what is late is passed on: a lane looks every 5 s, unless an attempt takes its time
 HURRY = frozenset({"worse", "better", "escalated", "acknowledged", "returned"})
@@ -45,6 +57,8 @@ class Laws:
         self._changes: dict[Key, Changes] = {}
         self._since: dict[tuple[Key, str, str], Stamp] = {}  # (alert, receiver, step): owed, and nothing holds it
         self._unheard: dict[str, Stamp] = {}  # messages to receivers with a fallback that nobody was told yet
+        self._stand_ins: set[tuple[str, str]] = set()  # (receiver, group key) of what was told in another's place
+        self._stood_in: set[tuple[Key, str, str]] = set()  # (alert, receiver, episode)
         self._now = 0  # of the turn that is looked at
         self._next = 0  # when time alone may make something owed
         self._labels: dict[Key, Mapping[str, str]] = {}
@@ -63,10 +77,25 @@ class Laws:
             stamp.reread(now, offset)
         self.disturbed = True
 
+    def remember(self) -> Callable[[], None]:
+        """Give what puts back what is known now."""
+        firing, told = _copies(self.firing), {key: _copies(of) for key, of in self.told.items()}
+        changes, spoken = _copies(self._changes), _copies(self._spoken)
+        since, unheard, acks = _copies(self._since), _copies(self._unheard), dict(self.acks)
+        stand_ins, stood_in = set(self._stand_ins), set(self._stood_in)
+
+        def back() -> None:
+            self.firing, self.told, self.acks, self._changes = firing, told, acks, changes
+            self._spoken, self._since, self._unheard = spoken, since, unheard
+            self._stand_ins, self._stood_in = stand_ins, stood_in
+
+        return back
+
     def turn(self, stage: Stage, change: Change) -> None:
         """Look at what a turn changed and told. The model has settled what fires."""
         self._now = stage.at
         moved = self._move(stage, change)
+        self._follow(stage.people)
         if self._rules is not stage.rules:
             self._ways, self._rules = {}, stage.rules
         if not (moved or change.notifications or self.disturbed or stage.at >= self._next):
@@ -80,10 +109,11 @@ class Laws:
         self.disturbed = False
         self._demand(stage, quiet)
 
-    def passed(self, change: Change) -> None:
-        """Look at what was passed on to a fallback."""
-        judge = self._judge
-        self._now = judge.loop.at
+    def passed(self, change: Change, now: int) -> None:
+        """Look at what was passed on to a fallback; `now`: when that was made out."""
+        judge, self._now = self._judge, now
+        self._follow(judge.model.people)
+        owed = self._owed_elsewhere(change)
         for id_ in change.passed_on:
             self._unheard.pop(id_, None)
         for message in change.notifications:
@@ -96,19 +126,83 @@ class Laws:
                 key = judge.key_of(notice)
                 if key not in self.firing or (notice.step != FIRING and receiver not in GROUPS):
                     judge.fail(f"{receiver}: passed on as {notice.step}, and is not: {key}")
+                if key.rule == f"{RECEIVER_DOWN}{receiver}":
+                    judge.fail(f"{receiver} is told of its own failure in place of {passed[-1]}")
                 known = self.told.get(key, {}).get(receiver)
+                self._stood_in.add((key, receiver, notice.episode))
                 if known is None:
                     self._note(message, notice, key)
                 else:
                     judge.fail(f"{receiver} was passed on what it knows: {key}")
+                owed.pop((key, receiver), None)
+            place = receiver, message.group_key
+            if receiver in GROUPS and place in judge.keys.keys() - self._stand_ins:
+                own = judge.keys[place] - {judge.key_of(notice) for notice in message.firing}
+                if own or not message.firing:
+                    judge.fail(f"{receiver} is told in place of {passed[-1]} under the key of its own group: {own}")
+            self._stand_ins.add(place)
+        for (key, receiver), id_ in owed.items():
+            judge.fail(f"{receiver} should know of {key} in place of another, by {judge.place(id_)}, and is not told")
         self.disturbed = True
+
+    def _owed_elsewhere(self, change: Change) -> dict[tuple[Key, str], str]:
+        """Give what a fallback must be told by what is passed on: that fires, and it does not know of."""
+        judge = self._judge
+        found: dict[tuple[Key, str], str] = {}
+        for id_ in change.passed_on:
+            if id_ not in judge.created:
+                continue
+            message = judge.created[id_][1]
+            passed = (*message.instead_of, message.receiver)
+            for notice in message.firing if message.announces else ():
+                key, begins = judge.key_of(notice), notice.step == FIRING
+                fires = self.firing.get(key)
+                if fires is None or fires.episode != notice.episode or not begins:
+                    continue
+                for other in self.people.fallback.get(message.receiver, ()):
+                    known = other in self.told.get(key, ()) or (key, other, notice.episode) in self._stood_in
+                    if other not in passed and not known and key.rule != f"{RECEIVER_DOWN}{other}":
+                        found[key, other] = id_
+        return found
 
     def created(self, message: Notification) -> None:
         """Take note of a message that is owed."""
         if message.receiver in self.people.fallback:
             self._unheard[message.id] = self._stamp()
 
+    def knows(self, key: Key, receiver: str, episode: str) -> bool:
+        """Tell whether a receiver counts as told of an episode that goes on."""
+        fires = self.firing.get(key)
+        return fires is not None and fires.episode == episode and receiver in self.told.get(key, ())
+
+    def uncreated(self, id_: str) -> None:
+        """A message is called back."""
+        self._unheard.pop(id_, None)
+
+    def unsaid(self, key: Key, unsaid: Unsaid, *, escalated: bool) -> None:
+        """Take note that a receiver was not told what it was to be told; an escalation is owed again."""
+        told = self.told[key]
+        if unsaid.told is None:
+            judge, place = self._judge, (unsaid.receiver, told[unsaid.receiver].group_key)
+            del told[unsaid.receiver]
+            judge.keys[place].discard(key)
+            self._stood_in = {each for each in self._stood_in if each[:2] != (key, unsaid.receiver)}
+        else:
+            known = told[unsaid.receiver]
+            known.severity, known.acked, known.flapping = unsaid.told[2:]
+            known.at = self.firing[key].since.copy() if escalated and key in self.firing else known.at
+        self.disturbed = True
+
     # ---------------------------------------------------------------------------------------- how things stand
+
+    def _follow(self, people: People) -> None:
+        """Go by these settings from now on."""
+        if people is self.people:
+            return
+        self.people, self._ways, self.disturbed = people, {}, True
+        self._longest = max(self._longest, *(each for way in _all(people) for each in way))
+        created = self._judge.created
+        self._unheard = {id_: at for id_, at in self._unheard.items() if created[id_][1].receiver in people.fallback}
 
     def _stamp(self) -> Stamp:
         return Stamp(self._now, self._judge.loop.offset, self._now, self._now)
@@ -205,6 +299,10 @@ class Laws:
             if notice.episode not in self._changes[key].episodes:
                 judge.fail(f"{message.receiver}: an episode resolved of which nobody was told: {key}")
             judge.keys[message.receiver, message.group_key].discard(key)
+            if key.rule in stage.rules:  # an end is a word of its group too, of the one that is its by now
+                labels = labels_of(stage.rules, key, notice.severity)
+                for way in ways(self.people, stage.rules, key, labels).get(message.receiver, ())[:1]:
+                    self._spoken[message.receiver, way.group] = self._stamp()
 
     def _wrong(self, stage: Stage, quiet: Quiet, key: Key, message: Notification, notice: Notice) -> str:
         """Say why one step may not be told; empty: it may."""
@@ -225,9 +323,9 @@ class Laws:
             return "somebody has taken it on"
         if told is None and message.receiver in GROUPS:
             keys = self._judge.keys.get((receiver, message.group_key))
-            if keys is not None and not keys:
+            if keys is not None and not keys and (receiver, message.group_key) not in self._judge.recalls.keys:
                 return "a new episode under an old key"
-        elif told is None and (receiver, message.group_key) in self._judge.keys:
+        elif told is None and (receiver, message.group_key) in self._judge.keys.keys() - self._judge.recalls.keys:
             return "a new episode under an old key"
         if told is not None and told.group_key != message.group_key:
             return "its key has changed"
@@ -344,7 +442,7 @@ class Laws:
                 self._next = min(self._next, at)
         if first.repeat is not None and not first.after:
             spoken = [self._spoken.get((receiver, group)) for group in (first.group, told.group_key)]
-            at = max(told.at.late, *(each.late for each in spoken if each is not None)) + first.repeat
+            at = max((told.at.late, *(each.late for each in spoken if each is not None))) + first.repeat
             if now >= at:
                 return "reminder", first
             self._next = min(self._next, at)
@@ -361,6 +459,11 @@ class Laws:
                 if now - max(well, created.late + self.people.late_after) > LOOK:
                     judge.fail(f"{judge.place(id_)} could not be told, and its fallback is not told of it")
                 return  # those behind it are younger
+
+
+def _copies(kept: Mapping[K, V]) -> dict[K, V]:
+    """Copy what changes in its place."""
+    return {name: each.copy() for name, each in kept.items()}
 
 
 def _rank(severity: str) -> int:

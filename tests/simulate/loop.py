@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import heapq
 from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextvars import Context
 
 START = 1_700_000_000_000  # wall time at the beginning, ms
 _BUSY = 200_000  # callbacks without time passing: something loops
@@ -24,15 +24,17 @@ class Wedged(AssertionError):  # noqa: N818  the name says what happened
 
 
 class Call:
-    """One callback that was called for. It is an asyncio.Handle without what nobody asks it."""
+    """A callback at a later time, which can be called off: an asyncio.TimerHandle without what nobody asks it."""
 
-    __slots__ = ("args", "callback", "context", "off")
+    __slots__ = ("callback", "off")
 
-    def __init__(self, callback: Callable[..., Any], args: tuple[Any, ...], context: Context | None) -> None:
+    def __init__(self, callback: Callable[..., Any]) -> None:
         self.callback = callback
-        self.args = args
-        self.context = context
         self.off = False
+
+    def __call__(self, *args: Any) -> None:
+        if not self.off:
+            self.callback(*args)
 
     def cancel(self) -> None:
         """Call it off."""
@@ -56,29 +58,23 @@ class Loop(asyncio.BaseEventLoop):
         self.fuse = -1  # so many callbacks more, then it dies; negative: it does not
         self.faults: list[str] = []  # what no code of the program took care of
         self._timers: list[tuple[int, int, Callable[[], None]]] = []
+        self.create_future = partial(asyncio.Future, loop=self)  # type: ignore[method-assign]  # without its checks
+        self.create_task = partial(asyncio.Task, loop=self)  # type: ignore[method-assign]  # likewise
         self._made = 0
         self.set_exception_handler(lambda _, context: self.faults.append(str(context.get("exception") or context)))
+
+    get_debug = staticmethod(bool)  # each task and future asks: False, without a call
 
     def time(self) -> float:
         return self.at / 1000
 
     def call_soon(self, callback: Callable[..., Any], *args: Any, context: Any = None) -> Any:
-        """Do what asyncio's does, without its checks: nothing is called so often."""
-        call = Call(callback, args, context or copy_context())
-        self._ready.append(call)  # type: ignore[attr-defined]
-        return call
-
-    def create_task(self, coro: Any, *, name: str | None = None, context: Any = None) -> Any:
-        """Do what asyncio's does, without its checks."""
-        return asyncio.Task(coro, loop=self, name=name, context=context)
-
-    def create_future(self) -> Any:
-        """Do what asyncio's does, without its checks."""
-        return asyncio.Future(loop=self)
+        """Do what asyncio's does, without its checks and its handle: nothing is called so often."""
+        self._ready.append((callback, args, copy_context() if context is None else context))  # type: ignore[attr-defined]
 
     def call_at(self, when: float, callback: Callable[..., Any], *args: Any, context: Any = None) -> Any:  # type: ignore[override]
-        call = Call(callback, args, context or copy_context())
-        self.after(max(0, round(when * 1000) - self.at), lambda: self._ready.append(call))  # type: ignore[attr-defined]
+        call, within = Call(callback), copy_context() if context is None else context
+        self.after(max(0, round(when * 1000) - self.at), lambda: self._ready.append((call, args, within)))  # type: ignore[attr-defined]
         return call
 
     def after(self, duration: int, call: Callable[[], None]) -> None:
@@ -90,7 +86,8 @@ class Loop(asyncio.BaseEventLoop):
         """Run everything up to the time `until`; comes back early when the process dies or ends."""
         ready = self._ready  # type: ignore[attr-defined]
         timers = self._timers
-        most = self.steps + _BUSY  # callbacks until time must have passed
+        steps = self.steps
+        most = steps + _BUSY  # callbacks until time must have passed
         asyncio._set_running_loop(self)
         try:
             while not (self.dying or self.ended):
@@ -100,16 +97,16 @@ class Loop(asyncio.BaseEventLoop):
                             self.dying = True
                             return
                         self.fuse -= 1
-                    each = ready.popleft()
-                    if not each.off:
-                        try:
-                            each.context.run(each.callback, *each.args)
-                        except (SystemExit, KeyboardInterrupt):
-                            raise
-                        except BaseException as error:  # noqa: BLE001  as asyncio does
-                            self.call_exception_handler({"exception": error})
-                    self.steps += 1
-                    if self.steps > most:
+                    callback, args, context = ready.popleft()
+                    try:
+                        context.run(callback, *args)
+                    except (SystemExit, KeyboardInterrupt):
+                        raise
+                    except BaseException as error:  # noqa: BLE001  as asyncio does
+                        self.call_exception_handler({"exception": error})
+                    steps += 1
+                    self.steps = steps
+                    if steps > most:
                         raise Wedged("something loops without waiting")
                     if self.dying:
                         return
@@ -118,7 +115,7 @@ class Loop(asyncio.BaseEventLoop):
                 at, _, call = heapq.heappop(timers)
                 if at > self.at:
                     self.at = at
-                    most = self.steps + _BUSY
+                    most = steps + _BUSY
                 call()
             if not (self.dying or self.ended):
                 self.at = max(self.at, until)

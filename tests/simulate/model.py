@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.model import NO_LABELS, SHARED, Labels, OnMissing
 from tests.simulate.life import (
@@ -25,7 +25,7 @@ from tests.simulate.life import (
     lived,
     looked,
 )
-from tests.simulate.people import CRITICAL, WARNING
+from tests.simulate.people import CRITICAL, RECEIVERS, WARNING, People
 from tests.simulate.plan import INTERVAL, PLACES, M
 from tests.simulate.world import Seen
 
@@ -44,13 +44,14 @@ for _place in PLACES:
     BY_SPACE.setdefault(_place.namespace, []).append(_place)
 JOB = {place.labels[0][1]: place.name for place in PLACES if place.labels}
 
-RULE_BLIND, SOURCE_DOWN = "alerting/RuleBlind/", "alerting/SourceDown/"
+RULE_BLIND, SOURCE_DOWN, RECEIVER_DOWN = "alerting/RuleBlind/", "alerting/SourceDown/", "alerting/ReceiverDown/"
 _LABELS = {
     labels.fingerprint: labels
     for labels in (
         NO_LABELS,
         *(Labels({**dict(place.labels), "zone": zone}) for place in PLACES for zone in "ab"),
         *(Labels({"source": place.name}) for place in PLACES),
+        *(Labels({"receiver": name}) for name in RECEIVERS),
     )
 }
 
@@ -84,6 +85,14 @@ class Hush(NamedTuple):
         return self.value == (name_of(key.rule) if self.name == "alertname" else key.labels.get(self.name))
 
 
+class _Look(NamedTuple):
+    """What a rule sees in what was read: the same until something else is read."""
+
+    failed: list[str]  # sources
+    blind: bool  # something else keeps it from seeing
+    holds: dict[Key, str]  # for which alerts it holds, and at which level; empty: it has none
+
+
 @dataclass(slots=True)
 class Stage:
     """One turn, as far as it would go if it were saved."""
@@ -91,6 +100,7 @@ class Stage:
     at: int
     wall: int
     rules: dict[str, RuleDef]  # in force
+    people: People  # the settings in force
     lives: dict[Key, Life | None] = field(default_factory=dict)
     turned: dict[Key, Turned] = field(default_factory=dict)
     fresh: dict[Key, tuple[str, ...]] = field(default_factory=dict)  # whom an alert is for that were not told of it
@@ -105,7 +115,9 @@ class Model:
     def __init__(self, *, exact: bool) -> None:
         self.exact = exact  # whether it says who hears of what, too
         self.rules: dict[str, RuleDef] = {}
+        self.people = People()
         self.problem = False  # the newest configuration does not load
+        self.down: dict[str, bool] = {}  # receivers of which this process has heard whether they are down
         self.lives: dict[Key, Life] = {}
         self.told: dict[Key, dict[str, str]] = {}  # alert -> receiver -> group key, while it fires
         self.seen: dict[str, Seen] = {}  # by source, of this process
@@ -116,9 +128,7 @@ class Model:
         self._by_rule: dict[str, dict[Key, Life]] = {}  # `lives` once more
         self._whom: dict[str, tuple[str, ...]] = {}  # rule -> its receivers, until the next set of rules
         self._gone: dict[str, bool] = {}  # rule -> whether it is none any more, until the next set of rules
-        self._held: dict[
-            str, tuple[RuleDef, list[Any], dict[Labels, float]]
-        ] = {}  # of what series a rule holds for what
+        self._looks: dict[str, _Look] = {}  # by rule, until something else is read, or the rules change
         self.silences: dict[str, Hush] = {}
         self._shaken: set[str] = set()  # rules that were gone and came back: their clocks may begin anew
 
@@ -126,7 +136,7 @@ class Model:
 
     def start(self, unseen_step: int) -> None:
         """Begin with another process; the wall stepped by so much since what is on disk was written."""
-        self.seen, self.heard, self.ever = {}, {}, set()
+        self.seen, self.heard, self.ever, self.down, self._looks = {}, {}, set(), {}, {}
         if unseen_step:
             for name in self._clock:
                 self._skewed[name] = self._skewed.get(name, 0) + unseen_step
@@ -134,24 +144,23 @@ class Model:
     def set_back(self) -> None:
         """Take note that the program saw the wall go back: it forgets what it has read."""
         self.seen = {name: Seen("forgotten", {}) for name in self.seen}
-        self.ever = set()
+        self.ever, self._looks = set(), {}
 
     def hear(self, source: str, seen: Seen) -> None:
         """Take note of a reading."""
-        before = self.seen.get(source)
-        if before is not None and before.series == seen.series:
-            seen = seen._replace(series=before.series)  # the very same: what it makes true need not be worked out anew
-        self.seen[source] = seen
+        before, self.seen[source] = self.seen.get(source), seen
         self.heard[source] = seen.fault
-        for metric, series in seen.series.items():
-            if series:
-                self.ever.add((PLACE[source].namespace, metric))
+        namespace = PLACE[source].namespace
+        held = {(namespace, metric) for metric, series in seen.series.items() if series}
+        if before is None or before[:3] != seen[:3] or not held <= self.ever:  # else only its time is another
+            self.ever |= held
+            self._looks = {}
 
-    def adopt(self, rules: Iterable[RuleDef]) -> None:
-        """Take over a set of rules."""
-        before = self.rules
+    def adopt(self, rules: Iterable[RuleDef], people: People) -> None:
+        """Take over a set of rules, and settings."""
+        before, self.people = self.rules, people
         self.rules = {rule.id: rule for rule in rules}
-        self._whom, self._gone = {}, {}
+        self._whom, self._gone, self._looks = {}, {}, {}
         self._shaken |= self.rules.keys() - before.keys()
         wanted = {(rule.namespace, rule.metric) for rule in self.rules.values()}
         self.ever &= wanted
@@ -165,12 +174,16 @@ class Model:
 
     # ---------------------------------------------------------------------------------------- one turn
 
-    def stage(self, now: int, wall: int, judged: Sequence[tuple[str, bool]]) -> Stage:
-        """Say what a turn comes to. `judged`: the rules that it evaluates, and whether our own code failed there."""
+    def stage(self, now: int, wall: int, judged: Sequence[tuple[str, bool]], *, unsaved: bool = False) -> Stage:
+        """Say what a turn comes to. `judged`: the rules that it evaluates, and whether our own code failed there.
+
+        `unsaved`: what was saved last is in memory only.
+        """
         for name, seen in self.seen.items():
             if not seen.fault and wall - seen.at >= LOOKBACK:
                 self.seen[name] = Seen("not read for long", {})  # what was not read is not believed, nor gone
-        turn = Stage(now, wall, self.rules, heard=dict(self.heard))
+                self._looks = {}
+        turn = Stage(now, wall, self.rules, self.people, heard=dict(self.heard))
         blind: list[tuple[RuleDef, str]] = []
         for rule_id, raised in judged:
             rule = self.rules[rule_id]
@@ -179,10 +192,13 @@ class Model:
             key, policy, truth = _DOWN[source], Policy(PLACE[source].unknown_after), TRUE if fault else FALSE
             self._step_builtin(turn, key, truth, policy)
         for rule, why in blind:
-            self._step_builtin(turn, _blind(rule.id), why, Policy(UNKNOWN_AFTER))
+            self._step_builtin(turn, _blind(rule.id), why, _FOR_BLIND)
         self._step_builtin(turn, _BROKEN, TRUE if self.problem else FALSE, Policy())
+        for receiver, down in self.down.items():
+            self._step_builtin(turn, _AWAY[receiver], TRUE if down else FALSE, Policy())
+        self._step_builtin(turn, _UNSAVED, TRUE if unsaved else FALSE, Policy())
         for rule_id, lives in self._by_rule.items():
-            if self._is_gone(rule_id):
+            if lives and self._is_gone(rule_id):
                 for key, life in lives.items():
                     self._put(turn, key, ended(life, REMOVED))
         hushes = [each for each in self.silences.values() if each.starts <= wall < each.ends]
@@ -235,11 +251,32 @@ class Model:
         """Take note that the program knows that a turn is on disk: the readings that it judged are done with."""
         self.heard = {name: fault for name, fault in self.heard.items() if turn.heard.get(name) != fault}
 
+    def clocks(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Give when everything was judged last, as it is on disk."""
+        return dict(self._clock), dict(self._skewed)
+
+    def go_back(
+        self,
+        lives: Mapping[Key, Life],
+        told: Mapping[Key, dict[str, str]],
+        silences: Mapping[str, Hush],
+        clock: Mapping[str, int],
+        skewed: Mapping[str, int],
+    ) -> None:
+        """Take back what is not on disk after all."""
+        self.lives, self.silences = dict(lives), dict(silences)
+        self.told = {key: dict(of) for key, of in told.items()}
+        self._clock, self._skewed = dict(clock), dict(skewed)
+        self._by_rule = {}
+        for key, life in lives.items():
+            self._by_rule.setdefault(key.rule, {})[key] = life
+
     def _for(self, rule_id: str) -> tuple[str, ...]:
         """Say for whom the alerts of a rule are."""
         whom = self._whom.get(rule_id)
         if whom is None:
-            whom = tuple(dict.fromkeys(name for rule in behind(self.rules, rule_id) for name in rule.notify))
+            rules = behind(self.rules, rule_id)
+            whom = others(rule_id) or tuple(dict.fromkeys(name for rule in rules for name in rule.notify))
             self._whom[rule_id] = whom
         return whom
 
@@ -256,15 +293,17 @@ class Model:
     def _judge(self, turn: Stage, rule: RuleDef, *, raised: bool) -> str:
         """Step the alerts of one rule; tell whether it is blind for a reason other than a failed source."""
         lives = self._by_rule.get(rule.id, {})
-        gaps, blind = self._gaps(rule)
-        true = {} if raised else self._true(rule)
+        look = self._looks.get(rule.id) or self._look(rule)
+        gaps, blind, holds = look.failed, look.blind, {} if raised else look.holds
         if rule.second:
-            turn.levels |= {Key(rule.id, at): CRITICAL if v > rule.second else WARNING for at, v in true.items()}
-        if lives or true or gaps or blind or raised:
+            turn.levels |= holds
+        if lives or holds or gaps or blind or raised:
             policy = Policy(rule.for_, rule.keep, OnMissing.KEEP if raised else rule.on_missing, rule.vanish)
-            keys = dict.fromkeys((*(Key(rule.id, labels) for labels in true), *lives))
+            keys = dict.fromkeys((*holds, *lives))
             for key in keys:
-                truth = TRUE if key.labels in true else UNKNOWN if raised else self._truth(rule, key, lives[key])
+                truth = TRUE if key in holds else UNKNOWN if raised else self._truth(rule, look, key, lives[key])
+                if truth == TRUE and key not in holds and rule.second:
+                    turn.levels[key] = WARNING  # not clear yet, though no level holds
                 self._step(turn, key, truth, policy)
             if rule.on_missing is OnMissing.FIRE and not raised and (gaps or blind) and not keys:
                 self._step(turn, Key(rule.id, NO_LABELS), UNKNOWN, policy)
@@ -289,23 +328,22 @@ class Model:
         lacks = first.says_what_it_lacks and not failed and not self.seen[first.name].series[rule.metric]
         return failed, lacks
 
-    def _true(self, rule: RuleDef) -> dict[Labels, float]:
+    def _look(self, rule: RuleDef) -> _Look:
+        """Work out what a rule sees."""
         seen = [self.seen.get(place.name) for place in BY_SPACE[rule.namespace]]
-        series = [each.series for each in seen if each is not None and not each.fault]
-        known = self._held.get(rule.id)
-        if known is None or known[0] is not rule or list(map(id, known[1])) != list(map(id, series)):
-            found = {
-                labels: value
-                for each in series
-                for labels, value in each[rule.metric].items()
-                if value > rule.limit and rule.zone in {"", labels.get("zone")}
-            }
-            known = self._held[rule.id] = rule, series, found
-        return known[2]
+        holds = {
+            Key(rule.id, labels): "" if not rule.second else CRITICAL if value > rule.second else WARNING
+            for each in seen
+            if each is not None and not each.fault
+            for labels, value in each.series[rule.metric].items()
+            if value > rule.limit and rule.zone in {"", labels.get("zone")}
+        }
+        look = self._looks[rule.id] = _Look(*self._gaps(rule), holds)
+        return look
 
-    def _truth(self, rule: RuleDef, key: Key, life: Life) -> str:
+    def _truth(self, rule: RuleDef, look: _Look, key: Key, life: Life) -> str:
         """Judge an alert for which the condition does not hold."""
-        failed, blind = self._gaps(rule)
+        failed, blind = look.failed, look.blind
         if life.no_data:
             return UNKNOWN if failed or blind else FALSE
         source = JOB[key.labels.get("job")] if rule.namespace == SHARED else rule.namespace
@@ -314,7 +352,10 @@ class Model:
             return UNKNOWN
         if key.labels not in seen.series[rule.metric] and any(self.seen[name].nameless for name in failed):
             return UNKNOWN  # which page has failed is not known
-        return FALSE if key.labels in seen.series[rule.metric] else VANISHED
+        value = seen.series[rule.metric].get(key.labels)
+        if value is None:
+            return VANISHED
+        return TRUE if rule.hysteresis and life.firing and value >= rule.clear else FALSE
 
     def _step_builtin(self, turn: Stage, key: Key, truth: str, policy: Policy) -> None:
         """Step a built-in rule, where there is something to raise or something that was raised."""
@@ -355,7 +396,10 @@ class Model:
 
 
 _DOWN = {place.name: Key(f"{SOURCE_DOWN}{place.name}", Labels({"source": place.name})) for place in PLACES}
+_AWAY = {name: Key(f"{RECEIVER_DOWN}{name}", Labels({"receiver": name})) for name in RECEIVERS}
 _BROKEN = Key("alerting/ConfigBroken", NO_LABELS)
+_FOR_BLIND = Policy(UNKNOWN_AFTER)
+_UNSAVED = Key("alerting/StateUnsaved", NO_LABELS)
 
 
 def behind(rules: Mapping[str, RuleDef], rule_id: str) -> list[RuleDef]:
@@ -363,10 +407,18 @@ def behind(rules: Mapping[str, RuleDef], rule_id: str) -> list[RuleDef]:
     if rule_id.startswith(SOURCE_DOWN):
         namespace = PLACE[rule_id.removeprefix(SOURCE_DOWN)].namespace
         return [rule for rule in rules.values() if rule.namespace == namespace]
-    if rule_id == _BROKEN.rule:
+    if rule_id in {_BROKEN.rule, _UNSAVED.rule}:
         return list(rules.values())
     rule = rules.get(rule_id.removeprefix(RULE_BLIND))
     return [] if rule is None else [rule]
+
+
+def others(rule_id: str, fallback: Mapping[str, tuple[str, ...]] = {}) -> tuple[str, ...]:
+    """Give who hears that a receiver is down: its fallback, or all others; nobody where it is about none."""
+    if not rule_id.startswith(RECEIVER_DOWN):
+        return ()
+    receiver = rule_id.removeprefix(RECEIVER_DOWN)
+    return fallback.get(receiver) or tuple(name for name in RECEIVERS if name != receiver)
 
 
 @cache

@@ -22,6 +22,12 @@ RECEIVERS = ("chat", "room", "pager")  # Slack by bot token, Slack by webhook, P
 GROUPS = ("chat", "room")  # one message stands for a group
 TEAMS = ("", "db", "web")
 WARNING, CRITICAL = "warning", "critical"
+_FALLBACKS: tuple[Mapping[str, tuple[str, ...]], ...] = (
+    {},
+    {"pager": ("chat",)},
+    {"chat": ("room",), "room": ("pager",), "pager": ("chat",)},
+    {"room": ("pager",)},
+)
 _FIRST_MINUTE = 22 * 60 + 13  # of the day on which a run begins, in UTC
 
 
@@ -43,22 +49,14 @@ def people(dice: Dice, *, rich: bool) -> People:
     """Draw how people are told."""
     if not rich:
         return People()
-    windows = {name: _minutes(dice) for name in ("nights", "office")}
     return People(
         rich=True,
-        route=_tree(dice),
-        inhibitions=tuple(_inhibition(dice, number) for number in range(dice.pick((0, 1, 1, 2)))),
-        windows=windows,
+        route=tree(dice),
+        inhibitions=inhibitions(dice),
+        windows=windows(dice),
         flapping=dice.pick((None, None, Flapping(3, 20 * M, 4 * M))),
         storm=dice.pick((Storm(), Storm(), Storm(2, M), Storm(4, 90 * S))),
-        fallback=dice.pick(
-            (
-                {},
-                {"pager": ("chat",)},
-                {"chat": ("room",), "room": ("pager",), "pager": ("chat",)},
-                {"room": ("pager",)},
-            )
-        ),
+        fallback=fallbacks(dice),
         late_after=dice.pick((M, 3 * M)),
         silence_warning=dice.pick((2 * M, 15 * M)),
     )
@@ -74,10 +72,10 @@ def dressed(rules: Sequence[RuleDef], dice: Dice) -> tuple[RuleDef, ...]:
         if rule.on_missing is OnMissing.KEEP and dice.chance(0.45):
             rule = rule._replace(second=rule.limit + dice.pick((10, 20)), severity="")  # noqa: PLW2901
         if dice.chance(0.3):
-            rule = rule._replace(escalate=_escalation(dice))  # noqa: PLW2901
+            rule = rule._replace(escalate=escalation(dice))  # noqa: PLW2901
         if number and dice.chance(0.15):
             rule = rule._replace(depends=(f"R{dice.whole(0, number)}",))  # noqa: PLW2901
-        if dice.chance(0.1):
+        if dice.chance(0.2):
             rule = rule._replace(muted=("nights",))  # noqa: PLW2901
         elif dice.chance(0.05):
             rule = rule._replace(active=("office",))  # noqa: PLW2901
@@ -85,13 +83,30 @@ def dressed(rules: Sequence[RuleDef], dice: Dice) -> tuple[RuleDef, ...]:
     return tuple(made)
 
 
-def _escalation(dice: Dice) -> tuple[tuple[int, tuple[str, ...]], ...]:
+def inhibitions(dice: Dice) -> tuple[Inhibition, ...]:
+    """Draw what hides what."""
+    return tuple(_inhibition(dice, number) for number in range(dice.pick((0, 1, 1, 2))))
+
+
+def windows(dice: Dice) -> Mapping[str, tuple[tuple[int, int], ...]]:
+    """Draw when it is night, and when somebody is at the office."""
+    return {name: _minutes(dice) for name in ("nights", "office")}
+
+
+def fallbacks(dice: Dice) -> Mapping[str, tuple[str, ...]]:
+    """Draw who is told what somebody else cannot be told."""
+    return dice.pick(_FALLBACKS)
+
+
+def escalation(dice: Dice) -> tuple[tuple[int, tuple[str, ...]], ...]:
+    """Draw who is told when nobody has taken an alert on for some time."""
     first = dice.pick((M, 3 * M, 8 * M))
     steps = ((first, (dice.pick(RECEIVERS),)), (first + 5 * M, dice.some(RECEIVERS)))
     return steps[: dice.pick((1, 1, 2))]
 
 
-def _tree(dice: Dice) -> Route:
+def tree(dice: Dice) -> Route:
+    """Draw a tree of routes."""
     critical = _node(dice, "critical", (("severity", "=", CRITICAL),), ("pager", *dice.pick(((), (), ("chat",)))))
     database = _node(dice, "db", (("team", "=", "db"),), dice.some(GROUPS))
     zone = _node(dice, "zone", (("zone", "=", "a"), ("team", "!=", "web")), ("chat",))
@@ -109,7 +124,7 @@ def _node(dice: Dice, name: str, matchers: Sequence[tuple[str, str, str]], recei
         group_wait=dice.pick((0, 10 * S, 30 * S)),
         group_interval=dice.pick((0, 30 * S, 2 * M, 5 * M)),
         repeat_interval=dice.pick((None, None, 8 * M, 20 * M)),
-        mute_time_intervals=("nights",) if matchers and dice.chance(0.15) else (),
+        mute_time_intervals=("nights",) if matchers and dice.chance(0.25) else (),
         active_time_intervals=("office",) if matchers and dice.chance(0.1) else (),
         name=name,
     )

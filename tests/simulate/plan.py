@@ -21,6 +21,7 @@ INTERVAL = 10 * S
 METRICS = {"app": ("load", "errors", "queue"), "host": ("cpu", "disk", "swap"), SHARED: ("load", "errors", "queue")}
 LEVELS = (10.0, 40.0, 60.0, 75.0, 90.0)
 LIMITS = (30, 50, 50, 70, 80)
+HYSTERESIS = 15  # between the limit of a rule and that of its `clear`
 
 
 class Place(NamedTuple):
@@ -51,7 +52,8 @@ RECEIVER = (
     *("down", "down", "reset", "black hole", "500", "503", "429", "429", "lost", "lost", "late", "late", "slow"),
     *("odd", "odd", "refused", "gone", "flaky", "flaky", "poison"),
 )
-DISK = ("busy", "busy", "flaky", "slow", "stall", "torn", "torn")
+DISK = ("busy", "flaky", "full", "full", "slow", "stall", "torn", "torn", "dead")
+LASTS = {"full": 5}  # so many times as long as other windows
 
 
 class RuleDef(NamedTuple):
@@ -74,11 +76,24 @@ class RuleDef(NamedTuple):
     depends: tuple[str, ...] = ()  # names of rules
     muted: tuple[str, ...] = ()  # windows
     active: tuple[str, ...] = ()
+    hysteresis: bool = False  # over only once it is below `clear`
+
+    @property
+    def clear(self) -> int:
+        """Below what it is clear."""
+        return self.limit - HYSTERESIS
 
     def text(self, limit: int = 0) -> str:
         name = self.metric if self.namespace == SHARED else f"{self.namespace}.{self.metric}"
         matcher = f"{{zone={self.zone!r}}}" if self.zone else ""
         return f"{name}{matcher} > {limit or self.limit}"
+
+    def clear_text(self) -> str:
+        """Write when it is over; empty: when its condition does not hold."""
+        return f"{self.text().rpartition(' > ')[0]} < {self.clear}" if self.hysteresis else ""
+
+
+_NEVER = 10**15
 
 
 class Window(NamedTuple):
@@ -97,14 +112,22 @@ class Windows:
         self.windows = windows
         self._starts = [each.start for each in windows]
         self.met: set[int] = set()  # windows that somebody ran into
+        self._known: tuple[int, int, Window | None] = (0, 0, None)  # from, until, what is on
 
     def at(self, time: int) -> Window | None:
         """Give the window that is on; it counts as met."""
+        begins, ends, found = self._known
+        if begins <= time < ends:
+            return found
         place = bisect_right(self._starts, time) - 1
-        if place < 0 or self.windows[place].end <= time:
-            return None
-        self.met.add(place)
-        return self.windows[place]
+        found = self.windows[place] if place >= 0 and time < self.windows[place].end else None
+        if found is not None:
+            self.met.add(place)
+            self._known = found.start, found.end, found
+        else:
+            ends = self._starts[place + 1] if place + 1 < len(self._starts) else _NEVER
+            self._known = self.windows[place].end if place >= 0 else 0, ends, None
+        return found
 
     def since(self, time: int) -> int:
         """For how long nothing has been wrong."""
@@ -144,6 +167,8 @@ def plan(seed: int, hours: float) -> Plan:
     taste = Dice(seed, "people")
     told = people(taste, rich=seed % 3 != 0)
     rules = dressed(rules, taste) if told.rich else rules
+    slow = Dice(seed, "clear")
+    rules = tuple(rule._replace(hysteresis=slow.chance(0.25)) for rule in rules)
     lean = [dice.pick((0.3, 1.0, 1.0, 2.0)) for _ in range(4)]
     series = {
         (place.name, metric, zone): _course(dice, end)
@@ -154,7 +179,8 @@ def plan(seed: int, hours: float) -> Plan:
     sources = {place.name: _windows(dice, end, AT_SOURCES, lean[0]) for place in PLACES}
     receivers = {name: _windows(dice, end, AT_RECEIVERS, lean[1]) for name in RECEIVERS}
     disk = _windows(dice, end, AT_DISK, lean[2])
-    events = sorted((*_events(dice, end, rules, lean[3]), *_acks(taste, end, told)), key=lambda event: event.at)
+    drawn = (*_events(dice, end, rules, lean[3]), *_acks(taste, end, told), *_within(disk, Dice(seed, "within")))
+    events = sorted((*drawn, *_retunes(Dice(seed, "retune"), end, told)), key=lambda event: event.at)
     ours = _windows(dice, end, IN_OUR_CODE, 1.0)
     return Plan(seed, end, rules, series, sources, receivers, disk, ours, tuple(events), dice.pick((1, 1, 3, 8)), told)
 
@@ -209,10 +235,11 @@ def _windows(dice: Dice, end: int, weather: Weather, lean: float) -> Windows:
     found, at = [], 0
     while True:
         at += int(dice.whole(*weather.well) / lean)
-        until = at + dice.whole(*weather.ill)
+        kind = dice.pick(weather.kinds)
+        until = at + dice.whole(*weather.ill) * LASTS.get(kind, 1)
         if until >= end:
             return Windows(found)
-        found.append(Window(at, until, dice.pick(weather.kinds), str(dice.whole(0, 1_000_000))))
+        found.append(Window(at, until, kind, str(dice.whole(0, 1_000_000))))
         at = until
 
 
@@ -225,10 +252,27 @@ def _hush(dice: Dice) -> tuple[str, str, int]:
     return name, dice.pick(values), dice.whole(20 * S, 12 * M)
 
 
+def _within(disk: Windows, dice: Dice) -> list[Event]:
+    """Draw what ends the process while its state cannot be written."""
+    found = []
+    for each in disk.windows:
+        at = dice.whole(each.start, each.end)
+        if each.kind == "full" and dice.chance(0.5):
+            crash = dice.pick(("any", "any", "after", "sent")), dice.whole(0, 60), dice.whole(S, 2 * M)
+            found.append(dice.pick((Event(at, "crash", crash), Event(at, "crash", crash), Event(at, "restart"))))
+    return found
+
+
 def _acks(dice: Dice, end: int, told: People) -> list[Event]:
     """Draw when somebody takes on something: which of what fires, and for how long."""
     times = [dice.whole(M, max(M + 1, end - M)) for _ in range(5 * end // H if told.rich else 0)]
     return [Event(at, "ack", (dice.random(), dice.whole(M, 25 * M))) for at in times]
+
+
+def _retunes(dice: Dice, end: int, told: People) -> list[Event]:
+    """Draw when the settings are edited."""
+    times = [dice.whole(M, max(M + 1, end - M)) for _ in range(4 * end // H if told.rich else 0)]
+    return [Event(at, "retune", (dice.random(), dice.random())) for at in times]
 
 
 def _events(dice: Dice, end: int, rules: tuple[RuleDef, ...], lean: float) -> list[Event]:

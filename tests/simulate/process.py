@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 MOST_TICKS = 40
+STANDING = 10 * S  # how often it is looked which receivers are down
 _NAMES = names()
 
 
@@ -81,6 +82,10 @@ class Recorder:
         setattr(self, name, found)  # looked up once
         return found
 
+    @property
+    def unsaved(self) -> str:
+        return self._store.unsaved
+
     async def open(self) -> Snapshot:
         snapshot = await self._locked(self._store.open())
         self._process.run.judge.telling.read()
@@ -98,6 +103,9 @@ class Recorder:
         process, judge = self._process, self._process.run.judge
         if change.passed_on:
             await self._pass_on(change)
+            return
+        if change.recalled:
+            await self._call_back(change)
             return
         stage = process.stage()
 
@@ -121,14 +129,30 @@ class Recorder:
 
     async def _pass_on(self, change: Change) -> None:
         """Commit what no turn has made: what goes to a fallback."""
-        judge = self._process.run.judge
+        judge, now = self._process.run.judge, self._process.run.loop.at
 
         def saved() -> None:
-            judge.telling.passed(change)
+            judge.telling.passed(change, now)
+            judge.standing.passed(change.passed_on)
             judge.saved(change)
 
         self._thread.doing, self._thread.on_disk = "commit", saved
         await self._locked(self._store.commit(change))
+
+    async def _call_back(self, change: Change) -> None:
+        """Commit what no turn has made: what is called back."""
+        judge = self._process.run.judge
+        self._thread.doing, self._thread.on_disk = "commit", lambda: judge.recalls.take(change)
+        await self._locked(self._store.commit(change))
+
+    async def unsent(self, receiver: str = "") -> Sequence[Delivery]:
+        return await self._locked(self._store.unsent(receiver))
+
+    async def standing(self, receivers: Sequence[str], before: int) -> Mapping[str, str]:
+        asked = self._process.run.loop.at
+        found = await self._store.standing(receivers, before)
+        self._process.run.judge.standing.said(found, asked)
+        return found
 
     async def claim(self, receiver: str, now: int, lease: int, limit: int, fold: Any) -> Sequence[Delivery]:
         folds: list[int] = []
@@ -149,6 +173,7 @@ class Recorder:
         def settled() -> None:
             for each in ended:
                 self._process.run.judge.settled(each)
+            self._process.run.judge.standing.settled(ended)
 
         self._thread.doing, self._thread.on_disk = "settle", settled
         await self._store.settle(*ended)
@@ -178,6 +203,8 @@ class Process:
             run.dice.random,
             terms=self.terms(),
             pass_on=self.engine.pass_on,
+            hushes=self.engine.hushes,
+            call_back=self.engine.call_back,
             on_trouble=self._trouble,
             on_fault=self._fault,
         )
@@ -188,7 +215,8 @@ class Process:
         self.failed = False  # it could not start
         self._ticks: set[asyncio.Task[None]] = set()
         self._judged: list[tuple[str, bool]] = []
-        self._set_back = False  # the wall went back and the engine has not seen it
+        self._receivers_at = 0
+        self._seen = run.loop.offset  # by how much the wall was off when the engine looked last
         self._stop = asyncio.Event()
         self._beat: asyncio.Future[None] = run.loop.create_future()  # the next look at what is due
         self.main = run.loop.create_task(self._main())
@@ -235,9 +263,24 @@ class Process:
             self.run.judge.fail(f"{len(self._ticks)} ticks are under way at once")
 
     async def _tick(self, batches: Sequence[Batch]) -> None:
+        if batches:
+            await self._look_at_receivers()
         if not self.committing:
             self.see_clocks()
         await self.engine.tick(batches)
+
+    async def _look_at_receivers(self) -> None:
+        """Do what the daemon does before a tick, now and then."""
+        now = self.clock.monotonic()
+        if now < self._receivers_at:
+            return
+        self._receivers_at = now + STANDING
+        try:
+            standing = await self.outbox.standing()
+        except StoreError:
+            return
+        self.engine.report_receivers(standing)
+        self.run.judge.model.down = {name: bool(why) for name, why in standing.items()}
 
     async def take(self, texts: Mapping[str, str | None]) -> None:
         """Do what `alerting silence` and `ack` have the daemon do; whoever asks is told where it fails."""
@@ -268,7 +311,7 @@ class Process:
 
     def adopt(self) -> None:
         """Take over the rules in force, and say what is wrong with the newest files."""
-        run, people = self.run, self.run.plan.people
+        run, people = self.run, self.run.people
         for source in self.sources:
             source.closing = True
         self.sources = [Source(run.world, place, self.clock) for place in PLACES]
@@ -289,13 +332,13 @@ class Process:
                 silence_warning=people.silence_warning,
             )
         )
-        run.judge.model.adopt(run.rules)
+        run.judge.model.adopt(run.rules, people)
         self.tell_problem()
         self._go_on()
 
     def terms(self) -> dict[str, Terms]:
         """Say how receivers may be sent to."""
-        plan, people = self.run.plan, self.run.plan.people
+        plan, people = self.run.plan, self.run.people
         return {
             name: Terms(plan.at_once, late_after=people.late_after if name in people.fallback else None)
             for name in RECEIVERS
@@ -330,21 +373,19 @@ class Process:
             escalate=tuple(Escalation(*each) for each in rule.escalate),
             mute_time_intervals=rule.muted,
             active_time_intervals=rule.active,
+            clear=rule.clear_text(),
         )
         levels = tuple(_condition(each.condition) for each in spec.levels)
         condition = Levels([each.name for each in spec.levels], levels) if levels else _condition(spec.condition)
-        return Rule(spec, Watched(rule, condition, self._evaluated, self.run.breaks_now), levels)  # type: ignore[arg-type]
+        clear = _condition(spec.clear) if spec.clear else None
+        return Rule(spec, Watched(rule, condition, self._evaluated, self.run.breaks_now), levels, clear)  # type: ignore[arg-type]
 
     # ---------------------------------------------------------------------------------------- what it tells the judge
 
-    def set_back(self) -> None:
-        """The wall goes back."""
-        self._set_back = True
-
     def see_clocks(self) -> None:
         """The engine compares the clocks at this moment."""
-        if self._set_back:
-            self._set_back = False
+        before, self._seen = self._seen, self.run.loop.offset
+        if self._seen < before:  # all steps since then taken together
             self.run.judge.model.set_back()
 
     def _evaluated(self, rule_id: str) -> bool:
@@ -358,7 +399,8 @@ class Process:
         """Say what the turn that is to be saved comes to."""
         self.see_clocks()
         judged, self._judged = self._judged, []
-        return self.run.judge.model.stage(self.run.loop.at, self.clock.now(), judged)
+        unsaved = self.run.disk.in_memory
+        return self.run.judge.model.stage(self.run.loop.at, self.clock.now(), judged, unsaved=unsaved)
 
     def _wake(self, names: Any) -> None:
         for name in names:

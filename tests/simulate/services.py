@@ -100,7 +100,8 @@ class Services:
             if wrong:
                 self.judge.fail(f"PagerDuty would not take it: {wrong}")
             self.incidents.apply(body, body["dedup_key"])
-            if self.incidents.opened[body["routing_key"], body["dedup_key"]] > 1:
+            opened = self.incidents.opened[body["routing_key"], body["dedup_key"]]
+            if opened > 1 and not self.judge.is_forgotten(receiver, body["dedup_key"]):
                 self.judge.fail(f"an incident was opened twice: {body['dedup_key']}")
             return _json(202, {"status": "success", "dedup_key": body["dedup_key"]})
         wrong = slack.faults(body)
@@ -132,7 +133,6 @@ class Services:
             judge.disk.hurt_at,
             judge.disk.doubt_until,
             now - plan.receivers[receiver].since(now),
-            now - plan.disk.since(now),
             0 if wish is None else wish.until,
         )
         if judge.is_fresh(id_) and now - ready > LATEST:

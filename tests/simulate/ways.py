@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.simulate.model import Key, behind, name_of
+from tests.simulate.model import Key, behind, name_of, others
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -58,6 +58,7 @@ def ways(people: People, rules: Mapping[str, RuleDef], key: Key, labels: Named) 
     direct = f"rule {key.rule}"
     if rule is None:
         names = dict.fromkeys(name for each in behind(rules, key.rule) for name in _told_by(people, each))
+        names |= dict.fromkeys(others(key.rule, people.fallback))
         found = [Way(name, direct) for name in names] or list(_routed(people.route, labels))
     else:
         found = [Way(name, direct) for name in rule.notify] or list(_routed(people.route, labels))

@@ -10,10 +10,10 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alerting.model import SHARED, Fault, FaultKind, Kind, Labels, Metric, Reading, Sample
-from tests.simulate.plan import METRICS, PLACES, S
+from tests.simulate.plan import LEVELS, METRICS, PLACES, M, S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from alerting.model import Need
     from tests.simulate.loop import Clock
@@ -26,7 +26,7 @@ class Seen(NamedTuple):
     """What the program has taken in of one source: a fault, or every series by metric."""
 
     fault: str
-    series: dict[str, dict[Labels, float]]
+    series: Mapping[str, dict[Labels, float]]
     nameless: bool = False  # it failed before it could say what its series carry
     at: int = 0  # wall time, where it was read
 
@@ -52,25 +52,42 @@ class World:
         self.heard = heard
         self.fetched = 0
         self.said: set[str] = set()  # sources of which this process knows what their series carry
+        self._surges: dict[tuple[str, str, str], tuple[int, int]] = {}
+        self._truths: dict[str, tuple[int, int, dict[str, dict[Labels, float]]]] = {}  # from, until, what
         self._labels = {
             (place.name, zone): Labels({**dict(place.labels), "zone": zone}) for place in PLACES for zone in "ab"
         }
 
     def value(self, source: str, metric: str, zone: str, at: int) -> float | None:
         """Give what is true of one series; None: it is not there."""
+        surge = self._surges.get((source, metric, zone))
+        if surge is not None and surge[0] <= at < surge[1]:
+            return max(LEVELS)
         times, values = self.plan.series[source, metric, zone]
         value = values[bisect_right(times, at) - 1]
         return values[0] if value is None and at >= self.plan.end else value  # in the end everything is there
 
-    def truth(self, place: Place, at: int) -> dict[str, dict[Labels, float]]:
-        """Give what is true at one source."""
-        found: dict[str, dict[Labels, float]] = {}
+    def surge(self, source: str, metric: str, zone: str, start: int) -> None:
+        """Let one series rise as high as any, for some minutes: what somebody has taken on gets worse."""
+        self._surges[source, metric, zone] = start, min(start + 4 * M, self.plan.end)
+
+    def truth(self, place: Place, at: int) -> Mapping[str, dict[Labels, float]]:
+        """Give what is true at one source; the very same until one of its series changes."""
+        at, end = min(at, self.plan.end), self.plan.end
+        begins, ends, found = self._truths.get(place.name, (0, 0, {}))
+        if begins <= at < ends:
+            return found
+        begins, ends, found = (0, end, {}) if at < end else (end, end + 1, {})
         for metric in METRICS[place.namespace]:
             of_metric = found[metric] = {}
             for zone in "ab":
-                value = self.value(place.name, metric, zone, min(at, self.plan.end))
+                times = self.plan.series[place.name, metric, zone][0]
+                next_ = bisect_right(times, at)
+                begins, ends = max(begins, times[next_ - 1]), min([ends, *times[next_ : next_ + 1]])
+                value = self.value(place.name, metric, zone, at)
                 if value is not None:
                     of_metric[self._labels[place.name, zone]] = value
+        self._truths[place.name] = begins, ends, found
         return found
 
 
@@ -127,19 +144,19 @@ class Source:
             return FaultKind.RESET.name if self._world.dice.chance(0.5) else None
         return window.kind if window.kind in FaultKind.__members__ else None
 
-    def _answer(self, window: Window | None) -> dict[str, dict[Labels, float]]:
+    def _answer(self, window: Window | None) -> Mapping[str, dict[Labels, float]]:
         at = self._clock.monotonic()
         if window is None:
             return self._world.truth(self._place, at)
         truth = self._world.truth(self._place, window.start if window.kind == "frozen" else at)
         if window.kind == "absent":
             metrics = METRICS[self.namespace]
-            truth[metrics[int(window.detail) % len(metrics)]] = {}
+            truth = {**truth, metrics[int(window.detail) % len(metrics)]: {}}
         if window.kind == "empty":
             truth = {metric: {} for metric in METRICS[self.namespace]}
         return truth
 
-    def _reading(self, series: dict[str, dict[Labels, float]], fault: Fault | None) -> Reading:
+    def _reading(self, series: Mapping[str, dict[Labels, float]], fault: Fault | None) -> Reading:
         at = self._clock.now()
         up = Sample("up", self._labels, 0.0 if fault else 1.0, at)
         samples = [up, *(Sample(m, labels, v, at) for m, of in series.items() for labels, v in of.items())]

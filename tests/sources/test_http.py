@@ -21,6 +21,7 @@ import pytest
 from alerting.model import FaultKind, Secret
 from alerting.net.http import HttpClient, HttpFailed, retry_at, shown
 from alerting.ports import HttpAnswer
+from tests.circles import circles
 from tests.fakes.hostile import BEHAVIOURS, ENDLESS, Hostile, bomb, refused_url, response
 from tests.fakes.wire import Wire
 from tests.full import rounds
@@ -107,6 +108,15 @@ def test_a_hostile_server_is_named_and_never_believed(behaviour: str) -> None:
     assert text in str(failed)
     assert failed.maybe_taken
     assert time.monotonic() - began < 1.5 or behaviour not in ENDLESS
+
+
+@pytest.mark.parametrize("behaviour", ["drip", "reset", "two lengths", "endless body", "gzip cut"])
+def test_a_request_that_failed_leaves_nothing_behind(behaviour: str) -> None:
+    """What came of the answer, megabytes at times, goes with it, and waits for no collector."""
+    for method, body in (("GET", None), ("POST", b"x")):
+        with Hostile(behaviour) as server, circles() as left:
+            failure(server.url, method=method, body=body, deadline=200 if behaviour in ENDLESS else 5000)
+        assert left == []
 
 
 UNSENT = [

@@ -15,6 +15,7 @@ from alerting.config import sections
 from alerting.core.defined import defined
 from alerting.model import NOWHERE, SHARED, FaultKind, Need, Secret, Section
 from alerting.ports import Inbox
+from tests.circles import circles
 from tests.fakes.app import App
 from tests.fakes.sentry import Sentry
 from tests.sources.near import near
@@ -65,7 +66,10 @@ def test_files_and_schema_list_the_same_kinds() -> None:
 
 @pytest.mark.parametrize(("kind", "number"), EXAMPLES)
 def test_every_example_of_the_schema_builds_and_reads(kind: str, number: int, tmp_path: Path) -> None:
-    """From a real server or this host: no fault, `up` = 1, and only declared names where names are closed."""
+    """From a real server or this host: no fault, `up` = 1, and only declared names where names are closed.
+
+    Once closed, it goes with the last who has it: a daemon's reload replaces it.
+    """
     part = SCHEMA["$defs"][kind]
     declared = {metric["name"]: metric for metric in part["x-metrics"]}
     section = settings(kind, number)
@@ -96,7 +100,9 @@ def test_every_example_of_the_schema_builds_and_reads(kind: str, number: int, tm
                 if name in declared:
                     assert {label for label, _ in sample.labels} == set(declared[name]["labels"]), name
 
-    run(work())
+    with circles() as left:
+        run(work())
+    assert left == []
 
 
 def test_the_page_for_people_names_every_metric_and_every_fault() -> None:

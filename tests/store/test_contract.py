@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from alerting.core.telling.folding import folded
-from alerting.errors import StoreError
-from alerting.model import AlertState, DeliveryState, Ended, Labels, Outcome
+from alerting.errors import StoreError, TooLate
+from alerting.model import AlertState, DeliveryState, Ended, Labels, Outcome, Recall, Told, Unsaid
 from alerting.pool import Pool
 from alerting.ports import Change
 from alerting.store import sqlite
@@ -124,6 +124,83 @@ def test_an_empty_change_is_not_written(over) -> None:
     async def scenario(store):
         await store.commit(Change(AT))
         assert (await store.overview()).written_at is None
+
+    over(scenario)
+
+
+def test_what_is_called_back_is_not_owed_and_may_be_owed_again(over) -> None:
+    """It is settled with the reason, unsaid, and its id is free; what is left of another is what is sent."""
+
+    async def scenario(store):
+        both = owed("n2", "pager", "p")._replace(firing=(notice("disk"), notice("cpu")))
+        await store.commit(Change(AT, notifications=[owed("n1"), both]))
+        recalled = [
+            Recall("n1", owed("n1-back"), whole=True, why="called back: silenced by ann"),
+            Recall("n2", both._replace(firing=(notice("cpu"),)), whole=False, why="called back: silenced by ann"),
+        ]
+        before = Told("p", AT - 5, "warning")
+        unsaid = [
+            Unsaid(key(), "slack"),
+            Unsaid(key("cpu"), "pager", before, notice("cpu")._replace(severity="warning")),
+        ]
+        await store.commit(Change(AT + 1, recalled=recalled, unsaid=unsaid))
+        announced = (await store.open()).announced
+        assert (key(), "slack") not in announced
+        assert announced[key("cpu"), "pager"][:3] == before[:3]
+        assert [each.notification.id for each in await store.unsent()] == ["n2"]
+        assert [each.notification.id for each in await store.unsent("slack")] == []
+        (_, (ended,)), *_ = (await store.account(key())).messages
+        assert (ended.at, ended.outcome, ended.state, ended.why) == (
+            AT + 1, None, "folded", "called back: silenced by ann",
+        )  # fmt: skip
+        (told,) = await store.claim("pager", AT, 1_000, 5)
+        assert [each.name for each in told.notification.firing] == ["cpu"]
+        await store.commit(Change(AT + 2, notifications=[owed("n1")]))
+        assert [each.notification.id for each in await store.claim("slack", AT + 2, 1_000, 5)] == ["n1"]
+        assert (await store.overview()).counts["created"] == 3
+
+    over(scenario)
+
+
+@pytest.mark.parametrize("how", ["claimed", "perhaps", "sent", "never owed"])
+def test_what_has_gone_out_is_not_called_back(over, how) -> None:
+    """Nothing is written then: not what else was to be called back either."""
+
+    async def scenario(store):
+        await store.commit(Change(AT, notifications=[owed("n1"), owed("n2", "pager", "p")]))
+        if how != "never owed":
+            (claimed,) = await store.claim("slack", AT, 1_000, 5)
+            if how == "sent":
+                await store.settle(sent(claimed))
+            if how == "perhaps":  # and what becomes of it later does not undo that
+                await store.settle(failed(claimed, AT)._replace(outcome=Outcome.UNKNOWN))
+                (again,) = await store.claim("slack", AT, 1_000, 5)
+                await store.settle(failed(again, AT + 9))
+                assert [each.outcome for each in await store.unsent("slack")] == [Outcome.UNKNOWN]
+        names = ("n2", "n3" if how == "never owed" else "n1")
+        recalled = [Recall(each, owed(f"{each}-back"), whole=True, why="silenced") for each in names]
+        with pytest.raises(TooLate):
+            await store.commit(Change(AT + 1, recalled=recalled, unsaid=[Unsaid(key(), "pager")]))
+        assert "n2" in [each.notification.id for each in await store.unsent()]
+        assert (key(), "pager") in (await store.open()).announced
+
+    over(scenario)
+
+
+def test_an_attempt_that_failed_for_sure_keeps_nothing_from_being_called_back(over) -> None:
+    """It is what a receiver that is down says."""
+
+    async def scenario(store):
+        await store.commit(Change(AT, notifications=[owed("n1")]))
+        (claimed,) = await store.claim("slack", AT, 1_000, 5)
+        await store.settle(failed(claimed, AT + 5)._replace(tried_at=AT))
+        await store.commit(Change(AT + 1, recalled=[Recall("n1", owed("n1-back"), whole=True, why="silenced")]))
+        assert await store.claim("slack", AT + 9, 1_000, 5) in ([], ())
+        ((_, tries),) = (await store.account(key())).messages
+        assert [(each.number, each.state, each.why) for each in tries] == [
+            (1, "pending", "500"),
+            (1, "folded", "silenced"),
+        ]
 
     over(scenario)
 

@@ -103,6 +103,7 @@ def test_query_prints_series_of_every_source(scene: Scene) -> None:
     assert json.loads(twice)["series"][0]["value"] >= 0
     bad = scene.run("query", "disk_usage >", code=2)
     assert "^" in bad.stderr
+    assert "did you mean database.status?" in scene.run("query", "health_check.datbase.status", code=3).stderr
     scene.app.answer(503, "<html>")
     assert "unknown" in scene.run("query", "health_check.database.status", code=3).stderr
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from tests.full import rounds, seed
+from tests.full import FULL, rounds, seed
 from tests.whole.scene import Daemon, eventually
 from tests.whole.series import Series, reckon
 
@@ -253,7 +253,7 @@ def test_f38_reloads_under_load_lose_nothing_and_reset_nothing(tmp_path: Path, f
     figure("timers reset", len(off), at_most=0, n=waits, seed=number)
     # The load itself leaves something: histories of the alerts, caches of the state. What reloads leave is told below.
     grown = 100 * (after.memory / before.memory - 1)
-    figure("growth of memory, with what the load leaves", grown, at_most=2, n=reloads - warm, unit="%", aim=True)
+    figure("growth of memory, with what the load leaves", grown, at_most=2, n=reloads - warm, unit="%", aim=not FULL)
     figure("growth of file handles", after.handles - before.handles, at_most=0, n=reloads - warm)
     figure(
         "growth of threads", after.threads - before.threads, at_most=2, n=reloads - warm
@@ -285,8 +285,8 @@ def test_f38_reloads_at_rest_leave_nothing_behind(tmp_path: Path, figure: Figure
     print(f"{before} -> {after}")
     assert set(log.ends) == {"reloaded"}
     grown = 100 * (after.memory / before.memory - 1)
-    # Not met: about 8 KB of resident memory a reload. Python's own heap does not grow (tracemalloc over 40 reloads, and
-    # the objects that the collector knows over 400), nor does it depend on the number of malloc's arenas.
-    figure("growth of memory", grown, at_most=2, n=reloads - warm, unit="%", aim=True)
+    # The first reloads fill caches and freelists, so the short form cannot meet it. In the full one 0.5 MiB (1.3 %) is
+    # Python's table of interned strings, which is made larger once, near the 600th reload.
+    figure("growth of memory", grown, at_most=2, n=reloads - warm, unit="%", aim=not FULL)
     figure("growth of file handles", after.handles - before.handles, at_most=0, n=reloads - warm)
     figure("growth of threads", after.threads - before.threads, at_most=2, n=reloads - warm)

@@ -40,6 +40,10 @@ class Calendar:
             _covers(span, datetime.fromtimestamp(now // 1000, zone)) for span, zone in self._windows.get(name, ())
         )
 
+    def open_at(self, now: Millis) -> frozenset[str]:
+        """Give the windows that are open."""
+        return frozenset(name for name in self._windows if self.covers(name, now))
+
     def changes_at(self, name: str, now: Millis) -> Millis | None:
         """Give the next moment at which the window opens or closes, or one before it; None: never again."""
         before, at = self.covers(name, now), now

@@ -14,15 +14,18 @@ transaction as the messages.
 from __future__ import annotations
 
 from contextlib import suppress
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from alerting.core.telling import keeping, storm
 from alerting.core.telling.digest import Announced
 from alerting.core.telling.effects import Telling
 from alerting.core.telling.fallback import Knowledge, passed_on
+from alerting.core.telling.hushing import Hushing
 from alerting.core.telling.matchers import Matchers
 from alerting.core.telling.owing import next_look
 from alerting.core.telling.plan import Plan
+from alerting.core.telling.recall import called_back
 from alerting.core.telling.render import Ending
 from alerting.core.telling.round import Round, subject_of
 from alerting.core.telling.state import Over, State
@@ -33,9 +36,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from alerting.core.telling.muting import Held
+    from alerting.core.telling.recall import CalledBack
     from alerting.core.telling.round import Words
     from alerting.core.telling.routing import Direction, News
-    from alerting.model import Ack, AlertKey, Millis, Notice, Notification, Patterns, Silence, Told
+    from alerting.model import Ack, AlertKey, Delivery, Millis, Notice, Notification, Patterns, Silence, Told
 
 NOTHING = Telling()
 
@@ -49,6 +53,7 @@ class Desk:
         self._patterns: Patterns | None = None
         self._disturbed = True  # something changed besides alerts: a round is due
         self._fresh = True  # what was loaded has not been held against the clock
+        self._hushing = Hushing(self._state, self._plan)
 
     # ------------------------------------------------------------------------------------ load and adopt
 
@@ -62,6 +67,7 @@ class Desk:
         """Take in what the store held. A text that cannot be read is left out: that rather tells once too often."""
         self._fresh = True
         state = self._state = State()
+        self._hushing = Hushing(state, self._plan)
         state.installation = installation
         state.announced = Announced(announced)
         state.notices = {notice.key: notice for notice in notices}
@@ -103,9 +109,10 @@ class Desk:
         )
         return subject_of(alert, RuleSpec(key.rule_id, notice.name, "", NOWHERE), notice, self._plan)
 
-    def follow(self, plan: Plan, patterns: Patterns) -> None:
-        """Work by this plan from now on; `adopt` comes next."""
+    def follow(self, plan: Plan, patterns: Patterns, specs: Mapping[str, RuleSpec] = MappingProxyType({})) -> None:
+        """Work by this plan from now on; `adopt` comes next. `specs`: of the rules in force, by id."""
         self._plan, self._patterns = plan, patterns
+        self._hushing = Hushing(self._state, plan, specs)  # all that waits is asked once more
         self._compile_silences()
 
     def adopt(
@@ -146,6 +153,9 @@ class Desk:
         for each in state.silences.values():
             with suppress(ValueError):
                 state.fitting[each.id] = Matchers(each.matchers, patterns)
+        self._hushing.silences = tuple(
+            (each, state.fitting[each.id]) for each in state.silences.values() if each.id in state.fitting
+        )
 
     def look_at(self, texts: Mapping[str, str | None]) -> None:
         """See to it that texts are silences and acknowledgements that can be obeyed. Raises ValueError."""
@@ -288,6 +298,39 @@ class Desk:
             self._look_later(key, effects.now)
         self._disturbed = False
 
+    # ------------------------------------------------------------------------------------ what is called back
+
+    def hushes(self, message: Notification, now: Millis) -> bool:
+        """Tell whether something of a message is silenced now, or in a window. May be asked by any thread."""
+        return self._hushing.hushes(message, now)
+
+    def audible(self, message: Notification, now: Millis) -> Notification | None:
+        """Leave in a message what is not silenced now, though it may have arrived; None: nothing new is left."""
+        return self._hushing.audible(message, now)
+
+    def may_call_back(self, now: Millis) -> bool:
+        """Tell whether a silence or a window has begun since `called_back` was called last for all."""
+        return self._hushing.has_news(now)
+
+    def call_back(self, waiting: Iterable[Delivery], now: Millis) -> CalledBack:
+        """Work out what is called back of what waits to be sent, in the order in which it came to be owed."""
+        return called_back(waiting, self._state, self._hushing.at(now), now)
+
+    def called_back(self, found: CalledBack, now: Millis, *, everywhere: bool) -> None:
+        """Let it take effect: the store has taken it. `everywhere`: all that waits was asked."""
+        state = self._state
+        for key, receiver, told, _ in found.unsaid:
+            state.announced.unsay(key, receiver, told)
+            if key not in state.announced.told:
+                state.notices.pop(key, None)
+            state.looks[key] = 0
+            self._disturbed = True
+        state.held.update(found.held)
+        for place in found.stand_ins:
+            state.stand_ins.pop(place, None)
+        if everywhere:
+            self._hushing.was_asked(now)
+
     # ------------------------------------------------------------------------------------ what cannot be told
 
     def passed_on(self, waiting: Sequence[Notification], why: str, now: Millis) -> Sequence[Notification]:
@@ -316,6 +359,8 @@ class Desk:
                 place = notice.key, notification.receiver
                 state.stand_ins.pop(place, None)  # the newest comes last
                 state.stand_ins[place] = notice.episode, now
+                if notice.key in state.subjects:
+                    state.looks[notice.key] = now  # it may have changed since that was written
 
     def _fires(self, notice: Notice) -> bool:
         subject = self._state.subjects.get(notice.key)

@@ -139,6 +139,10 @@ class Announced:
             )
             self._add(notice.key, notification.receiver, told)
 
+    def unsay(self, key: AlertKey, receiver: str, told: Told | None) -> None:
+        """Take back what a receiver was to be told; it knows as much as before, or (None) nothing."""
+        self._remove(key, receiver) if told is None else self._add(key, receiver, told)
+
     def forget(self, key: AlertKey) -> None:
         """Forget an alert of which nothing is known any more."""
         for receiver in tuple(self.told.get(key, ())):

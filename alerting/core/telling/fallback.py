@@ -72,7 +72,7 @@ def _note(receiver: str, why: str) -> str:
 
 def _written(message: Notification, receiver: str, group: bool, knowledge: Knowledge) -> Iterator[Notification]:
     news = [
-        each._replace(step=Step.FIRING, was="") if each.step in LOUD else each
+        (each._replace(step=Step.FIRING, was="") if each.step in LOUD else each)._replace(before=None, heard="")
         for each in message.firing
         if each.step != Step.ONGOING and not knowledge.knows(each, receiver)
     ]

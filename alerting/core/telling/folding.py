@@ -24,10 +24,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from alerting.model import LOUD, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from alerting.model import AlertKey, Millis, Notice, Notification, StandsFor
 
+_BEGINS = (Step.FIRING, Step.ESCALATED, Step.FLAPPING)  # by which somebody may first hear of an alert
 _NOTES = 10  # so many notes go with one message
 _MORE = "earlier notes are left out: `alerting history` has them all"
 
@@ -69,17 +70,20 @@ class _Heap:
         self.over: dict[AlertKey, Notice] = {}
         self.missed: list[Notice] = []  # episodes that are over, of alerts of which more is said
         self._steps: dict[tuple[AlertKey, str], str] = {}  # by alert and episode: the step that nobody was told yet
+        self._never: set[tuple[AlertKey, str]] = set()  # episodes that are over, and surely nobody was told of
 
     def add(self, message: Notification) -> None:
         """Take in the next message."""
         for notice in message.firing:
             episode = notice.key, notice.episode
             self._steps[episode] = step = _untold(self._steps.get(episode), notice.step)
-            self.firing[notice.key] = notice if step == notice.step else notice._replace(step=step, was="")
+            self.firing[notice.key] = _joined(self.firing.get(notice.key), notice, step)
         for notice in message.resolved:
             before = self.firing.get(notice.key)
             if before is not None and before.episode == notice.episode:
                 del self.firing[notice.key]
+                if is_first(before, message):
+                    self._never.add((notice.key, notice.episode))
             former = self.over.pop(notice.key, None)
             if former is not None and former.episode != notice.episode:
                 self.missed.append(former)
@@ -93,6 +97,39 @@ class _Heap:
     def began(self, notice: Notice) -> bool:
         """Tell whether the beginning of an episode is among what nobody was told."""
         return self._steps.get((notice.key, notice.episode)) == Step.FIRING
+
+    def over_now(self) -> Iterator[Notice]:
+        """Give what is over and fires no more; of what surely nobody was told while it fired, each says so."""
+        for notice in self.over.values():
+            never = (notice.key, notice.episode) in self._never
+            yield notice._replace(heard="never") if never else notice
+
+
+def is_first(notice: Notice, message: Notification) -> bool:
+    """Tell whether a receiver surely hears of an episode for the first time by this."""
+    begins = notice.step in _BEGINS or (bool(message.instead_of) and notice.step != Step.ONGOING)
+    return begins and notice.before is None and not notice.heard
+
+
+def perhaps(message: Notification) -> Notification:
+    """Note in a message, before it is folded with others, that an attempt at it may have arrived."""
+    firing = [each if each.step == Step.ONGOING else each._replace(heard="perhaps") for each in message.firing]
+    return message._replace(firing=tuple(firing), resolved=tuple(each._replace(heard="") for each in message.resolved))
+
+
+def _shown(notices: Iterable[Notice]) -> list[Notice]:
+    """Leave of notices what people see of them."""
+    return [each._replace(before=None, heard="") for each in notices]
+
+
+def _joined(before: Notice | None, notice: Notice, step: str) -> Notice:
+    """Say the newest of an alert that fires: `step` is the one that is told. What its receiver knew stays known."""
+    joined = notice if step == notice.step else notice._replace(step=step, was="")
+    if before is None or before.episode != notice.episode or before.step == Step.ONGOING:
+        return joined
+    if step == notice.step and before.heard and step != before.step:
+        return joined  # of the step before it is not known whether it was heard; this one surely was not
+    return joined._replace(before=before.before, heard=before.heard)
 
 
 def _untold(before: str | None, step: str) -> str:
@@ -109,13 +146,13 @@ def _merged(messages: Sequence[Notification]) -> Notification:
         heap.add(message)
     heap.settle()
     firing = tuple(sorted(heap.firing.values(), key=lambda each: each.step == Step.ONGOING))
-    resolved = tuple(heap.over.values())
+    resolved = tuple(heap.over_now())
     unheard = [each for each in resolved if heap.began(each)]
     notes = [note for message in messages for note in message.notes]
     notes += came_and_went([*heap.missed, *unheard])
-    same = firing == newest.firing and resolved == newest.resolved
+    same = _shown(firing) == _shown(newest.firing) and _shown(resolved) == _shown(newest.resolved)
     return newest._replace(
-        title=newest.title if same else _title(firing, resolved),
+        title=newest.title if same else titled(firing, resolved),
         reason=f"{newest.reason}; could not be told before: {len(messages) - 1} earlier",
         firing=firing,
         resolved=resolved,
@@ -141,7 +178,7 @@ def came_and_went(episodes: Iterable[Notice]) -> Iterable[str]:
         yield f"over before it could be told: {each.name}, {_moment(each.fired_at)}{ended} ({each.why})"
 
 
-def _title(firing: Sequence[Notice], resolved: Sequence[Notice]) -> str:
+def titled(firing: Sequence[Notice], resolved: Sequence[Notice]) -> str:
     """Say in one line how things stand."""
     fresh = [each for each in firing if each.step != Step.ONGOING]
     goes_on = len(firing) - len(fresh)

@@ -56,6 +56,13 @@ def held(owed: Owed, quiet: Quiet) -> Held | None:
     return None
 
 
+def hushed(owed: Owed, quiet: Quiet) -> Held | None:
+    """Ask once more of something that is owed already; only the stages that people set ahead call anything back."""
+    if owed.subject.spec.unheld:
+        return None
+    return _window(owed, quiet) or _silence(owed, quiet)
+
+
 def _depends(owed: Owed, quiet: Quiet) -> Held | None:
     for name in owed.subject.spec.depends_on:
         if name in quiet.firing:

@@ -31,6 +31,7 @@ class Owed(NamedTuple):
     receiver: str
     direction: Direction
     nonce: Millis = 0  # when this receiver was told last: what comes again is not the same step
+    before: Told | None = None  # what this receiver was told last
 
     @property
     def key(self) -> AlertKey:
@@ -70,7 +71,7 @@ def owed(  # noqa: PLR0917  what is compared
         if new is None and _repeats(direction, before.at, spoken(direction), now):
             new = Step.REMINDER
         if new is not None:
-            yield Owed(subject, new, receiver, direction, before.at)
+            yield Owed(subject, new, receiver, direction, before.at, before)
 
 
 def owed_besides(subject: Subject, told: Mapping[str, Told], ack: Ack | None, flapping: str) -> Iterator[Owed]:
@@ -82,7 +83,7 @@ def owed_besides(subject: Subject, told: Mapping[str, Told], ack: Ack | None, fl
     for receiver, before in told.items():
         step = None if receiver in led else _next(subject, before, ack, flapping)
         if step is not None:
-            yield Owed(subject, step, receiver, way_back(subject, receiver), before.at)
+            yield Owed(subject, step, receiver, way_back(subject, receiver), before.at, before)
 
 
 def next_look(

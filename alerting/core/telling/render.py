@@ -115,13 +115,20 @@ def matching(owed: Owed, announced: Notice | None) -> Notice:
         acked=fresh.acked,
         flapping=fresh.flapping,
         picture=fresh.picture,
+        before=owed.before,
     )
 
 
 def over(announced: Notice, ending: Ending) -> Notice:
     """Say that what was announced is over, and in what way."""
     return announced._replace(
-        step=Step.RESOLVED, why=ending.why, resolved_at=ending.at, ended=ending.ended, picture=None, flapping=""
+        step=Step.RESOLVED,
+        why=ending.why,
+        resolved_at=ending.at,
+        ended=ending.ended,
+        picture=None,
+        flapping="",
+        before=None,
     )
 
 
@@ -136,7 +143,9 @@ def notification(  # noqa: PLR0917  the parts of a message
     """Write one message. `notices` holds what was announced of every alert that was; `endings` how others ended."""
     changed = [matching(owed, notices.get(owed.key)) for owed in bundle.changed]
     ended = [over(notices.get(owed.key, owed.subject.notice), endings[owed.key]) for owed in bundle.resolved]
-    ongoing = [notices[key]._replace(step=Step.ONGOING, picture=None) for key in bundle.ongoing if key in notices]
+    ongoing = [
+        notices[key]._replace(step=Step.ONGOING, picture=None, before=None) for key in bundle.ongoing if key in notices
+    ]
     direction = (*bundle.changed, *bundle.resolved)[0].direction
     return Notification(
         id=bundle.id,

@@ -6,7 +6,7 @@ so that the gallery outlives changes of what stands behind.
 
 from __future__ import annotations
 
-from tests.simulate.gallery import judging, people, receivers, saving, telling
+from tests.simulate.gallery import judging, people, recalls, receivers, saving, settings, telling, unsaved
 from tests.simulate.mistakes import GALLERY
 
-__all__ = ["GALLERY", "judging", "people", "receivers", "saving", "telling"]
+__all__ = ["GALLERY", "judging", "people", "recalls", "receivers", "saving", "settings", "telling", "unsaved"]

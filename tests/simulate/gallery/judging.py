@@ -7,7 +7,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from alerting import engine
-from alerting.core import lifecycle
+from alerting.core import evaluate, lifecycle
 from alerting.core.samples import Samples
 from alerting.engine import Engine
 from alerting.intake import Intake
@@ -204,3 +204,20 @@ def restart_forgets_what_fires(plant: Plant) -> None:
 def restart_forgets_when_it_looked(plant: Plant) -> None:
     """The clock of a pending alert does not know whether somebody looked meanwhile."""
     _forgetting(plant, evaluated={})
+
+
+@mistake
+def over_before_it_is_clear(plant: Plant) -> None:
+    """An alert is over once its condition does not hold, whatever `clear` says."""
+    plant.swap(evaluate.Clearing, "judge", lambda _self, _labels: (Truth.FALSE, lambda: "below its limit"))
+
+
+@mistake
+def clear_begins_alerts(plant: Plant) -> None:
+    """What is not clear holds back no end only, but also keeps `for` running."""
+    original = evaluate._judged
+
+    def judged(rule: Any, result: Any, alert: Any, *rest: Any) -> Any:
+        return original(rule, result, alert._replace(state=AlertState.FIRING), *rest)
+
+    plant.swap(evaluate, "_judged", judged)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from alerting.core.telling import inhibition, muting, owing
+from alerting.core.telling import desk, fallback, inhibition, muting, owing
 from alerting.core.telling import round as rounds
+from alerting.core.telling.calendar import Calendar
 from alerting.core.telling.desk import Desk
 from alerting.core.telling.round import Round
 from alerting.model import Step
@@ -139,3 +140,51 @@ def escalation_by_the_wall(plant: Plant) -> None:
         self._state.subjects = subjects
 
     plant.swap(Desk, "_restamp", restamp)
+
+
+@mistake
+def acks_outlive_what_gets_worse(plant: Plant) -> None:
+    """An acknowledgement of a warning holds when it becomes critical."""
+    original = rounds.holds
+    plant.swap(rounds, "holds", lambda ack, alert, spec, _severity, now: original(ack, alert, spec, "", now))
+
+
+@mistake
+def fallbacks_are_not_told(plant: Plant) -> None:
+    """What a receiver cannot be told is told to nobody."""
+    plant.swap(desk, "passed_on", lambda *_: [])
+
+
+@mistake
+def passed_on_under_the_same_key(plant: Plant) -> None:
+    """A fallback's own group and what it is told for another stand under one key, and end each other."""
+    original = fallback._written
+
+    def written(message: Any, *arguments: Any) -> Any:
+        for each in original(message, *arguments):
+            yield each._replace(group_key=message.group_key)
+
+    plant.swap(fallback, "_written", written)
+
+
+@mistake
+def windows_end_unnoticed(plant: Plant) -> None:
+    """What a window held back is told with other news, not when the window ends."""
+    plant.swap(Calendar, "changes_at", lambda *_: None)
+
+
+@mistake
+def only_the_next_time_is_remembered(plant: Plant) -> None:
+    """Of several times at which something may be owed, those after the first are forgotten if it brings nothing."""
+    original = owing.next_look
+
+    def next_look(subject: Any, told: Any, ack: Any, now: int, spoken: Any) -> int | None:
+        times = [
+            each.route.repeat_interval + told[each.receiver].at
+            for each in subject.directions
+            if each.receiver in told and each.route.repeat_interval is not None
+        ]
+        found = original(subject, told, ack, now, spoken)
+        return None if times and min(times) <= now else found
+
+    plant.swap(desk, "next_look", next_look)

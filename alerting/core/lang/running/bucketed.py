@@ -50,9 +50,11 @@ def bucketed(node: Node) -> Node | None:
 
 def _selector(node: Selector) -> Selector | None:
     name = node.path[-1] if node.path else ""
-    if not name or name.endswith(SUFFIX) or any(matcher.name == BUCKET for matcher in node.matchers):
-        return None
     metric = node.metric
+    if not name or any(matcher.name == BUCKET for matcher in node.matchers):
+        return None
+    if (name if metric is None else metric.name).endswith(SUFFIX):  # `latency_p95` is written, and buckets are meant
+        return None
     if metric is not None:
         metric = metric._replace(name=metric.name + SUFFIX)
     return node._replace(path=(*node.path[:-1], name + SUFFIX), metric=metric)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from alerting.core.lang.signatures import AGGREGATIONS, FUNCTIONS, KEEPS, SECONDS
-from alerting.core.lang.syntax.printer import show
+from alerting.core.lang.syntax.printer import quantile_name, show
 from alerting.core.lang.tree import Aggregate, Binary, Call, Paren, Range, Selector, Subquery, Unary
 from alerting.core.lang.units import format_value
 from alerting.model import Kind
@@ -38,6 +38,8 @@ def inside(node: Node) -> Node:
 def shown(node: Node, name: str = "") -> str:
     """Write what a value is of; a selector by its name alone, as its series' labels follow. `name`: the series'."""
     node = inside(node)
+    if isinstance(node, Call):
+        node = quantile_name(node) or node
     if isinstance(node, Selector) and not node.offset and node.at is None:
         return show(Selector(node.path)) if node.path else name
     if isinstance(node, Call) and node.func == "peak" and isinstance(node.args[0], Range):

@@ -49,7 +49,8 @@ def show(node: Node) -> str:
             inner = node.selector
             return f"{_selector(inner)}[{duration(node.window)}]{_moved(inner.offset, inner.at)}"
         case Call():
-            return f"{node.func}({', '.join(map(show, node.args))})"
+            named = quantile_name(node)
+            return f"{node.func}({', '.join(map(show, node.args))})" if named is None else show(named)
         case Aggregate():
             return _aggregate(node)
         case Paren():
@@ -65,6 +66,20 @@ def show(node: Node) -> str:
             return "true" if node.value else "false"
         case Per():
             return f"{format_literal(node.number)} per {period(node.every)}"
+
+
+def quantile_name(node: Call) -> Selector | None:
+    """Give the selector that was written, where `check` made the call of a quantile's name: `latency_p95`."""
+    if node.func not in ("histogram_quantile", "quantile_over_time"):
+        return None
+    inner = node.args[-1]
+    if isinstance(inner, Call):  # rate(…) of a histogram's buckets
+        inner = inner.args[-1]
+    if not isinstance(inner, Range):
+        return None
+    selector = inner.selector
+    made = selector.path and selector.metric is not None and not ".".join(selector.path).endswith(selector.metric.name)
+    return selector if made else None
 
 
 def duration(millis: Millis) -> str:

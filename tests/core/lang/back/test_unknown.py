@@ -304,6 +304,21 @@ def test_a_histogram_by_its_own_name_is_no_gap_where_its_buckets_are_there() -> 
     assert World("histogram_quantile(0.5, lat) >= 1").page().gaps()[0] == "no reading has ever held lat"
 
 
+def test_a_quantile_s_name_is_said_as_it_was_written_and_asks_for_its_buckets_alone() -> None:
+    """In reasons it stands as in the condition, whatever it is computed by; nothing is asked for twice."""
+    world = World("lat_seconds_p95{job='app'} * 1 > 100ms")
+    assert [need.name for need in world.condition.needs] == ["lat_seconds_bucket"]
+    for total in (0.0, 60.0):
+        world.after(MINUTE).page(*(("lat_seconds_bucket", {"le": le}, total) for le in ("2", "+Inf")))
+    assert world.true() == {HERE: 1.9}
+    assert world.evaluate().why(PAGE, 1.9) == f'lat_seconds_p95{{job="app"}} * 1{HERE} = 1.9 > 0.1'
+    probe = World("health_check.response_time_p95 > 1s")
+    probe.condition, _ = compile_condition("health_check.status_code_p95 > 1", NAMES, compile_pattern)
+    probe.samples.require(probe.condition.needs, compile_pattern)
+    probe.source("health_check", ("status_code", {}, 200.0), ("up", {}, 1.0))
+    assert probe.evaluate().why(NO_LABELS, 200.0) == "health_check.status_code_p95 = 200 > 1"
+
+
 def test_an_evaluation_that_touches_too_much_ends_as_a_gap() -> None:
     """The budget counts samples, and is not spent on others."""
     condition, _ = compile_condition("sum_over_time(x[40000s:1s]) > 0", NAMES, compile_pattern)

@@ -1,0 +1,139 @@
+"""Which receivers are down: by what they were sent and what they answered, not by what the program makes of that.
+
+A receiver is down when something was tried in vain and is owed for five minutes, or when its last message was given
+up. It is well when its last message was delivered.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from tests.simulate.people import RECEIVERS
+from tests.simulate.plan import M, S
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from alerting.model import Delivery
+    from tests.simulate.judge import Judge
+
+DOWN_AFTER = 5 * M
+WELL, GIVEN_UP = "sent", "parked"
+_ROUND = S  # the moments at which the program looks, and at which it stamps, are not exactly ours
+_SAVED = M  # what a turn owes is stamped so long before it is saved, at most
+_TRIED = 30 * S  # within that, what could not be recorded is recorded again
+
+
+class _End(NamedTuple):
+    """A message ended."""
+
+    state: str
+    life: int  # of the process that recorded it
+    at: int
+    early: int  # by which wall it was stamped: that of now, or of when the process began
+    late: int
+
+
+class Standing:
+    """See the module's text."""
+
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+        self._failed: dict[str, str] = {}  # messages that were tried in vain, and have no end -> receiver
+        self._passed: set[str] = set()  # messages that a fallback was told
+        self._ends: dict[str, list[_End]] = {}  # by receiver
+        self._lasts: dict[str, tuple[_End, int, frozenset[str]]] = {}  # what `_last` said, of which end, in which life
+
+    def settled(self, ended: Sequence[Delivery]) -> None:
+        """Take note of what was recorded in one go."""
+        loop = self._judge.loop
+        for each in ended:
+            id_, receiver = each.notification.id, each.notification.receiver
+            if each.state in {WELL, GIVEN_UP}:
+                self._failed.pop(id_, None)
+                walls = loop.at + self._judge.epoch, loop.at + loop.offset
+                made = _End(str(each.state), self._judge.life, loop.at, min(walls), max(walls))
+                self._ends.setdefault(receiver, []).append(made)
+            elif self._judge.attempts.get(id_):
+                self._failed[id_] = receiver
+
+    def _last(self, receiver: str) -> frozenset[str]:
+        """Say how the last message of a receiver ended; more than one answer where that cannot be told."""
+        ends = self._ends.get(receiver, [])
+        if not ends:
+            return frozenset()
+        last, life = ends[-1], self._judge.life
+        known = self._lasts.get(receiver)
+        if known is None or known[0] is not last or known[1] != life:
+            read = last.life != life  # by another process: it goes by the wall
+            found = frozenset(each.state for each in ends if each.at == last.at or (read and each.late >= last.early))
+            known = self._lasts[receiver] = last, life, found
+        return known[2]
+
+    def passed(self, ids: Iterable[str]) -> None:
+        """What was passed on and is told by another message does not make that older."""
+        self._passed.update(ids)
+
+    def begin(self) -> None:
+        """Another process begins: what the one before had claimed was an attempt that nobody knows the end of."""
+        for id_, state, _ in self._judge.disk.unsettled():
+            if state == "claimed":
+                self._failed[id_] = self._judge.created[id_][1].receiver
+
+    def forget(self, id_: str) -> None:
+        """A message is not owed any more, and has no end of its own."""
+        self._failed.pop(id_, None)
+
+    def remember(self) -> Callable[[], None]:
+        """Give what puts back what is known now."""
+        failed, ends = dict(self._failed), {receiver: list(of) for receiver, of in self._ends.items()}
+
+        def back() -> None:
+            self._failed, self._ends = failed, ends
+
+        return back
+
+    def may_stay_down(self, receiver: str) -> bool:
+        """Tell whether a receiver counts as down until it is told something more."""
+        return GIVEN_UP in self._last(receiver)
+
+    def said(self, standing: Mapping[str, str], asked: int) -> None:
+        """Hold to the truth what the program says of its receivers. `asked`: when it was to be told."""
+        judge = self._judge
+        if asked - judge.disk.hurt_at < _TRIED:
+            return  # what is on disk may not be known to the program
+        waits = self._waits(asked)
+        for receiver in RECEIVERS:
+            says, last = standing.get(receiver), self._last(receiver)
+            least, most = waits.get(receiver, (0, 0))
+            if says:
+                if most < DOWN_AFTER - _ROUND and GIVEN_UP not in last:
+                    judge.fail(f"{receiver} is said to be down: {says}; its last message was {set(last)}")
+            elif least > DOWN_AFTER + _ROUND:
+                judge.fail(f"{receiver} is not said to be down, and something waits for {least / S:g} s")
+            elif last == {GIVEN_UP}:
+                judge.fail(f"{receiver} is not said to be down, and its last message was given up")
+            elif says == "" and WELL not in last:
+                judge.fail(f"{receiver} is said to be well, and nothing was delivered")
+
+    def _waits(self, asked: int) -> dict[str, tuple[int, int]]:
+        """Give for how long something had waited by then that was tried in vain: at least, at most."""
+        judge, found = self._judge, dict[str, tuple[int, int]]()
+        for id_, receiver in list(self._failed.items()):
+            if id_ not in judge.created or judge.heir(id_) in judge.settled_at:
+                del self._failed[id_]
+                continue
+            if id_ in judge.told_by:  # what tells it has waited for as long
+                del self._failed[id_]
+                id_ = judge.heir(id_)  # noqa: PLW2901  the same message, so to speak
+                self._failed[id_] = receiver
+            message = judge.created[id_][1]
+            told = [each for each in judge.in_key[receiver, message.group_key] if judge.heir(each) == id_]
+            mine = [each for each in told if each not in self._passed]
+            since = min((judge.created_at[each] for each in mine), default=judge.created_at[id_])
+            offsets = {judge.offsets[each] for each in told}
+            stepped = offsets != {judge.epoch} or judge.epoch != judge.loop.offset  # its age may look as anything
+            waits = asked - since
+            least, most = found.get(receiver, (0, 0))
+            found[receiver] = max(least, 0 if stepped else waits), max(most, 24 * 60 * M if stepped else waits + _SAVED)
+        return found

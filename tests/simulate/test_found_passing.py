@@ -1,0 +1,70 @@
+"""What the simulator has found in what cannot be told, each as a small test of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from alerting.core.levels import Levels
+from alerting.model import Delivery, DeliveryState, Level, Notification, Receiver, Rule
+from alerting.ports import Change
+from alerting.store.handle import Handle
+from alerting.store.memory import MemoryStore
+from alerting.store.sqlite import SqliteStore
+from tests.test_telling import after, said
+from tests.tick import Above, H, House, M, S, rule
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_who_is_told_in_anothers_place_hears_at_once_of_what_has_changed_since() -> None:
+    """The pager could not be told of a warning, which is critical by the time at which the chat is told of it."""
+
+    async def story() -> None:
+        conditions = Above(10), Above(50)
+        levels = (Level("warning", "v > 10"), Level("critical", "v > 50"))
+        leveled = rule(notify=("pager",), levels=levels).spec
+        house = House(Rule(leveled, Levels(["warning", "critical"], conditions), conditions))
+        await house.open()
+        receivers = {"chat": Receiver("group"), "pager": Receiver("alert", fallback=("chat",))}
+        house.engine.adopt(house.setup()._replace(receivers=receivers))
+        (first,) = (await after(house, 0, 20)).notifications
+        assert said((await after(house, M, 60)).notifications) == [("pager", "got worse")]
+        waiting = Delivery(first, DeliveryState.PENDING, attempts=3, why="refused", owed_since=first.created)
+        assert await house.engine.pass_on([waiting])
+        await house.clock.advance(S)
+        assert house.engine.tells()
+        told = (await house.engine.tick(())).notifications
+        assert [(each.receiver, each.firing[0].step, each.firing[0].severity) for each in told] == [
+            ("chat", "worse", "critical")
+        ]
+        assert said((await after(house, M, 60)).notifications) == []
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("sqlite", [True, False])
+@pytest.mark.parametrize("last", [DeliveryState.PARKED, DeliveryState.SENT])
+def test_a_wall_that_was_set_back_does_not_hide_what_became_of_the_last_message(
+    tmp_path: Path, last: DeliveryState, *, sqlite: bool
+) -> None:
+    """What ended before the step has a stamp that lies ahead, and is not the last for that."""
+
+    async def story() -> None:
+        store = SqliteStore(Handle(str(tmp_path / "state.db"))) if sqlite else MemoryStore()
+        await store.open()
+        first = DeliveryState.SENT if last is DeliveryState.PARKED else DeliveryState.PARKED
+        for number, (state, at) in enumerate(((first, 30 * H), (last, 6 * H))):
+            message = Notification(f"n{number}", "chat", f"key {number}", "1 new", at, "t")
+            await store.commit(Change(at, notifications=[message]))
+            (claimed,) = await store.claim("chat", at, M, 1)
+            ended = claimed._replace(state=state, attempts=1, why="refused", settled_at=at + S, tried_at=at)
+            await store.settle(ended)
+        standing = await store.standing(["chat"], 5 * H)
+        assert standing == {"chat": "refused" if last is DeliveryState.PARKED else ""}
+        await store.close()
+
+    asyncio.run(story())
