@@ -74,6 +74,7 @@ WHOLE = (
     "alerting.core",
     "alerting.casework",
     "alerting.web",
+    "alerting.ports",
     "alerting.model",
 )
 STANDARD = frozenset(sys.stdlib_module_names)

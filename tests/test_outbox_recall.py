@@ -72,6 +72,27 @@ def test_of_a_group_only_what_is_silenced_is_called_back() -> None:
     asyncio.run(story())
 
 
+def test_what_is_taken_out_of_a_folded_message_is_owed_again() -> None:
+    """Though the message that the rest went out in was made for it: the ids of the two must not be one."""
+
+    async def story() -> None:
+        chat = Receiver(FakeClock(), "chat", otherwise=RETRY)
+        street = await Street(rule(notify=("chat",)), people=[chat], silence_warning=0).open()
+        await street.tick({"1": 20, "2": 5})
+        await street.tick({"1": 20, "2": 20}, 2 * M)
+        await chat.clock.advance(M)
+        assert (await street.counts())["folded"] == 1
+        await silenced(street, hush(chat.clock, "a", "2"))
+        chat.otherwise = OK
+        await street.tick({"1": 20, "2": 20}, M)
+        assert told(chat) == [[("1", "firing")]]
+        await street.tick({"1": 20, "2": 20}, H)
+        assert told(chat)[1:] == [[("2", "firing"), ("1", "ongoing")]]
+        await street.end()
+
+    asyncio.run(story())
+
+
 def test_what_waits_for_its_pace_is_called_back() -> None:
     """The first has gone out; the others are told when the silence is over, each once."""
 

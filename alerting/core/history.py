@@ -118,7 +118,7 @@ class Series(Points):
 class Target:
     """One thing that is fetched: when it answered, and when it did not."""
 
-    __slots__ = ("faults", "fetches", "labels", "only", "series", "source", "why")
+    __slots__ = ("faults", "fetches", "labels", "only", "series", "source", "still", "why")
 
     def __init__(self, source: str, labels: Labels, only: str = "") -> None:
         self.source = source
@@ -127,6 +127,7 @@ class Target:
         self.fetches: list[Millis] = []  # good answers, as far back as any window of the namespace reaches
         self.faults: list[tuple[Millis, Millis, str]] = []  # from, until, why; FOREVER: still failing
         self.series: set[Series] = set()
+        self.still: list[Series] = []  # in its newest answer, by time stamps of its own that are old or soon will be
         self.why = ""
 
     @property

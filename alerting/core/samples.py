@@ -7,6 +7,7 @@ apart from what was seen to be gone:
 
 - a target that failed is not believed: its series are withheld, and the selection has a Gap;
 - a good answer that no longer holds a series ends that series there (Prometheus' staleness);
+- a series that a good answer holds with a time stamp as old as `lookback` is a Gap too: the source stands still;
 - buckets (`count` metrics) are dated by their end and come late, so a missing one ends nothing.
 
 With `promql=True` (rule tests) everything is kept, nothing is ever a gap, and only an explicit end ends.
@@ -136,7 +137,7 @@ class Samples:
     def _space(self, namespace: str) -> Space:
         space = self._spaces.get(namespace)
         if space is None:
-            space = self._spaces[namespace] = Space(namespace, promql=self.promql)
+            space = self._spaces[namespace] = Space(namespace, self.lookback, promql=self.promql)
         return space
 
     def _record(self, space: Space, name: str) -> Name:
@@ -165,9 +166,11 @@ class Samples:
             space.bad_until = FOREVER
         else:
             target.answer(at, at - space.window)
-            if space.bad_until == FOREVER and not any(each.failing for each in space.targets.values()):
-                space.bad_until = at
         taken = self._take(space, target, reading)
+        if target.still:
+            space.bad_until = FOREVER
+        elif space.bad_until == FOREVER and not any(each.failing or each.still for each in space.targets.values()):
+            space.bad_until = at
         if reading.fault is None and not self.promql and not partial:
             self._settle(space, target, at)
         return taken
@@ -176,7 +179,8 @@ class Samples:
         at, stamp, lookback, namespace = reading.at, self._readings, self.lookback, space.name
         names = space.names
         anything = self.promql or bool(space.nameless)
-        taken = []
+        aging = at - lookback // 2  # what is stamped before that
+        taken, still = [], []
         for sample in reading.samples:
             record = names.get(sample.name)
             if record is None:
@@ -196,7 +200,11 @@ class Samples:
             series.live = True
             series.stamp = stamp
             series.take(sample.at, sample.value, at, lookback)
+            if series.at <= aging and series.received is None:
+                still.append(series)
             taken.append((namespace, series.kind, sample))
+        if reading.fault is None:
+            target.still = still
         return taken
 
     def _meet(self, space: Space, record: Name, sample: Sample) -> Series | None:

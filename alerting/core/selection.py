@@ -56,17 +56,18 @@ class Name:
 class Space:
     """One namespace: its targets, its names, and until when something in it could not be believed."""
 
-    __slots__ = ("bad_until", "name", "nameless", "names", "orphans", "promql", "targets", "window")
+    __slots__ = ("bad_until", "lookback", "name", "nameless", "names", "orphans", "promql", "targets", "window")
 
-    def __init__(self, name: str, *, promql: bool = False) -> None:
+    def __init__(self, name: str, lookback: Millis, *, promql: bool = False) -> None:
         self.name = name
+        self.lookback = lookback
         self.promql = promql  # rule tests: nothing is ever a gap
         self.names: dict[str, Name] = {}
         self.nameless: list[Selection] = []  # selectors by matchers alone
         self.targets: dict[tuple[str, Labels], Target] = {}
         self.orphans: set[Series] = set()  # read from the file, not yet seen in a reading
         self.window: Millis = 0
-        self.bad_until: Millis = NEVER  # no target was failing from here on
+        self.bad_until: Millis = NEVER  # no target was failing or stood still from here on
 
 
 class Selection:
@@ -102,9 +103,25 @@ class Selection:
             why = target.failed_at(t)
             if why is not None and self._may_hold(target):
                 found.append(Gap(why, target.labels.merged(self.equal), target.source))
+            elif target.still:
+                found += self._stood_still(target, t)
         if open_ and self.record is not None and (self.record.seen or not found):  # what failed may hold it
             found += self._unheld(self.record)
         return found
+
+    def _stood_still(self, target: Target, t: Millis) -> list[Gap]:
+        """Say which series a target still reports, but as they were so long ago that they say nothing of `t`."""
+        lookback = self.space.lookback
+        return [
+            Gap(
+                f"{target.source} stands still: its newest {self.spelled() if self.name else series.name} "
+                f"is {(t - series.at) // 1000} s old",
+                series.labels,
+                target.source,
+            )
+            for series in target.still
+            if t - series.at >= lookback and self.name in ("", series.name) and self.takes(series.name, series.labels)
+        ]
 
     def _unheld(self, record: Name) -> list[Gap]:
         """Judge an open name: nothing has ever held it, or a JSON answer holds it no more."""

@@ -160,7 +160,7 @@ class Recall(NamedTuple):
     """A message that is called back before it was sent, or what of it is."""
 
     id: str  # under which it is owed
-    left: Notification  # what it says without; where that is nothing, what it said, under another id
+    left: Notification  # under another id: what it says without; where that is nothing, what it said
     whole: bool  # nothing of it is left: it is not sent
     why: str
 

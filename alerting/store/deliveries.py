@@ -124,6 +124,10 @@ def call_back(rows: sqlite3.Connection, recalled: Iterable[Recall], unsaid: Iter
             "UPDATE delivery SET id = ?, notification = ?, urgent = ? WHERE id = ?",
             (left.id, notification_text(left), left.urgent, each.id),
         )
+        rows.execute(  # what was folded into it goes with it
+            "UPDATE delivery SET told_by = ? WHERE state = 'folded' AND settled_at >= ? AND told_by = ?",
+            (left.id, left.created, each.id),
+        )
         if each.whole:
             rows.execute(
                 "INSERT OR IGNORE INTO attempt (delivery, at, number, state, why)"
@@ -133,10 +137,6 @@ def call_back(rows: sqlite3.Connection, recalled: Iterable[Recall], unsaid: Iter
             rows.execute(
                 "UPDATE delivery SET state = 'folded', why = ?, settled_at = ?, receipt = NULL WHERE id = ?",
                 (printable(each.why), now, left.id),
-            )
-            rows.execute(  # what was folded into it went the same way
-                "UPDATE delivery SET told_by = ? WHERE state = 'folded' AND settled_at >= ? AND told_by = ?",
-                (left.id, left.created, each.id),
             )
     for key, receiver, told, notice in unsaid:
         place = (*key, receiver)

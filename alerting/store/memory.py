@@ -145,17 +145,20 @@ class MemoryStore:
     def _call_back(self, change: Change) -> None:
         for id_, left, whole, why in change.recalled:
             before = self._deliveries[id_]
+            renamed = {left.id if name == id_ else name: each for name, each in self._deliveries.items()}
+            owed = self._owed[left.receiver]
+            self._owed[left.receiver] = {left.id if name == id_ else name: each for name, each in owed.items()}
+            self._deliveries = renamed
+            self._tries[left.id] = self._tries.pop(id_, [])
+            self._attempts = [(attempt, left.id if of == id_ else of) for attempt, of in self._attempts]
+            for each in [each for each in self._deliveries.values() if each.told_by == id_]:
+                self._put(each._replace(told_by=left.id))
             if not whole:
                 self._put(before._replace(notification=left))
                 continue
-            del self._deliveries[id_], self._owed[left.receiver][id_]
-            self._tries[left.id] = self._tries.pop(id_, [])
-            self._attempts = [(attempt, left.id if of == id_ else of) for attempt, of in self._attempts]
             ended = before._replace(notification=left, state=DeliveryState.FOLDED, why=why, settled_at=change.at)
             self._note_attempt(ended)
             self._put(ended._replace(receipt=None))
-            for each in [each for each in self._deliveries.values() if each.told_by == id_]:
-                self._put(each._replace(told_by=left.id))
         for key, receiver, told, notice in change.unsaid:
             if told is None or notice is None:
                 self._forget(key, [receiver])

@@ -181,6 +181,8 @@ class Thread:
         finally:
             if kind in HELD:
                 disk.witness.execute("ROLLBACK")
+        if kind in HELD and doing in WRITES and type(error) is StoreError and disk.unsaved is not None:
+            disk.unsaved.refused(error)
         if error is None and on_disk is not None:
             on_disk()  # what it raises is a mistake of the simulator's own
         in_memory = in_memory or disk.in_memory

@@ -93,8 +93,8 @@ class Exact:
         """Tell whether a receiver counts as told of an episode that goes on."""
         return self._episodes.get(key) == episode and receiver in self._judge.model.told.get(key, ())
 
-    def uncreated(self, id_: str) -> None:
-        """A message is called back."""
+    def renamed(self, id_: str, new: str) -> None:
+        """A message, or what is left of it, has another id."""
 
     def unsaid(self, key: Key, unsaid: Unsaid, *, escalated: bool) -> None:
         """Take note that a receiver was not told what it was to be told: in a plain run that is all of an episode."""

@@ -175,9 +175,9 @@ class Laws:
         fires = self.firing.get(key)
         return fires is not None and fires.episode == episode and receiver in self.told.get(key, ())
 
-    def uncreated(self, id_: str) -> None:
-        """A message is called back."""
-        self._unheard.pop(id_, None)
+    def renamed(self, id_: str, new: str) -> None:
+        """A message, or what is left of it, has another id."""
+        self._unheard = {new if each == id_ else each: at for each, at in self._unheard.items()}
 
     def unsaid(self, key: Key, unsaid: Unsaid, *, escalated: bool) -> None:
         """Take note that a receiver was not told what it was to be told; an escalation is owed again."""

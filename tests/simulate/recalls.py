@@ -142,7 +142,7 @@ class Recalls:
         judge.account()
 
     def _replace(self, id_: str, left: Notification, number: int, *, whole: bool) -> None:
-        """Put what is left in the place of a message; what is called back whole has another id from now on."""
+        """Put what is left in the place of a message; it has another id from now on."""
         judge, new = self._judge, left.id
         row = judge.in_key[left.receiver, left.group_key]
         old, place = judge.created[id_], row.index(id_)
@@ -163,12 +163,14 @@ class Recalls:
         for table in (judge.created_at, judge.offsets):
             table[new] = table.pop(id_)
         judge.attempts[new] = judge.attempts.pop(id_, [])
+        judge.told_by.update({each: new for each, heir in judge.told_by.items() if heir == id_})
+        judge.standing.rename(id_, new)
+        judge.telling.renamed(id_, new)
+        if id_ in judge.wishes:
+            judge.wishes[new] = judge.wishes.pop(id_)
         if whole:
             judge.called_back.add(new)
-            judge.wishes.pop(id_, None)
-            judge.standing.forget(id_)
-            judge.told_by.update({each: new for each, heir in judge.told_by.items() if heir == id_})
-            judge.telling.uncreated(id_)
+            judge.settled_at[new] = judge.loop.at
 
     def _strip_parts(self, id_: str, before: Notification, left: Notification, *, whole: bool) -> None:
         """What was folded into a message is not to be said by it any more either, as far as it is called back."""

@@ -80,9 +80,10 @@ class Standing:
             if state == "claimed":
                 self._failed[id_] = self._judge.created[id_][1].receiver
 
-    def forget(self, id_: str) -> None:
-        """A message is not owed any more, and has no end of its own."""
-        self._failed.pop(id_, None)
+    def rename(self, id_: str, new: str) -> None:
+        """What is left of a message is owed under another id; nothing may be left."""
+        if id_ in self._failed:
+            self._failed[new] = self._failed.pop(id_)
 
     def remember(self) -> Callable[[], None]:
         """Give what puts back what is known now."""
@@ -120,7 +121,8 @@ class Standing:
         """Give for how long something had waited by then that was tried in vain: at least, at most."""
         judge, found = self._judge, dict[str, tuple[int, int]]()
         for id_, receiver in list(self._failed.items()):
-            if id_ not in judge.created or judge.heir(id_) in judge.settled_at:
+            heir = judge.heir(id_)
+            if id_ not in judge.created or heir in judge.settled_at or heir in judge.called_back:
                 del self._failed[id_]
                 continue
             if id_ in judge.told_by:  # what tells it has waited for as long

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from alerting.errors import StoreError
     from tests.simulate.judge import Wish
     from tests.simulate.model import Hush, Key
     from tests.simulate.model import Life as Alive
@@ -70,6 +71,10 @@ class Unsaved:
             judge.standing.remember(),
             judge.recalls.remember(),
         )
+
+    def refused(self, error: StoreError) -> None:
+        """The program does not go on, though the file can be read."""
+        self._run.judge.fail(f"not gone on with in memory: {error}")
 
     def saved(self) -> None:
         """All of it is in the file."""

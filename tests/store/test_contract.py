@@ -136,7 +136,12 @@ def test_what_is_called_back_is_not_owed_and_may_be_owed_again(over) -> None:
         await store.commit(Change(AT, notifications=[owed("n1"), both]))
         recalled = [
             Recall("n1", owed("n1-back"), whole=True, why="called back: silenced by ann"),
-            Recall("n2", both._replace(firing=(notice("cpu"),)), whole=False, why="called back: silenced by ann"),
+            Recall(
+                "n2",
+                both._replace(id="n2-left", firing=(notice("cpu"),)),
+                whole=False,
+                why="called back: silenced by ann",
+            ),
         ]
         before = Told("p", AT - 5, "warning")
         unsaid = [
@@ -147,7 +152,7 @@ def test_what_is_called_back_is_not_owed_and_may_be_owed_again(over) -> None:
         announced = (await store.open()).announced
         assert (key(), "slack") not in announced
         assert announced[key("cpu"), "pager"][:3] == before[:3]
-        assert [each.notification.id for each in await store.unsent()] == ["n2"]
+        assert [each.notification.id for each in await store.unsent()] == ["n2-left"]
         assert [each.notification.id for each in await store.unsent("slack")] == []
         (_, (ended,)), *_ = (await store.account(key())).messages
         assert (ended.at, ended.outcome, ended.state, ended.why) == (

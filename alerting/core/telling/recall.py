@@ -207,10 +207,12 @@ def _recall(  # noqa: PLR0917  a message in parts
 ) -> Recall:
     """Write what is left of a message."""
     changed = [each for each in firing if each.step != Step.ONGOING]
+    id_ = f"{message.id}-{now}"  # what is taken out is owed again later, perhaps under the id of this one
     if not changed and not resolved:
-        return Recall(message.id, message._replace(id=f"{message.id}-{now}"), whole=True, why=why)
+        return Recall(message.id, message._replace(id=id_), whole=True, why=why)
     notes = set(came_and_went(gone))
     left = message._replace(
+        id=id_,
         title=titled(firing, resolved),
         reason=f"{message.reason}; {len(gone)} called back",
         firing=(*changed, *(each for each in firing if each.step == Step.ONGOING)),
