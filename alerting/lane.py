@@ -141,12 +141,21 @@ def land(lane: Lane, flight: asyncio.Task[None]) -> None:
 
 async def first_of(*works: Coroutine[Any, Any, object] | asyncio.Future[Any]) -> None:
     """Wait until one of several is done and call off the others; none is waited for that does not heed it."""
+    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def wake(_: object) -> None:
+        if not over.done():
+            over.set_result(None)
+
     tasks = [asyncio.ensure_future(work) for work in works]
+    for task in tasks:
+        task.add_done_callback(wake)
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        await over
     finally:
         for task in tasks:
             if not task.done():
+                task.remove_done_callback(wake)
                 task.cancel()
                 task.add_done_callback(_forget)
 

@@ -531,6 +531,43 @@ def test_a_source_that_hangs_holds_up_nobody_else() -> None:
     asyncio.run(story())
 
 
+def test_each_fetch_has_its_own_time_though_one_sleep_serves_all() -> None:
+    """Two that hang are given up 15 s after each began; a hundred that answer cost no sleep each."""
+
+    class Counting(FakeClock):
+        slept = 0
+
+        async def sleep(self, duration: int) -> None:
+            self.slept += 1
+            await super().sleep(duration)
+
+    async def story() -> None:
+        clock = Counting()
+        house = House(rule("A"), rule("B", Above(10, "late")), clock=clock)
+        late = App(clock, "late")
+        house.targets.append(Target(late))
+        await house.open()
+        for _ in range(100):
+            await clock.advance(100)
+            await house.engine.tick()
+        assert clock.slept <= 2
+        house.app.delay = late.delay = H
+        first, second = house.engine.due()
+        began = clock.monotonic()
+        one = asyncio.ensure_future(house.engine.tick([first]))
+        await clock.advance(4 * S)
+        other = asyncio.ensure_future(house.engine.tick([second]))
+        await clock.run(one)
+        assert clock.monotonic() - began == 15 * S
+        assert not other.done()
+        await clock.run(other)
+        assert clock.monotonic() - began == 19 * S
+        assert set(house.engine.sources().values()) == {"app: no answer within 15 s", "late: no answer within 15 s"}
+        await house.engine.close()
+
+    asyncio.run(story())
+
+
 def test_f43_a_page_that_hung_is_not_waited_for_again_by_those_who_read_others_too() -> None:
     """The shared namespace of metrics pages: one dead target does not make every rule late."""
 

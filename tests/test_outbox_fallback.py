@@ -8,6 +8,7 @@ import pytest
 
 from alerting.lane import Terms
 from alerting.model import RECEIVER_DOWN, Answer, Outcome
+from alerting.store.memory import MemoryStore
 from tests.clock import FakeClock
 from tests.full import rounds
 from tests.sending import RETRY, Receiver
@@ -205,5 +206,40 @@ def test_f22_cron_tells_the_fallback_too() -> None:
             assert len(about(mail.ledger)) == (run == 2)
         assert {each.notification.receiver for each in sent.result() if each.state == "sent"} == {"mail"}
         assert about(mail.ledger) == [(["firing 1"], ("chat could not be told: 500",))]
+
+    asyncio.run(main())
+
+
+def test_a_lane_that_owes_nothing_asks_once_a_minute_what_is_late() -> None:
+    """Nothing that is not owed can be late; what comes to be owed wakes it, and is looked at every five seconds."""
+
+    class Counting(MemoryStore):
+        asked = 0
+
+        async def unheard(self, receiver, before):
+            self.asked += receiver == "chat"
+            return await super().unheard(receiver, before)
+
+    async def main():
+        clock, store = FakeClock(), Counting()
+        fails = [OK]
+        chat, mail = Receiver(clock, "chat", otherwise=lambda _: fails[0]), Receiver(clock, "mail")
+        street = Street(
+            rule(notify=("chat",)), people=[chat, mail], fallback={"chat": ["mail"]}, terms=LATE, store=store
+        )
+        await street.open()
+        await street.tick(20.0)
+        store.asked = 0
+        await street.clock.advance(10 * M)
+        assert 1 <= store.asked <= 11
+        fails[0] = RETRY
+        store.asked = 0
+        await street.tick(5.0)
+        await street.clock.advance(4 * M)
+        assert store.asked >= 30
+        assert not mail.ledger
+        await street.clock.advance(M + 10 * S)
+        assert [steps for steps, _ in about(mail.ledger)] == [["resolved 1"]]
+        await street.end()
 
     asyncio.run(main())

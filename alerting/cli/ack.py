@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from alerting.cli import finding, state
 from alerting.cli.exit import Exit
-from alerting.cli.loading import load_settings_only
+from alerting.cli.loading import load_settings_for_state
 from alerting.cli.terminal import clean, say, say_json, table
 from alerting.cli.times import distance, shown
 from alerting.core.telling.keeping import ack_name, ack_text
@@ -31,7 +31,7 @@ def main(arguments: Namespace) -> int:
 
 
 async def _ack(arguments: Namespace) -> int:
-    settings = load_settings_only(arguments.config)
+    settings = load_settings_for_state(arguments.config)
     seen = await state.seen(settings)
     if arguments.alert in (None, "list"):
         if arguments.withdraw:

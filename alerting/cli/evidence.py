@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.config.rules import compiled
-from alerting.config.vocabulary import names_of, offered
+from alerting.config.vocabulary import names_of, offered, open_names
 from alerting.core.lang.condition import CompiledCondition
 from alerting.core.lang.nearest import nearest
 from alerting.core.lang.running.explain import inside, unit_of
@@ -63,7 +63,8 @@ class Evidence(NamedTuple):
 def gather(spec: RuleSpec, settings: Settings, series: Labels | None, at: Millis, recorded: frozenset[str]) -> Evidence:
     """Judge a rule's condition by the samples that were received up to `at`; of one series, or of the nearest."""
     try:
-        rule = compiled(spec, names_of(settings, recorded), compile_pattern, settings.lookback)[0]
+        names = (open_names if settings.partial else names_of)(settings, recorded)
+        rule = compiled(spec, names, compile_pattern, settings.lookback)[0]
     except ConditionError as error:
         return Evidence(None, problem=f"the condition does not go with the settings of now: {error}")
     needs = rule.needs

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from alerting.cli import finding, forms, state
 from alerting.cli.evidence import Evidence, faults, gather
 from alerting.cli.exit import Exit
-from alerting.cli.loading import load, load_settings_only
+from alerting.cli.loading import load, load_settings_for_state
 from alerting.cli.stories import Story, stories
 from alerting.cli.terminal import clean, paint, say, say_json, warn
 from alerting.cli.times import back, distance, shown
@@ -50,7 +50,7 @@ class Page(NamedTuple):
 
 def main(arguments: Namespace) -> int:
     """Show the page. The exit code says only whether there is one."""
-    settings = load_settings_only(arguments.config)
+    settings = load_settings_for_state(arguments.config)
     page = asyncio.run(_page(settings, arguments))
     if arguments.output == "json":
         say_json(_document(page))
@@ -76,7 +76,7 @@ async def _page(settings: Settings, arguments: Namespace) -> Page:
         try:
             found = finding.meant(text, finding.candidates(seen, past), seen.specs)
         except AlertingError:
-            if not _in_files(arguments):
+            if settings.partial or not _in_files(arguments):
                 raise
             return _unjudged(settings, arguments, at, "it is in the files and not in force yet: nothing evaluated it")
         specs = finding.rules(text.partition("{")[0].strip(), seen.specs)

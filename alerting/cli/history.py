@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alerting.cli import finding, forms, state
 from alerting.cli.exit import Exit
-from alerting.cli.loading import load_settings_only
+from alerting.cli.loading import load_settings_for_state
 from alerting.cli.stories import attempted, decided
 from alerting.cli.terminal import clean, flush, paint, say, say_json, warn
 from alerting.cli.times import back, shown
@@ -44,7 +44,7 @@ class Event(NamedTuple):
 
 def main(arguments: Namespace) -> int:
     """List what happened; with --follow go on until interrupted."""
-    settings = load_settings_only(arguments.config)
+    settings = load_settings_for_state(arguments.config)
     try:
         return asyncio.run(_history(settings, arguments))
     except KeyboardInterrupt:
@@ -68,7 +68,8 @@ async def _history(settings: Settings, arguments: Namespace) -> int:
             warn(f"note: more happened than is shown: of each kind the newest {_MOST}; --since can be nearer")
         events = _events(found, seen, wanted, arguments)
         _print(events, arguments)
-        if not events and arguments.receiver is not None and arguments.receiver not in settings.receivers:
+        unheard_of = not settings.partial and arguments.receiver not in (None, *settings.receivers)
+        if not events and unheard_of:
             hint = did_you_mean(arguments.receiver, settings.receivers)
             warn(f"note: the settings have no receiver {clean(arguments.receiver)!r}; {hint}".rstrip("; "))
         while arguments.follow:

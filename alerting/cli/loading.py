@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from alerting.cli.terminal import warn
 from alerting.config.cache import Cache
 from alerting.config.files import mark_of
 from alerting.config.rules import RuleSet, load_rules
 from alerting.config.settings import Settings, find_settings, load_settings
 from alerting.config.snapshot import dump_good, load_good, specs_in, with_kept_ids
 from alerting.core.builtin import CANARY
-from alerting.errors import ConfigError, LockHeld, Problem
+from alerting.errors import ConfigError, LockHeld, Problem, StateRefused
 from alerting.patterns import compile_pattern
 from alerting.store.sqlite import file_of
 
@@ -79,6 +81,30 @@ def load_settings_only(explicit: str | None) -> Settings:
     """Read the settings, for commands that need no rules. Raises ConfigError."""
     cwd, env = Path.cwd(), os.environ
     return load_settings(find_settings(explicit, env, cwd), env, cwd, Cache.of_user(env))
+
+
+def load_settings_for_state(explicit: str | None) -> Settings:
+    """Read the settings, for commands that need to know where the state is and little else.
+
+    Where they are broken and the state is found all the same, what can be read of them stands in, and standard error
+    says so: what is in force is then the last good set, in the state. Raises ConfigError.
+    """
+    cwd, env = Path.cwd(), os.environ
+    path = find_settings(explicit, env, cwd)
+    try:
+        return load_settings(path, env, cwd, Cache.of_user(env))
+    except ConfigError as error:
+        from alerting.config.remains import remains  # noqa: PLC0415  PyYAML: only where something is wrong
+
+        left = None if path is None else remains(path, env, cwd)
+        with suppress(StateRefused):  # no place of a state
+            if left is not None and os.path.exists(state := file_of(left.store, left.root)):  # noqa: PTH110  as text
+                warn(
+                    f"alerting: the settings are broken, `alerting validate` says it all: {broken(error.problems)}",
+                    f"alerting: going on with the state {state} and the last good rules in it",
+                )
+                return left
+        raise
 
 
 async def opened(program: Program, settings: Settings) -> Snapshot:

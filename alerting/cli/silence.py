@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from alerting.cli import finding, state
 from alerting.cli.amtool import exported, imported
 from alerting.cli.exit import Exit
-from alerting.cli.loading import load_settings_only
+from alerting.cli.loading import load_settings_for_state
 from alerting.cli.terminal import clean, paint, say, say_json, table, warn
 from alerting.cli.times import distance, moment, shown
 from alerting.core.telling.keeping import silence_name, silence_text
@@ -39,7 +39,7 @@ _COLOURS = {"active": "yellow", "pending": "blue", "expired": "grey"}
 def main(arguments: Namespace) -> int:
     """Do what the verb says."""
     verbs = {"add": _add, "list": _list, "expire": _expire, "import": _import, "export": _export}
-    return asyncio.run(verbs[arguments.verb](load_settings_only(arguments.config), arguments))
+    return asyncio.run(verbs[arguments.verb](load_settings_for_state(arguments.config), arguments))
 
 
 # ------------------------------------------------------------------------------------------- add

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from alerting.cli import forms, state
 from alerting.cli.ack import document, in_force
 from alerting.cli.exit import Exit
-from alerting.cli.loading import load_settings_only
+from alerting.cli.loading import load_settings_for_state
 from alerting.cli.silence import lines_of as silences_in_force
 from alerting.cli.silence import state_of
 from alerting.cli.stories import decided
@@ -51,7 +51,7 @@ class Standing(NamedTuple):
 
 def main(arguments: Namespace) -> int:
     """Show the state. The exit code says only whether it could be read."""
-    settings = load_settings_only(arguments.config)
+    settings = load_settings_for_state(arguments.config)
     if not state.exists(settings):
         if arguments.output == "json":
             say_json({"state": None})

@@ -70,6 +70,7 @@ class Settings(NamedTuple):
     warnings: tuple[Problem, ...] = ()
     cwd: Path | None = None  # what paths are shown relative to; None: root
     digest: str = ""  # of the file's bytes and of the variables that stand in for its keys
+    partial: bool = False  # what could be read of a file that does not load (alerting.config.remains)
 
     @property
     def configured(self) -> bool:

@@ -17,7 +17,7 @@ from alerting.core.telling import render
 from alerting.core.telling.desk import Desk
 from alerting.core.telling.newest import Newest
 from alerting.core.turn import Track, Turn
-from alerting.model import NO_TEXTS, RECEIVER_DOWN, SHARED, AlertKey, AlertState, Labels, RuleSpec
+from alerting.model import NO_LABELS, NO_TEXTS, RECEIVER_DOWN, SHARED, AlertKey, AlertState, Labels, RuleSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -260,15 +260,16 @@ class Book:
         for judged in turn.doubtful:
             self._watch_rule(turn, judged)
         for receiver, why in standing.items():
-            if self._others(receiver):
+            rule_id = f"{RECEIVER_DOWN}{receiver}"
+            if (why or rule_id in self.watchers) and self._others(receiver):
                 labels = Labels({"receiver": receiver})
-                track = self._watcher_if(f"{RECEIVER_DOWN}{receiver}", labels, raised=bool(why))
+                track = self._watcher_if(rule_id, labels, raised=bool(why))
                 if track is not None:
                     turn.step(track, builtin.receiver_verdict(track.spec.id, labels, why))
-        track = self._watcher_if(builtin.CONFIG_BROKEN, Labels(), raised=bool(problem))
+        track = self._watcher_if(builtin.CONFIG_BROKEN, NO_LABELS, raised=bool(problem))
         if track is not None:
             turn.step(track, builtin.config_verdict(problem or ""))
-        track = self._watcher_if(builtin.STATE_UNSAVED, Labels(), raised=bool(unsaved))
+        track = self._watcher_if(builtin.STATE_UNSAVED, NO_LABELS, raised=bool(unsaved))
         if track is not None:
             turn.step(track, builtin.unsaved_verdict(unsaved))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from alerting.model import Attempt, DeliveryState, Outcome
 from alerting.ports import Account, History, Marks
-from alerting.store.deliveries import DELIVERY, read_delivery, read_message
+from alerting.store.outlook import DELIVERY, read_delivery, read_message
 from alerting.store.records import UNREADABLE, fitting
 from alerting.store.statements import read_decisions, read_transition_row
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 _EVENTS = "SELECT seq, rule_id, fingerprint, at, record FROM {} WHERE {} ORDER BY seq DESC LIMIT ?"
 _ONE = "rule_id = ? AND fingerprint = ?"
 _NEW = "seq > ? AND at >= ?"
-_ATTEMPTS = """SELECT a.at, a.number, a.outcome, a.state, a.why, a.seq, d.id, d.receiver, d.group_key, d.notification
-    FROM attempt AS a JOIN delivery AS d ON d.seq = a.delivery"""
+_ATTEMPTS = """SELECT a.at, a.number, a.outcome, a.state, a.why, a.seq, d.id, d.receiver, d.group_key, m.record
+    FROM attempt AS a JOIN delivery AS d ON d.seq = a.delivery LEFT JOIN message AS m ON m.seq = d.seq"""
 _LOOKED_THROUGH = 5_000  # newest messages, for those that name an alert and have no decision about it
 _NAMING = f"""WITH RECURSIVE named (id) AS (
         VALUES {{}} UNION SELECT o.told_by FROM named JOIN delivery AS o ON o.id = named.id WHERE o.told_by <> '')
     {DELIVERY} WHERE d.seq IN (SELECT o.seq FROM named JOIN delivery AS o ON o.id = named.id UNION
-        SELECT seq FROM delivery WHERE seq > (SELECT max(seq) FROM delivery) - ? AND instr(notification, ?))
+        SELECT seq FROM message WHERE seq > (SELECT max(seq) FROM message) - ? AND instr(record, ?))
     ORDER BY d.seq DESC"""  # noqa: S608  texts of our own, and question marks
 
 

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_CHECKPOINT = 4 * 2**20  # bytes of log after which it is taken into the file
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _MOMENT: Millis = 250  # to put back what is unsaved, others that hold the file are not waited for any longer
 
 
@@ -50,6 +52,7 @@ class Handle:
         """Name the file; nothing is touched until `open`. `lasting`: go on in memory when it cannot be written."""
         self.path = path
         self.moved = False  # a commit that was reported as failed is on disk
+        self.sound = False  # what one goes on from was read; until then, what cannot be read refuses the file
         self.may_write = not read_only
         self._busy = busy
         self._lock = Lock(path)
@@ -142,6 +145,9 @@ class Handle:
             result = work(connection)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
+            if not self.sound and code_of(error) in _DAMAGE:
+                self._drop()
+                raise refused(self.path, f"is damaged ({error})") from None
             self._drop(lift=speaks_of_the_file(error))
             raise self._failure("read", error) from None
         except BaseException:
@@ -261,6 +267,8 @@ class Handle:
         if self.may_write:
             upgrade(connection, version)
             connection.execute("PRAGMA synchronous = FULL")
+            page = connection.execute("PRAGMA page_size").fetchone()[0]
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT // page}")
             connection.execute("PRAGMA journal_size_limit = 16777216")
             if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
                 raise refused(self.path, "is on a file system without shared memory", "keep it on a local disk")
@@ -372,9 +380,7 @@ class Handle:
 def speaks_of_the_file(error: sqlite3.Error) -> bool:
     """Tell whether an error says that the file cannot be used, now or for good, and nothing of what was asked of it."""
     code = code_of(error)
-    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or (
-        is_passing(error) and code != sqlite3.SQLITE_NOMEM
-    )
+    return code in _DAMAGE or (is_passing(error) and code != sqlite3.SQLITE_NOMEM)
 
 
 def code_of(error: sqlite3.Error) -> int:

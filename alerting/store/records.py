@@ -1,6 +1,7 @@
 """Rows and records: how the nouns of `model` are written into the state, and the few laws that all stores share.
 
-JSON, by name, so that a later release may add a field and still read what an earlier one wrote. Never pickle: a
+JSON, by name, so that a later release may add a field and still read what an earlier one wrote. A field that is as by
+default is not written: with another default, a later release has to write the former one into the rows. Never pickle: a
 tampered row can be wrong, but it cannot run. NaN and the infinities are written as Python's json does.
 """
 
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from alerting.core.telling.folding import perhaps
 from alerting.model import (
+    NO_TEXTS,
     Alert,
     AlertKey,
     AlertState,
@@ -43,7 +45,8 @@ UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)  
 
 R = TypeVar("R", bound="tuple[Any, ...]")
 
-dump = json.JSONEncoder(separators=(",", ":")).encode  # ASCII, so that odd characters of names survive any file
+# ASCII, so that odd characters of names survive any file. What JSON does not know is a mapping.
+dump = json.JSONEncoder(separators=(",", ":"), default=dict).encode
 
 
 def is_empty(change: Change) -> bool:
@@ -105,102 +108,46 @@ def printable(text: str) -> str:
 
 def alert_text(alert: Alert) -> str:
     """Write an alert, all but its key."""
-    return dump(
-        {
-            "labels": alert.labels.pairs,
-            "state": alert.state,
-            "since": alert.since,
-            "value": alert.value,
-            "why": alert.why,
-            "fired_at": alert.fired_at,
-            "resolved_at": alert.resolved_at,
-            "episode": alert.episode,
-            "quiet_since": alert.quiet_since,
-            "paused_at": alert.paused_at,
-            "version": alert.version,
-            "gone_since": alert.gone_since,
-            **({"level": alert.level} if alert.level else {}),
-            **({"firings": alert.firings} if alert.firings else {}),
-            **({"endings": alert.endings} if alert.endings else {}),
-        }
-    )
+    row = _said(alert)
+    del row["key"]
+    return dump(row | {"labels": alert.labels.pairs})
 
 
 def transition_text(transition: Transition) -> str:
     """Write a transition, all but its key and time."""
-    return dump(
-        {
-            "labels": transition.labels.pairs,
-            "before": transition.before,
-            "after": transition.after,
-            "value": transition.value,
-            "why": transition.why,
-            "episode": transition.episode,
-            "ended": transition.ended,
-            **({"level": transition.level} if transition.level else {}),
-        }
-    )
+    row = _said(transition)
+    del row["key"], row["at"]
+    return dump(row | {"labels": transition.labels.pairs})
 
 
 def decision_text(decision: Decision) -> str:
     """Write a decision, all but its key and time."""
-    row = decision._asdict()
+    row = _said(decision)
     del row["key"], row["at"]
-    if not decision.route:
-        del row["route"]
     return dump(row)
 
 
 def notification_text(notification: Notification) -> str:
     """Write a notification whole: what was announced does not change, whatever is edited since."""
-    return dump(
-        {
-            "id": notification.id,
-            "receiver": notification.receiver,
-            "group_key": notification.group_key,
-            "reason": notification.reason,
-            "created": notification.created,
-            "title": notification.title,
-            "firing": [_notice(notice) for notice in notification.firing],
-            "resolved": [_notice(notice) for notice in notification.resolved],
-            "external_labels": dict(notification.external_labels),
-            "loud": notification.loud,
-            "urgent": notification.urgent,
-            "notes": notification.notes,
-            "group_labels": dict(notification.group_labels),
-            "route": notification.route,
-            "announces": notification.announces,
-            "instead_of": notification.instead_of,
-        }
-    )
+    row = _said(notification)
+    for part in ("firing", "resolved"):
+        if part in row:
+            row[part] = [_said(notice) for notice in row[part]]
+    return dump(row)
 
 
 def notice_text(notice: Notice) -> str:
     """Write what was announced of one alert."""
-    return dump(_notice(notice))
+    return dump(_said(notice))
 
 
-def _notice(notice: Notice) -> dict[str, Any]:
+def _said(record: Any) -> dict[str, Any]:
+    """Give the fields of a record, without those that are as they are where nothing is said: most are."""
+    defaults = record._field_defaults
     return {
-        "key": notice.key,
-        "episode": notice.episode,
-        "step": notice.step,
-        "name": notice.name,
-        "labels": dict(notice.labels),
-        "severity": notice.severity,
-        "value": notice.value,
-        "why": notice.why,
-        "fired_at": notice.fired_at,
-        "resolved_at": notice.resolved_at,
-        "ended": notice.ended,
-        "annotations": dict(notice.annotations),
-        "runbook_url": notice.runbook_url,
-        "acked": notice.acked,
-        "flapping": notice.flapping,
-        "picture": notice.picture,
-        "was": notice.was,
-        **({} if notice.before is None else {"before": notice.before}),
-        **({"heard": notice.heard} if notice.heard else {}),
+        name: value
+        for name, value in zip(record._fields, record, strict=True)
+        if name not in defaults or value != defaults[name]
     }
 
 
@@ -225,7 +172,7 @@ def read_alert(rule_id: str, fingerprint: str, text: str) -> Alert:
 def read_transition(rule_id: str, fingerprint: str, at: Millis, text: str) -> Transition:
     """Read a transition. Raises one of UNREADABLE when the row is damaged."""
     row = json.loads(text)
-    ended = row.pop("ended")
+    ended = row.pop("ended", None)
     return fitting(
         Transition(
             key=fitting(AlertKey(rule_id, fingerprint)),
@@ -247,8 +194,8 @@ def read_decision(rule_id: str, fingerprint: str, at: Millis, text: str) -> Deci
 def read_notification(text: str) -> Notification:
     """Read a notification. Raises one of UNREADABLE when the row is damaged."""
     row = json.loads(text)
-    firing = tuple(_read_notice(each) for each in row.pop("firing"))
-    resolved = tuple(_read_notice(each) for each in row.pop("resolved"))
+    firing = tuple(_read_notice(each) for each in row.pop("firing", ()))
+    resolved = tuple(_read_notice(each) for each in row.pop("resolved", ()))
     notes, instead_of = tuple(row.pop("notes", ())), tuple(row.pop("instead_of", ()))
     return fitting(Notification(firing=firing, resolved=resolved, notes=notes, instead_of=instead_of, **row))
 
@@ -317,5 +264,7 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {  # by the words of the annotatio
     "Value": lambda value: value is None or isinstance(value, str | int | float),
     "tuple[Millis, ...]": lambda value: all(map(_is_int, value)),
     "tuple[str, ...]": lambda value: all(map(_is_text, value)),
-    "Mapping[str, str]": lambda value: isinstance(value, dict) and all(map(_is_text, value.values())),
+    "Mapping[str, str]": lambda value: (
+        value is NO_TEXTS or (isinstance(value, dict) and all(map(_is_text, value.values())))
+    ),
 }

@@ -1,15 +1,21 @@
 """The state file itself: its tables, how it comes to be, and how it is refused.
 
 A new file is made whole under another name and then renamed, so that a state file which exists is complete: one that
-is empty or cut is damaged, never merely young. Every later version of the tables is one more script in `UPGRADES`;
-script and version number are written in one transaction.
+is empty or cut is damaged, never merely young. `TABLES` is the newest form; an older file is led to it by one script in
+`UPGRADES` for each version, which is written in one transaction with its number.
+
+A commit writes every page that it touched into the log, whole. So pages are small, what does not change any more stands
+apart from what does, and an index is there only where something large would be searched without it.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import stat
+from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +41,46 @@ _PASSING = (
     sqlite3.SQLITE_PROTOCOL,
 )
 
-TABLES = """
+_SINCE_1 = """
+CREATE TABLE kept (             -- texts by name: the last good configuration, silences, the last report of each job
+    name  TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+);
+CREATE TABLE transition (       -- append-only, pruned by age
+    seq         INTEGER PRIMARY KEY,
+    rule_id     TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    at          INTEGER NOT NULL,
+    record      TEXT NOT NULL
+);
+CREATE TABLE evaluated (        -- when a rule was last evaluated, for rules that need it
+    rule_id TEXT PRIMARY KEY,
+    at      INTEGER NOT NULL
+);
+CREATE TABLE fault (            -- sources that fail now
+    source TEXT PRIMARY KEY,
+    why    TEXT NOT NULL
+);
+CREATE TABLE attempt (          -- what became of a message, attempt by attempt; goes with its delivery
+    seq      INTEGER PRIMARY KEY,
+    delivery INTEGER NOT NULL,
+    at       INTEGER NOT NULL,
+    number   INTEGER NOT NULL,
+    outcome  TEXT,              -- null: no attempt was made
+    state    TEXT NOT NULL,
+    why      TEXT NOT NULL,
+    UNIQUE (delivery, number, state)  -- settling twice adds nothing
+);
+CREATE TABLE decision (         -- who was told, who was not, and why; append-only, pruned by age
+    seq         INTEGER PRIMARY KEY,
+    rule_id     TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    at          INTEGER NOT NULL,
+    record      TEXT NOT NULL
+);
+CREATE INDEX decision_alert ON decision (rule_id, fingerprint, seq);
+"""
+_SINCE_2 = """
 CREATE TABLE meta (             -- one row
     one          INTEGER PRIMARY KEY CHECK (one = 1),
     installation TEXT NOT NULL, -- minted once; part of every key that receivers see
@@ -49,26 +94,11 @@ CREATE TABLE meta (             -- one row
     here_parked  INTEGER NOT NULL DEFAULT 0,  -- where there are a million
     here_folded  INTEGER NOT NULL DEFAULT 0
 );
-CREATE TABLE kept (             -- texts by name: the last good configuration, silences, the last report of each job
-    name  TEXT PRIMARY KEY,
-    value TEXT NOT NULL
-);
 CREATE TABLE alert (            -- all that are not inactive
     rule_id     TEXT NOT NULL,
     fingerprint TEXT NOT NULL,
     record      TEXT NOT NULL,
     PRIMARY KEY (rule_id, fingerprint)
-) WITHOUT ROWID;
-CREATE TABLE transition (       -- append-only, pruned by age
-    seq         INTEGER PRIMARY KEY,
-    rule_id     TEXT NOT NULL,
-    fingerprint TEXT NOT NULL,
-    at          INTEGER NOT NULL,
-    record      TEXT NOT NULL
-);
-CREATE TABLE evaluated (        -- when a rule was last evaluated, for rules that need it
-    rule_id TEXT PRIMARY KEY,
-    at      INTEGER NOT NULL
 );
 CREATE TABLE announced (        -- who was told of a firing alert, under which key: they get its resolve
     rule_id     TEXT NOT NULL,
@@ -78,18 +108,16 @@ CREATE TABLE announced (        -- who was told of a firing alert, under which k
     at          INTEGER NOT NULL,
     notice      TEXT NOT NULL,  -- what was said of it
     PRIMARY KEY (rule_id, fingerprint, receiver)
-) WITHOUT ROWID;
-CREATE INDEX announced_key ON announced (receiver, group_key);
-CREATE TABLE fault (            -- sources that fail now
-    source TEXT PRIMARY KEY,
-    why    TEXT NOT NULL
 );
-CREATE TABLE delivery (         -- the outbox
+CREATE TABLE message (          -- what the outbox is to say or said, by the `seq` of its delivery
+    seq    INTEGER PRIMARY KEY,
+    record TEXT NOT NULL
+);
+CREATE TABLE delivery (         -- the outbox: what becomes of each message
     seq           INTEGER PRIMARY KEY,  -- the order in which messages came to be owed
     id            TEXT NOT NULL UNIQUE,
     receiver      TEXT NOT NULL,
     group_key     TEXT NOT NULL,
-    notification  TEXT NOT NULL,
     state         TEXT NOT NULL DEFAULT 'pending'
                   CHECK (state IN ('pending', 'claimed', 'sent', 'parked', 'folded')),
     attempts      INTEGER NOT NULL DEFAULT 0,
@@ -106,16 +134,6 @@ CREATE TABLE delivery (         -- the outbox
     told_by       TEXT NOT NULL DEFAULT '',    -- folded: the id of the message that tells it
     CHECK ((settled_at IS NULL) = (state IN ('pending', 'claimed')))
 );
-CREATE TABLE attempt (          -- what became of a message, attempt by attempt; goes with its delivery
-    seq      INTEGER PRIMARY KEY,
-    delivery INTEGER NOT NULL,
-    at       INTEGER NOT NULL,
-    number   INTEGER NOT NULL,
-    outcome  TEXT,              -- null: no attempt was made
-    state    TEXT NOT NULL,
-    why      TEXT NOT NULL,
-    UNIQUE (delivery, number, state)  -- settling twice adds nothing
-);
 CREATE TRIGGER delivery_settled AFTER UPDATE OF settled_at ON delivery
 WHEN OLD.settled_at IS NULL AND NEW.settled_at IS NOT NULL BEGIN
     UPDATE meta SET here_sent = here_sent + (NEW.state = 'sent'), here_parked = here_parked + (NEW.state = 'parked'),
@@ -123,27 +141,53 @@ WHEN OLD.settled_at IS NULL AND NEW.settled_at IS NOT NULL BEGIN
 END;
 CREATE TRIGGER delivery_gone AFTER DELETE ON delivery BEGIN
     DELETE FROM attempt WHERE delivery = OLD.seq;
+    DELETE FROM message WHERE seq = OLD.seq;
     UPDATE meta SET here_sent = here_sent - (OLD.state = 'sent'), here_parked = here_parked - (OLD.state = 'parked'),
                     here_folded = here_folded - (OLD.state = 'folded');
 END;
-CREATE TABLE decision (         -- who was told, who was not, and why; append-only, pruned by age
-    seq         INTEGER PRIMARY KEY,
-    rule_id     TEXT NOT NULL,
-    fingerprint TEXT NOT NULL,
-    at          INTEGER NOT NULL,
-    record      TEXT NOT NULL
-);
-CREATE INDEX decision_alert ON decision (rule_id, fingerprint, seq);
 CREATE INDEX delivery_owed ON delivery (receiver, urgent DESC, seq) WHERE settled_at IS NULL;
-CREATE INDEX delivery_before ON delivery (receiver, group_key, seq) WHERE settled_at IS NULL;
-CREATE INDEX delivery_sent ON delivery (receiver, group_key, seq) WHERE state = 'sent';
-CREATE INDEX delivery_state ON delivery (state, settled_at);
-CREATE INDEX delivery_ended ON delivery (receiver, settled_at, seq) WHERE state IN ('sent', 'parked');
+CREATE INDEX delivery_key ON delivery (receiver, group_key, seq);
+CREATE INDEX delivery_ended ON delivery (receiver, state, settled_at) WHERE settled_at IS NOT NULL;
 """
+TABLES = _SINCE_1 + _SINCE_2
+
+# Version 1 had the text in `delivery`, an index for each way of asking, and rows in the leaves of indexes. At first it
+# did not count what is settled (`here_…`).
+_FROM_1 = f"""
+DROP INDEX announced_key;
+DROP INDEX delivery_owed;
+DROP INDEX delivery_before;
+DROP INDEX delivery_sent;
+DROP INDEX delivery_state;
+DROP INDEX delivery_ended;
+DROP TRIGGER delivery_gone;
+DROP TRIGGER IF EXISTS delivery_settled;
+ALTER TABLE meta RENAME TO meta_1;
+ALTER TABLE alert RENAME TO alert_1;
+ALTER TABLE announced RENAME TO announced_1;
+ALTER TABLE delivery RENAME TO delivery_1;
+{_SINCE_2}
+INSERT INTO meta (one, installation, commits, written_at, created, gone_sent, gone_parked, gone_folded)
+    SELECT one, installation, commits, written_at, created, gone_sent, gone_parked, gone_folded FROM meta_1;
+INSERT INTO alert SELECT * FROM alert_1;
+INSERT INTO announced SELECT * FROM announced_1 ORDER BY at;
+INSERT INTO message SELECT seq, notification FROM delivery_1;
+INSERT INTO delivery SELECT seq, id, receiver, group_key, state, attempts, next_at, outcome, why, receipt, claimed_by,
+    claimed_until, settled_at, urgent, owed_since, passed_on, told_by FROM delivery_1;
+UPDATE meta SET here_sent = (SELECT count(*) FROM delivery WHERE state = 'sent'),
+    here_parked = (SELECT count(*) FROM delivery WHERE state = 'parked'),
+    here_folded = (SELECT count(*) FROM delivery WHERE state = 'folded');
+DROP TABLE meta_1;
+DROP TABLE alert_1;
+DROP TABLE announced_1;
+DROP TABLE delivery_1;
+"""  # noqa: S608  a text of our own
 AFRESH = "alerts that are open would then be announced again"
 
-UPGRADES = (TABLES,)  # UPGRADES[n] leads from version n to n + 1
+_MADE = 2  # the version of `TABLES`
+UPGRADES = (TABLES, _FROM_1)  # UPGRADES[n] leads from version n to n + 1; the first from nothing to that of `TABLES`
 VERSION = len(UPGRADES)
+PAGE = 1024  # bytes, of a new file; one of version 1 keeps its 4096
 
 
 def refused(path: str, what: str, remedy: str = "") -> StateRefused:
@@ -190,6 +234,7 @@ def create(path: str, installation: str) -> None:
     Path(young).chmod(0o600)  # -wal and -shm take after it
     connection = connect(young, "rw")
     try:
+        connection.execute(f"PRAGMA page_size = {PAGE}")
         upgrade(connection, 0)
         connection.execute("INSERT INTO meta (one, installation) VALUES (1, ?)", (installation,))
     finally:
@@ -200,12 +245,11 @@ def create(path: str, installation: str) -> None:
 
 
 def upgrade(connection: sqlite3.Connection, version: int) -> None:
-    """Lead from `version` to the newest, each step in one transaction with its number."""
-    for step in range(version, VERSION):
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {UPGRADES[step]}; PRAGMA application_id = {APPLICATION};"
-            f" PRAGMA user_version = {step + 1}; COMMIT;"
-        )
+    """Lead from `version` (0: an empty file) to the newest, each step in one transaction with its number."""
+    while version < VERSION:
+        script, version = UPGRADES[version], version + 1 if version else _MADE
+        marks = f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {version}"
+        connection.executescript(f"BEGIN IMMEDIATE; {script}; {marks}; COMMIT;")
 
 
 def sync(path: str) -> None:
@@ -262,7 +306,23 @@ def check(connection: sqlite3.Connection, path: str) -> int:
         raise refused(path, what, "update alerting")
     if version < 1 or verdict != "ok":
         raise refused(path, f"is damaged ({verdict.splitlines()[-1] if version else 'it has no format number'})")
+    if version == VERSION and not _newest_form() <= _form(connection):
+        raise refused(path, "is damaged (its tables are not as they were made)")
     return version
+
+
+def _form(connection: sqlite3.Connection) -> set[str]:
+    """Give the definitions of what the file has, without the comments in them."""
+    found = connection.execute("SELECT sql FROM sqlite_schema WHERE typeof(sql) = 'text'")
+    return {" ".join(re.sub("--.*", "", text).split()) for (text,) in found}
+
+
+@cache
+def _newest_form() -> frozenset[str]:
+    """Give what a new file has: made once, as the file is opened anew every five seconds while it is not to be had."""
+    with closing(sqlite3.connect(":memory:")) as memory:
+        upgrade(memory, 0)
+        return frozenset(_form(memory))
 
 
 def is_passing(error: sqlite3.Error) -> bool:

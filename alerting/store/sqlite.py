@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from alerting.errors import StateRefused, StoreError, TooLate
 from alerting.model import DeliveryState
 from alerting.ports import BEGINNING
-from alerting.store import accounts, deliveries, statements
+from alerting.store import accounts, deliveries, outlook, statements
 from alerting.store.handle import Handle
 from alerting.store.records import is_empty
 from alerting.store.schema import BUSY
@@ -99,44 +99,39 @@ class SqliteStore:
 
     async def settle(self, *ended: Delivery) -> None:
         """Record how attempts ended; what was sent, parked or folded stays so."""
-
-        def write(rows: sqlite3.Connection) -> None:
-            for each in ended:
-                deliveries.settle(rows, each)
-
-        await self._call(lambda: self._handle.write(write))
+        await self._call(lambda: self._handle.write(lambda rows: deliveries.settle(rows, ended)))
         for each in ended:
             if each.state in (DeliveryState.SENT, DeliveryState.PARKED):
                 self._ended[each.notification.receiver] = each
 
     async def unsent(self, receiver: str = "") -> Sequence[Delivery]:
         """Give what is owed and not settled."""
-        return await self._call(lambda: self._handle.read(lambda rows: deliveries.unsent(rows, receiver)))
+        return await self._call(lambda: self._handle.read(lambda rows: outlook.unsent(rows, receiver)))
 
     async def unheard(self, receiver: str, before: Millis) -> Sequence[Delivery]:
         """Give what its fallback should be told of and was not."""
-        return await self._call(lambda: self._handle.read(lambda rows: deliveries.unheard(rows, receiver, before)))
+        return await self._call(lambda: self._handle.read(lambda rows: outlook.unheard(rows, receiver, before)))
 
     async def standing(self, receivers: Sequence[str], before: Millis) -> Mapping[str, str]:
         """Say which receivers are down and why, and which are well."""
 
         def read(rows: sqlite3.Connection) -> dict[str, str]:
-            found = {each: deliveries.standing(rows, each, before, self._ended.get(each)) for each in receivers}
+            found = {each: outlook.standing(rows, each, before, self._ended.get(each)) for each in receivers}
             return {name: why for name, why in found.items() if why is not None}
 
         return await self._call(lambda: self._handle.read(read))
 
     async def next_due(self, receiver: str | None = None) -> Millis | None:
         """When something may be claimed next."""
-        return await self._call(lambda: self._handle.read(lambda rows: deliveries.next_due(rows, receiver)))
+        return await self._call(lambda: self._handle.read(lambda rows: outlook.next_due(rows, receiver)))
 
     async def owing(self) -> Sequence[str]:
         """Give the receivers to which something is owed."""
-        return await self._call(lambda: self._handle.read(deliveries.owing))
+        return await self._call(lambda: self._handle.read(outlook.owing))
 
     async def previous_receipt(self, receiver: str, group_key: str) -> Receipt | None:
         """Give the receipt of the newest sent message with this key."""
-        return await self._call(lambda: self._handle.read(lambda rows: deliveries.receipt(rows, receiver, group_key)))
+        return await self._call(lambda: self._handle.read(lambda rows: outlook.receipt(rows, receiver, group_key)))
 
     async def overview(self, limit: int = 200) -> Overview:
         """Read what `status` shows."""
@@ -188,10 +183,11 @@ class SqliteStore:
 
     def _open(self) -> Snapshot:
         self._handle.open()
-        if self._handle.may_write and self._handle.read(lambda rows: deliveries.has_void(rows, self._run)):
+        if self._handle.may_write and self._handle.read(lambda rows: outlook.has_void(rows, self._run)):
             self._handle.write(lambda rows: deliveries.void(rows, self._run))
         snapshot = self._handle.read(lambda rows: statements.snapshot(rows, self._handle.path))
         self._handle.moved = False
+        self._handle.sound = True
         return snapshot
 
     def _look(self, now: Millis) -> None:
@@ -223,13 +219,7 @@ class SqliteStore:
 
     def _claim(self, receiver: str, now: Millis, lease: Millis, limit: int, fold: Fold | None) -> Sequence[Delivery]:
         """Look first: where nothing is due, nothing is written."""
-        found = self._handle.read(lambda rows: deliveries.claimable(rows, receiver, now, limit))
+        found = self._handle.read(lambda rows: outlook.claimable(rows, receiver, now, limit))
         if not found:
             return ()
-        return self._handle.write(
-            lambda rows: [
-                claimed
-                for row in found
-                for claimed in deliveries.claim_row(rows, row, self._run, now, lease, fold=fold)
-            ]
-        )
+        return self._handle.write(lambda rows: deliveries.claim(rows, found, self._run, now, lease, fold=fold))

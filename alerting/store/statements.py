@@ -13,9 +13,10 @@ from alerting.model import (
     Transition,
 )
 from alerting.ports import Overview, Snapshot
-from alerting.store.deliveries import DELIVERY, read_delivery
+from alerting.store.outlook import DELIVERY, RECEIVERS, newest_sent, read_delivery
 from alerting.store.records import (
     DAMAGED,
+    SETTLED,
     UNREADABLE,
     alert_text,
     decision_text,
@@ -38,6 +39,14 @@ if TYPE_CHECKING:
     from alerting.ports import Change
 
 _PRUNE_ROWS = 500  # in one step, so that no commit is held up
+_GONE = f"""DELETE FROM delivery WHERE seq IN ({RECEIVERS}
+    SELECT d.seq FROM known JOIN delivery AS d INDEXED BY delivery_ended
+    ON d.receiver = known.receiver AND d.state = ? AND d.settled_at < ?
+    WHERE (d.receiver, d.group_key) NOT IN (SELECT receiver, group_key FROM announced) LIMIT ?)"""  # noqa: S608
+_PARKED = f"""{RECEIVERS} SELECT d.seq FROM known JOIN delivery AS d INDEXED BY delivery_ended
+    ON d.receiver = known.receiver AND d.state = 'parked' AND d.settled_at IS NOT NULL"""  # noqa: S608
+_TROUBLED = f"""{DELIVERY} WHERE d.seq IN ({_PARKED} UNION ALL
+    SELECT seq FROM delivery INDEXED BY delivery_owed WHERE settled_at IS NULL) ORDER BY d.seq LIMIT ?"""  # noqa: S608
 
 
 # ------------------------------------------------------------------------------------------- a tick's change
@@ -100,16 +109,8 @@ def prune(rows: sqlite3.Connection, before: Millis) -> None:
             f"DELETE FROM {table} WHERE at < ? AND seq IN (SELECT seq FROM {table} ORDER BY seq LIMIT ?)",  # noqa: S608
             (before, _PRUNE_ROWS),
         )
-    for state in ("sent", "parked", "folded"):
-        old = "SELECT 1 FROM delivery WHERE state = ? AND settled_at < ? LIMIT 1"
-        if rows.execute(old, (state, before)).fetchone() is None:
-            continue
-        gone = rows.execute(
-            "DELETE FROM delivery WHERE seq IN (SELECT seq FROM delivery AS d WHERE state = ? AND settled_at < ?"
-            " AND NOT EXISTS (SELECT 1 FROM announced AS a WHERE a.receiver = d.receiver AND a.group_key = d.group_key)"
-            " LIMIT ?)",
-            (state, before, _PRUNE_ROWS),
-        )
+    for state in SETTLED:
+        gone = rows.execute(_GONE, (state, before, _PRUNE_ROWS))
         rows.execute(f"UPDATE meta SET gone_{state} = gone_{state} + ?", (gone.rowcount,))  # noqa: S608  names from above
 
 
@@ -166,17 +167,14 @@ def overview(rows: sqlite3.Connection, path: str, limit: int) -> Overview:
     meta = rows.execute(f"SELECT installation, written_at, created, {settled} FROM meta")  # noqa: S608  text from above
     installation, written_at, created, *ended = meta.fetchone()
     counts = {"created": created, **{state.value: 0 for state in DeliveryState}}
-    counts.update(zip(("sent", "parked", "folded"), ended, strict=True))
+    counts.update(zip(SETTLED, ended, strict=True))
     counts.update(rows.execute("SELECT state, count(*) FROM delivery WHERE settled_at IS NULL GROUP BY state"))
-    troubled = f"{DELIVERY} WHERE state NOT IN ('sent', 'folded') ORDER BY seq LIMIT ?"
-    unsent = rows.execute(troubled, (limit,)).fetchall()
-    newest = f"{DELIVERY} WHERE state = 'sent' ORDER BY settled_at DESC, seq DESC LIMIT ?"
-    sent = rows.execute(newest, (limit - len(unsent),))
+    unsent = rows.execute(_TROUBLED, (limit,)).fetchall()
     moves = "SELECT rule_id, fingerprint, at, record FROM transition ORDER BY seq DESC LIMIT ?"
     return Overview(
         installation,
         _alerts(rows, path),
-        tuple(read_delivery(row) for row in (*unsent, *sent)),
+        tuple(read_delivery(row) for row in (*unsent, *newest_sent(rows, limit - len(unsent)))),
         tuple(read_transition_row(row) for row in rows.execute(moves, (limit,))),
         counts,
         _faults(rows),

@@ -16,6 +16,7 @@ import sqlite3
 from typing import TYPE_CHECKING, TypeVar
 
 from alerting.errors import StoreError
+from alerting.store.outlook import RECEIVERS, settled
 from alerting.store.records import GIVEN_UP
 from alerting.store.schema import upgrade
 
@@ -27,24 +28,27 @@ T = TypeVar("T")
 _PAGES = 65_536  # of 4 KiB each: what is unsaved may take 256 MiB, then nothing more is taken
 _RECENT = 1_000  # of the history, this much comes along
 _REPLACED = ("kept", "alert", "evaluated", "announced", "fault")
+_OUTBOX = ("delivery", "message")
 _APPENDED = ("transition", "decision", "attempt")
 _RECENTLY = {name: f"SELECT * FROM {name} ORDER BY seq DESC LIMIT {_RECENT}" for name in ("transition", "decision")}  # noqa: S608  names from above
 # Of the deliveries: what is owed, what was settled within the hour, what was sent last under each key that still
 # matters, what became of each receiver's last message, and the newest, so that numbers go on from there.
-_LIVING = """SELECT * FROM delivery WHERE seq IN (
+_LIVING = f"""SELECT * FROM {{}} WHERE seq IN ({RECEIVERS}
     SELECT seq FROM delivery INDEXED BY delivery_owed WHERE settled_at IS NULL
-    UNION SELECT seq FROM delivery WHERE state IN ('sent', 'parked', 'folded') AND settled_at > :lately
-    UNION SELECT (SELECT max(s.seq) FROM delivery AS s
-        WHERE s.state = 'sent' AND s.receiver = k.receiver AND s.group_key = k.group_key)
+    UNION SELECT d.seq FROM known JOIN delivery AS d INDEXED BY delivery_ended ON d.receiver = known.receiver
+        AND d.state IN ('sent', 'parked', 'folded') AND d.settled_at > :lately
+    UNION SELECT (SELECT s.seq FROM delivery AS s INDEXED BY delivery_key
+        WHERE s.receiver = k.receiver AND s.group_key = k.group_key AND s.state = 'sent' ORDER BY s.seq DESC LIMIT 1)
         FROM (SELECT receiver, group_key FROM announced
               UNION SELECT receiver, group_key FROM delivery WHERE settled_at IS NULL) AS k
-    UNION SELECT seq FROM (SELECT seq, max(settled_at) FROM delivery INDEXED BY delivery_ended
-        WHERE state IN ('sent', 'parked') GROUP BY receiver)
-    UNION SELECT max(seq) FROM delivery)"""
+    UNION SELECT (SELECT s.seq FROM delivery AS s INDEXED BY delivery_ended
+        WHERE s.receiver = known.receiver AND s.state = ended.state AND s.settled_at NOTNULL
+        ORDER BY s.settled_at DESC, s.seq DESC LIMIT 1)
+        FROM known, (SELECT 'sent' AS state UNION SELECT 'parked') AS ended
+    UNION SELECT max(seq) FROM delivery)"""  # noqa: S608  texts of our own
 _TRIED = """SELECT * FROM attempt
     WHERE delivery IN (SELECT seq FROM delivery INDEXED BY delivery_owed WHERE settled_at IS NULL)
     OR seq = (SELECT max(seq) FROM attempt)"""
-_SETTLED = "SELECT state, count(*) FROM delivery WHERE settled_at IS NOT NULL GROUP BY state"
 
 
 class Unsaved:
@@ -100,7 +104,8 @@ class Unsaved:
             file.execute(f"DELETE FROM {table}")  # noqa: S608  names from above, as below
             _copy_rows(self._rows, file, table, f"SELECT * FROM {table}")  # noqa: S608
         file.execute("DELETE FROM delivery WHERE seq > ?", (self._tops["delivery"],))
-        _copy_rows(self._rows, file, "delivery", "SELECT * FROM delivery")
+        for table in _OUTBOX:
+            _copy_rows(self._rows, file, table, f"SELECT * FROM {table}")  # noqa: S608
         for table in _APPENDED:
             file.execute(f"DELETE FROM {table} WHERE seq > ?", (self._tops[table],))  # noqa: S608
             news = f"SELECT * FROM {table} WHERE seq > {self._tops[table]}"  # noqa: S608
@@ -119,20 +124,21 @@ class Unsaved:
         for table, newest in _RECENTLY.items():
             _copy_rows(file, self._rows, table, newest)
         written_at = file.execute("SELECT written_at FROM meta").fetchone()[0] or 0
-        _copy_rows(file, self._rows, "delivery", _LIVING, {"lately": written_at - GIVEN_UP})
+        for table in _OUTBOX:
+            _copy_rows(file, self._rows, table, _LIVING.format(table), {"lately": written_at - GIVEN_UP})
         _copy_rows(file, self._rows, "attempt", _TRIED)
         for table in ("delivery", *_APPENDED):
             self._tops[table] = self._rows.execute(f"SELECT max(seq) FROM {table}").fetchone()[0] or 0  # noqa: S608
 
     def _left_behind(self, file: sqlite3.Connection) -> dict[str, int]:
         """Count by state the settled deliveries that were not copied."""
-        here = dict(self._rows.execute(_SETTLED))
-        return {state: count - here.get(state, 0) for state, count in file.execute(_SETTLED)}
+        here = settled(self._rows)
+        return {state: count - here.get(state, 0) for state, count in settled(file).items()}
 
     @staticmethod
     def _count_as_here(rows: sqlite3.Connection) -> None:
         """Count the settled deliveries whose rows are here: rows that are copied are counted by no trigger."""
-        here = {"sent": 0, "parked": 0, "folded": 0, **dict(rows.execute(_SETTLED))}
+        here = {"sent": 0, "parked": 0, "folded": 0, **settled(rows)}
         rows.execute("UPDATE meta SET here_sent = :sent, here_parked = :parked, here_folded = :folded", here)
 
     @staticmethod

@@ -63,7 +63,8 @@ class Laws:
         self._next = 0  # when time alone may make something owed
         self._labels: dict[Key, Mapping[str, str]] = {}
         self._ways: dict[tuple[Key, str], dict[str, list[Way]]] = {}
-        self._rules: object = None  # those of `_ways`
+        self._named: dict[tuple[Key, str], Mapping[str, str]] = {}  # (alert, level) -> its labels
+        self._rules: object = None  # those of `_ways` and `_named`
         self._longest = max((each for way in _all(people) for each in way), default=0)
 
     # ---------------------------------------------------------------------------------------- what happens
@@ -97,7 +98,7 @@ class Laws:
         moved = self._move(stage, change)
         self._follow(stage.people)
         if self._rules is not stage.rules:
-            self._ways, self._rules = {}, stage.rules
+            self._ways, self._named, self._rules = {}, {}, stage.rules
         if not (moved or change.notifications or self.disturbed or stage.at >= self._next):
             return
         quiet = self._quiet(stage)
@@ -235,18 +236,22 @@ class Laws:
         return moved
 
     def _quiet(self, stage: Stage) -> Quiet:
-        self._labels = {
-            key: labels_of(stage.rules, key, severity_of(stage.rules, key, fires.level))
-            for key, fires in self.firing.items()
-        }
+        self._labels = {key: self._labels_of(stage, key, fires.level) for key, fires in self.firing.items()}
         hushes = [each for each in self._judge.model.silences.values() if each.starts <= stage.wall < each.ends]
         return Quiet(self.people, stage.rules, stage.wall, hushes, self._labels)
 
+    def _labels_of(self, stage: Stage, key: Key, level: str) -> Mapping[str, str]:
+        found = self._named.get((key, level))
+        if found is None:
+            found = self._named[key, level] = labels_of(stage.rules, key, severity_of(stage.rules, key, level))
+        return found
+
     def _ways_of(self, stage: Stage, key: Key) -> dict[str, list[Way]]:
         place = key, self.firing[key].level
-        if place not in self._ways:
-            self._ways[place] = ways(self.people, stage.rules, key, self._labels[key])
-        return self._ways[place]
+        found = self._ways.get(place)
+        if found is None:
+            found = self._ways[place] = ways(self.people, stage.rules, key, self._labels[key])
+        return found
 
     def _ways_to(self, stage: Stage, key: Key, receiver: str) -> list[Way]:
         """Give the ways to one receiver: whoever was told and is named no more still hears of what changes."""

@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.model import NO_LABELS, SHARED, Labels, OnMissing
+from tests.simulate.key import Key
 from tests.simulate.life import (
     FALSE,
     FIRING,
@@ -54,13 +55,6 @@ _LABELS = {
         *(Labels({"receiver": name}) for name in RECEIVERS),
     )
 }
-
-
-class Key(NamedTuple):
-    """An alert."""
-
-    rule: str
-    labels: Labels
 
 
 class News(NamedTuple):
@@ -128,6 +122,7 @@ class Model:
         self._by_rule: dict[str, dict[Key, Life]] = {}  # `lives` once more
         self._whom: dict[str, tuple[str, ...]] = {}  # rule -> its receivers, until the next set of rules
         self._gone: dict[str, bool] = {}  # rule -> whether it is none any more, until the next set of rules
+        self._keys: dict[tuple[str, str], Key] = {}  # what `key_of` gave
         self._looks: dict[str, _Look] = {}  # by rule, until something else is read, or the rules change
         self.silences: dict[str, Hush] = {}
         self._shaken: set[str] = set()  # rules that were gone and came back: their clocks may begin anew
@@ -167,10 +162,16 @@ class Model:
 
     def key_of(self, rule_id: str, fingerprint: str) -> Key | None:
         """Find the alert that the program calls so; None: there can be none."""
+        known = self._keys.get((rule_id, fingerprint))
+        if known is not None:
+            return known
         labels = _LABELS.get(fingerprint)
         if labels is None and rule_id.startswith(RULE_BLIND):
             labels = Labels({"rule": rule_id.rpartition(":")[2]})
-        return None if labels is None else Key(rule_id, labels)
+        if labels is None:
+            return None
+        key = self._keys[rule_id, fingerprint] = Key(rule_id, labels)
+        return key
 
     # ---------------------------------------------------------------------------------------- one turn
 

@@ -64,7 +64,7 @@ class Watched:
 
     def evaluate(self, samples: Any, now: int, since: int | None = None) -> Any:
         told = since == now  # asked for the words of a message, not to judge
-        if self._breaks(self._rule.id) if told else self._judged(self._rule.id):
+        if (self._breaks if told else self._judged)(self._rule.id):
             raise ZeroDivisionError("a fault of ours")
         return self._condition.evaluate(samples, now, since)
 

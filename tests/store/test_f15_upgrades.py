@@ -8,8 +8,10 @@ import json
 import os
 import re
 import shutil
+import sqlite3 as driver
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,9 @@ from tests.full import rounds
 from tests.store.states import KEPT, NAME, told, write
 
 ROOT = Path(alerting.__file__).parents[1]
+
+# The forms of the state before the first release; the second counts what is settled.
+FORMATS = ("format-1", "format-1-counts")
 
 # What a later release may do to the tables: new ones, one built anew, rows that change, an index, a trigger.
 LATER = """
@@ -181,25 +186,60 @@ def test_f15_an_older_state_is_not_read_beside_its_upgrade(tmp_path, later, befo
     assert asyncio.run(told(tmp_path)) == before[1]
 
 
+def unpacked(version, folder):
+    """Put a state that was kept into a folder; give what it holds."""
+    packed = KEPT / f"{version}.db.gz"
+    assert packed.exists(), f"nobody kept a state of {version}: see CONTRIBUTING.md, Releases"
+    path = folder / NAME
+    path.touch(0o600)
+    path.write_bytes(gzip.decompress(packed.read_bytes()))
+    return json.loads((KEPT / f"{version}.json").read_text())
+
+
+def form(folder):
+    """The tables, indexes and triggers of a state."""
+    with closing(driver.connect(folder / NAME)) as rows:
+        return schema._form(rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", FORMATS)
+def test_f15_the_upgrade_of_an_older_form_goes_on_after_a_kill(version, tmp_path, figure) -> None:
+    """Kill -9 after each statement of it: the next start finds every episode and every owed message."""
+    lost, runs = 0, 0
+    for statements in range(0, 200, rounds(16, full=1)):
+        folder = tmp_path / str(statements)
+        folder.mkdir()
+        holds = unpacked(version, folder)
+        code, lines = ask(ROOT, "upgrade", folder, statements)
+        assert (code, lines) in ((-9, []), (0, ["done"]))
+        lost += missing(holds, asyncio.run(told(folder)))
+        runs += 1
+        if lines:
+            break
+    assert lines == ["done"]
+    assert runs > 2
+    figure("lost episodes and owed messages", lost, at_most=0, n=runs)
+
+
 def released() -> list[str]:
     """The releases that there were, by the changelog."""
     return re.findall(r"(?m)^## (\d\S*) (?!\(unreleased\))", (ROOT / "CHANGELOG.md").read_text() + "\n")
 
 
-@pytest.mark.parametrize("version", [*released(), "this one"])
+@pytest.mark.parametrize("version", [*released(), *FORMATS, "this one"])
 def test_f15_the_state_of_every_release_is_opened_with_all_that_was_open(version, tmp_path, before, figure) -> None:
-    """Each left one behind (tests/store/states); what this release writes is what the next one will find."""
+    """Each left one behind (tests/store/states), and so did forms before the first release.
+
+    What this release writes is what the next one will find.
+    """
     if version == "this one":
         copy(before[0], tmp_path)
         holds = before[1]
     else:
-        packed = KEPT / f"{version}.db.gz"
-        assert packed.exists(), f"nobody kept a state of {version}: see CONTRIBUTING.md, Releases"
-        path = tmp_path / NAME
-        path.touch(0o600)
-        path.write_bytes(gzip.decompress(packed.read_bytes()))
-        holds = json.loads((KEPT / f"{version}.json").read_text())
+        holds = unpacked(version, tmp_path)
     now = asyncio.run(told(tmp_path))
+    assert form(tmp_path) == form(before[0]), "an upgraded state has other tables than a new one"
     assert len(holds["episodes"]) > 5
     assert len(holds["owed"]) > 5
     figure("lost episodes and owed messages", missing(holds, now), at_most=0, n=1)

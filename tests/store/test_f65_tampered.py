@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
     from tests.figures import Figure
 
-TABLES = ("kept", "alert", "transition", "evaluated", "announced", "fault", "delivery", "attempt", "decision")
+TABLES = ("kept", "alert", "transition", "evaluated", "announced", "fault")
+TABLES += ("delivery", "message", "attempt", "decision")
 
 
 class Bomb:

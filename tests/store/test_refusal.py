@@ -20,7 +20,7 @@ import pytest
 from alerting.errors import LockHeld, StateRefused, StoreError
 from alerting.ports import Change
 from alerting.store import sqlite
-from alerting.store.schema import VERSION, _quick_check
+from alerting.store.schema import PAGE, VERSION, _quick_check
 from tests.full import rounds, seed
 from tests.store.made import AT, alert, owed, transition
 
@@ -179,15 +179,15 @@ def mutate(dice: random.Random, folder: Path) -> str:
     elif kind == "run":
         content[at : at + 64] = dice.randbytes(64)
     elif kind == "page":
-        page = at // 4096 * 4096
-        content[page : page + 4096] = bytes(4096)
+        page = at // PAGE * PAGE
+        content[page : page + PAGE] = bytes(PAGE)
     elif kind == "cut":
         del content[at:]
     elif kind == "grow":
-        content += dice.randbytes(4096)
+        content += dice.randbytes(PAGE)
     else:
-        a, b = at // 4096 * 4096, dice.randrange(len(content)) // 4096 * 4096
-        content[a : a + 4096], content[b : b + 4096] = content[b : b + 4096], content[a : a + 4096]
+        a, b = at // PAGE * PAGE, dice.randrange(len(content)) // PAGE * PAGE
+        content[a : a + PAGE], content[b : b + PAGE] = content[b : b + PAGE], content[a : a + PAGE]
     target.write_bytes(content)
     return f"{kind} in {target.name}"
 
@@ -255,9 +255,9 @@ def test_f65_damaged_history_and_messages_do_not_stop_the_rest(folder) -> None:
     """
     opened(folder)
     connection = driver.connect(folder / NAME)
-    connection.execute("UPDATE delivery SET notification = '{}' WHERE id = 'n3'")
-    connection.execute("UPDATE delivery SET notification = '[1, {' WHERE id = 'n4'")
-    connection.execute("""UPDATE delivery SET notification = CAST(x'7b22ff227d' AS TEXT) WHERE id = 'n5'""")
+    for name, record in {"n3": "'{}'", "n4": "'[1, {'", "n5": "CAST(x'7b22ff227d' AS TEXT)"}.items():
+        of = "(SELECT seq FROM delivery WHERE id = ?)"
+        connection.execute(f"UPDATE message SET record = {record} WHERE seq = {of}", (name,))  # noqa: S608  from above
     connection.execute("UPDATE transition SET record = 'null'")
     connection.commit()
     connection.close()

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 MINUTE = 60_000
 BEGINS, ENDS = 4, 6  # ticks before a fault begins and from its end on
 STEPS = 20  # with the file as it is, then it may change
-TABLES = ("meta", "kept", "alert", "transition", "evaluated", "announced", "fault", "delivery", "attempt", "decision")
+TABLES = ("meta", "kept", "alert", "transition", "evaluated", "announced", "fault")
+TABLES += ("delivery", "message", "attempt", "decision")
 
 
 def build(folder: Path, **options) -> sqlite.SqliteStore:
@@ -51,7 +52,7 @@ def held(folder: Path) -> Iterator[None]:
 def full(_folder: Path) -> Iterator[None]:
     """No file may grow."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (schema.PAGE, before[1]))
     try:
         yield
     finally:
@@ -202,7 +203,7 @@ class OnceFull(list):
     def __iter__(self):
         before = resource.getrlimit(resource.RLIMIT_FSIZE)
         if before == self.limits:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (schema.PAGE, before[1]))
         else:
             resource.setrlimit(resource.RLIMIT_FSIZE, self.limits)
         return super().__iter__()

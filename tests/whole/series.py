@@ -141,7 +141,7 @@ class Reckoning(NamedTuple):
 def reckon(scene: Series, of: Callable[[str], bool] = lambda _rule: True) -> Reckoning:
     """Reckon up when the daemon has ended. `of`: the rules, by id, whose alerts were told to PagerDuty."""
     with closing(scene.state()) as state:
-        rows = state.execute("SELECT receiver, state, group_key, notification FROM delivery").fetchall()
+        rows = state.execute("SELECT receiver, state, group_key FROM delivery").fetchall()
         records = [json.loads(text) for (text,) in state.execute("SELECT record FROM transition")]
         rules = [rule for (rule,) in state.execute("SELECT rule_id FROM transition")]
     fired = [
@@ -154,7 +154,7 @@ def reckon(scene: Series, of: Callable[[str], bool] = lambda _rule: True) -> Rec
     events = {key: incidents.events[place] for place in incidents.events for key in (place[1],)}
     sent = {"pagerduty": 0, "slack": 0}
     lost, known = [], set()
-    for receiver, how, key, _ in rows:
+    for receiver, how, key in rows:
         known.add(key)
         if how == "sent":
             sent[receiver] += 1

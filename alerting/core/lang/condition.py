@@ -86,7 +86,7 @@ class CompiledCondition:
     """A condition that can be evaluated, and asked for its reasons (model.Condition)."""
 
     __slots__ = (
-        *("_dialect", "_interval", "_names", "_patterns", "_run"),
+        *("_dialect", "_interval", "_names", "_patterns", "_run", "_tree"),
         *("needs", "text", "unit", "watches_buckets", "weight"),
     )
 
@@ -104,6 +104,7 @@ class CompiledCondition:
         self.watches_buckets = any(need.bucket for need in needs)
         self._names, self._patterns, self._dialect, self._interval = origin
         self._run = run
+        self._tree: Node | None = None  # once a series was judged by it: it will be at the next evaluation, too
         self.weight = 0
 
     def evaluate(self, samples: Samples, now: Millis, since: Millis | None = None) -> Found:
@@ -137,7 +138,9 @@ class CompiledCondition:
 
     def _judge(self, found: Found) -> Judge:
         if found.judged is None:
-            found.judged = Judge(self.tree(), self.compiler(), found.samples, now=found.now, since=found.since)
+            if self._tree is None:
+                self._tree = self.tree()
+            found.judged = Judge(self._tree, self.compiler(), found.samples, now=found.now, since=found.since)
         return found.judged
 
     def tree(self) -> Node:

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from alerting.core.telling.muting import Held
+    from alerting.core.telling.routing import Subject
     from alerting.core.telling.state import State
-    from alerting.model import AlertKey, Delivery, Millis, Notice, Notification
+    from alerting.model import AlertKey, Delivery, Millis, Notice, Notification, Told
 
     Episode = tuple[AlertKey, str]
     Holds = Callable[[Notice, str], Held | None]  # what holds a step of an alert back from a receiver now
@@ -139,12 +140,14 @@ class _Found:
         state, receiver, key = self._state, message.receiver, notice.key
         subject, told = state.subjects.get(key), state.announced.of(key).get(receiver)
         announced = state.notices.get(key)
-        counts = notice.step == Step.REMINDER  # as made: the next comes after its interval
+        escalated = notice.step == Step.ESCALATED or _escalated(notice, told, subject, receiver)
+        news = escalated or told is None or notice.before is None or _known(notice.before) != _known(told)
+        counts = notice.step == Step.REMINDER and not news  # as made: the next comes after its interval
         if told is not None and told.group_key == message.group_key and not is_over and not counts:
             before, words = None if whole else notice.before, None
             if before is not None and announced is not None:
                 fired = told.at if subject is None else subject.fired
-                at = min(told.at, fired) if notice.step == Step.ESCALATED else told.at  # an escalation is due again
+                at = min(told.at, fired) if escalated else told.at  # an escalation is due again
                 before = before._replace(group_key=told.group_key, at=at)
                 words = announced._replace(
                     severity=before.severity,
@@ -183,6 +186,19 @@ def _is_unsent(delivery: Delivery) -> bool:
 def _is_step(notice: Notice) -> bool:
     """Tell whether a notice of what fires says something, of which it is sure that nobody heard it."""
     return notice.step != Step.ONGOING and not notice.heard
+
+
+def _known(told: Told) -> tuple[str, bool, bool]:
+    """Give what a receiver knows of an alert, whenever it was told so."""
+    return told.severity, told.acked, told.flapping
+
+
+def _escalated(notice: Notice, told: Told | None, subject: Subject | None, receiver: str) -> bool:
+    """Tell whether an escalation fell due with a reminder, or behind it: it was folded into it, or waits there too."""
+    if notice.step != Step.REMINDER or notice.before is None or told is None or subject is None:
+        return False
+    waits = (each.after for each in subject.directions if each.receiver == receiver and each.after)
+    return any(notice.before.at < subject.fired + after <= told.at for after in waits)
 
 
 def _reasons(held: Iterable[Held]) -> list[str]:

@@ -10,7 +10,7 @@ from alerting.core.telling.folding import Folded
 from alerting.model import Answer, Outcome
 from alerting.notifiers import _pagerduty_client, _wire, slack
 from alerting.outbox import Outbox
-from alerting.store import deliveries
+from alerting.store import outlook
 from tests.simulate.mistakes import mistake
 
 if TYPE_CHECKING:
@@ -84,11 +84,10 @@ def messages_wait_by_the_wall(plant: Plant) -> None:
 @mistake
 def younger_messages_overtake(plant: Plant) -> None:
     """While one message of a key waits, the next of that key is sent."""
-    lonely = deliveries._CLAIMABLE.partition(" AND NOT EXISTS (")
-    _, closed, rest = lonely[2].partition("o.seq < d.seq)")
-    if not closed:
+    first, found, rest = outlook._CLAIMABLE.partition(" LIMIT 1) IS NOT 0")
+    if not found:
         raise LookupError("the claim is written in another way now: the gallery must follow the code")
-    plant.swap(deliveries, "_CLAIMABLE", lonely[0] + rest)
+    plant.swap(outlook, "_CLAIMABLE", f"{first} LIMIT 1) IS NOT 2{rest}")
 
 
 @mistake

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from alerting.errors import StateMoved, StoreError
 from alerting.model import DeliveryState
 from alerting.outbox import Outbox
-from alerting.store import deliveries
+from alerting.store import deliveries, outlook
 from alerting.store.sqlite import SqliteStore
 from tests.simulate.mistakes import mistake
 
@@ -76,7 +76,7 @@ def claims_outlive_their_process(plant: Plant) -> None:
         return await original(self, receiver, now, lease * 1_000, *rest)
 
     plant.swap(SqliteStore, "claim", claim)
-    plant.swap(deliveries, "has_void", lambda _rows, _run: False)
+    plant.swap(outlook, "has_void", lambda _rows, _run: False)
 
 
 @mistake
@@ -126,8 +126,8 @@ def settled_messages_deleted(plant: Plant) -> None:
     """What was sent is removed at once, so that the accounts cannot be checked."""
     original = deliveries.settle
 
-    def settle(rows: Any, delivery: Any) -> None:
-        original(rows, delivery)
+    def settle(rows: Any, ended: Any) -> None:
+        original(rows, ended)
         rows.execute("DELETE FROM delivery WHERE state = 'sent'")
 
     plant.swap(deliveries, "settle", settle)
