@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from alerting.core.backoff import words
@@ -44,7 +44,7 @@ from alerting.report import Log, TickReport
 from alerting.setup import DEFAULT_LIMITS, Limits, Setup, plan_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 
     from alerting.core.schedule import Batch
     from alerting.core.telling.effects import Telling
@@ -112,7 +112,7 @@ class Engine:
             on_fault=on_fault,
         )
         self._setup = Setup((), (), {})
-        self._next_setup: Setup | None = None  # was adopted while a turn ran
+        self._next_setup: Setup | None = None  # was adopted while a turn or the like ran
         self._good_config: str | None = None  # to be saved
         self._problem: str | None = None  # with the newest configuration
         self._standing: Mapping[str, str] = {}  # receivers that are known to be down (why) or well ("")
@@ -151,7 +151,7 @@ class Engine:
         self._faults_saved, self._book = dict(snapshot.faults), book
 
     def adopt(self, setup: Setup) -> None:
-        """Take over a whole set that loaded without errors; at once, or when the turn that runs is over.
+        """Take over a whole set that loaded without errors; at once, or when the turn or the like that runs is over.
 
         Alerts whose rule is gone end with the next tick.
         """
@@ -171,21 +171,17 @@ class Engine:
     async def pass_on(self, waiting: Sequence[Delivery]) -> bool:
         """Owe what a receiver could not be told (of one group key, in order) to its fallback, once.
 
-        What is silenced by now is called back, or left for later. Tells whether anybody is told by that. Raises
-        StoreError.
+        What is silenced by now is left for later. Tells whether anybody is told by that. Raises StoreError.
         """
-        async with self._lock:
+        async with self._alone():
             now, head, desk = self._clock.now(), waiting[0], self._book.desk
-            if any(desk.hushes(each.notification, now) for each in waiting):
-                with suppress(TooLate):
-                    if await self._call_back(now, head.notification.receiver):
-                        return False  # what is left comes again
-            messages = list(filter(None, (desk.audible(each.notification, now) for each in waiting)))
+            whole = [each.notification for each in waiting]
+            messages = list(filter(None, (desk.audible(each, now) for each in whole)))
             if not messages:
                 return False
             why = head.why or f"{len(waiting)} waiting, the oldest since {words(max(0, now - head.owed_since))}"
             passed = desk.passed_on(messages, why, now)
-            ids = [message.id for message in messages]
+            ids = [each.id for each in messages if each in whole]  # what is left of the others comes again
             told, texts = reasons(passed), desk.stand_ins(passed, now)
             await self._store.commit(Change(now, notifications=passed, passed_on=ids, texts=texts, decisions=told))
             desk.note(passed, now)
@@ -199,7 +195,7 @@ class Engine:
 
     async def call_back(self, receiver: str) -> bool:
         """Call back what waits for a receiver and is silenced; tells whether all was looked at. Raises StoreError."""
-        async with self._lock:
+        async with self._alone():
             try:
                 await self._call_back(self._clock.now(), receiver)
             except TooLate:
@@ -224,6 +220,16 @@ class Engine:
             await self._store.commit(change)
         desk.called_back(found, now, everywhere=not receiver)
         return bool(found.recalls)
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """Do something while no turn runs; what was to be adopted meanwhile is, at its end."""
+        async with self._lock:
+            try:
+                yield
+            finally:
+                if self._next_setup is not None:
+                    self._adopt(self._next_setup)
 
     async def close(self) -> None:
         """End fetches that run and wait for the turn that runs. The stores are their owner's to close."""
@@ -265,7 +271,7 @@ class Engine:
 
         Raises StoreError when they could not be kept, ValueError for a text that is neither.
         """
-        async with self._lock:
+        async with self._alone():
             self._book.desk.look_at(texts)  # first: what was kept would come back with every start
             await self._store.keep(texts)
             self._book.desk.take(texts)
@@ -381,7 +387,7 @@ class Engine:
 
     async def _turn(self, rules: Sequence[str], log: Log, *, whole: bool) -> None:
         """Evaluate rules (by their ids) at one moment and save what that changes; memory follows only then."""
-        async with self._lock:
+        async with self._alone():
             if self._book.desk.may_call_back(self._clock.now()):
                 try:
                     await self._call_back(self._clock.now())
@@ -427,8 +433,6 @@ class Engine:
             trouble = await self._intake.keep(now, turn.taken)
             if trouble:
                 log.notices.append(f"samples are not kept: {trouble}")
-            if self._next_setup is not None:
-                self._adopt(self._next_setup)
 
     async def _remember(self, log: Log) -> None:
         """Take the state from the store anew: it holds a change that memory was told had failed."""

@@ -145,7 +145,8 @@ class Outbox:
         results: dict[str, Delivery] = {}
         passed = True
         while passed:
-            lanes = [self._lane(receiver) for receiver in await self._store.owing()]
+            passing = (name for name, terms in self._terms.items() if terms.late_after is not None)
+            lanes = [self._lane(receiver) for receiver in dict.fromkeys((*await self._store.owing(), *passing))]
             passed = any(await asyncio.gather(*(self._drain(lane, ends, patient_until, results) for lane in lanes)))
         return tuple(results.values())
 
@@ -404,6 +405,11 @@ class Outbox:
             return False
         return self._hushes(delivery.notification)
 
+    def _could_be_called_back(self, delivery: Delivery) -> bool:
+        """Tell whether a message is owed, has surely reached nobody, and is silenced by now."""
+        unsent = delivery.state is DeliveryState.PENDING and delivery.outcome is not Outcome.UNKNOWN
+        return unsent and self._hushes(delivery.notification)
+
     async def _call_it_back(self, lane: Lane) -> bool:
         """Have called back what was found to be silenced; what stays is sent after all. Raises StoreError."""
         hushed, lane.hushed = lane.hushed, set()
@@ -459,7 +465,11 @@ class Outbox:
             return False
         before = min(self._now(), self._clock.now()) - late_after
         waiting: dict[str, list[Delivery]] = {}
-        for each in await self._store.unheard(lane.receiver, before):
+        found = await self._store.unheard(lane.receiver, before)
+        if self._call_back is not None and any(map(self._could_be_called_back, found)):
+            await self._call_back(lane.receiver)  # once for all of its keys
+            found = await self._store.unheard(lane.receiver, before)
+        for each in found:
             waiting.setdefault(each.notification.group_key, []).append(each)
         lane.passed = bool(waiting)
         passed = [await self._pass_on(each) for each in waiting.values()]

@@ -38,7 +38,7 @@ class Pool:
         work = self._work
         with work.lock:
             work.queue.append((call, loop, future))
-            if work.idle:
+            if work.idle >= len(work.queue):  # one that was woken for an earlier call counts as idle until it has it
                 work.lock.notify()
             elif work.threads < self._size:
                 self._begin()

@@ -32,6 +32,8 @@ from tests.full import rounds, seed
 from tests.tick import Above, App, Found, H, House, M, S, rule
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from alerting.ports import Change
     from tests.figures import Figure
 
@@ -999,5 +1001,34 @@ def test_a_commit_that_fails_while_a_rule_is_blind_is_forgotten_when_it_sees_aga
         condition.raises = None
         assert (await house.tick(1)).blind == {}
         assert house.states() == {"A": "ok"}
+
+    asyncio.run(story())
+
+
+class Slow(MemoryStore):
+    """Takes its time to keep something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done = asyncio.Event()
+
+    async def keep(self, texts: Mapping[str, str | None]) -> None:
+        await self.done.wait()
+        await super().keep(texts)
+
+
+def test_a_reload_while_a_silence_is_kept_waits_for_no_turn() -> None:
+    """The next turn may be an hour away."""
+
+    async def story() -> None:
+        store = Slow()
+        house = await House(rule(), store=store).open()
+        taken = asyncio.ensure_future(house.engine.take({}))
+        await asyncio.sleep(0)
+        house.engine.adopt(house.setup([rule(), rule("Other")]))
+        assert house.engine.count() == 1
+        store.done.set()
+        await taken
+        assert house.engine.count() == 2
 
     asyncio.run(story())

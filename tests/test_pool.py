@@ -92,3 +92,18 @@ def test_threads_end_with_the_last_who_has_the_pool() -> None:
         return {thread.name for thread in threading.enumerate() if thread.name.startswith("ends-")}
 
     assert asyncio.run(work()) == set()
+
+
+def test_calls_that_come_at_once_do_not_queue_for_the_one_thread_that_is_idle() -> None:
+    """A call that hangs would hold up the next, though the pool has room for both."""
+
+    async def work() -> str:
+        pool, opened = Pool(2), threading.Event()
+        await pool(str, 5_000)
+        await asyncio.sleep(0.05)  # its thread is idle again
+        hangs = asyncio.ensure_future(pool(lambda: opened.wait(5), 5_000))
+        opens = asyncio.ensure_future(pool(lambda: opened.set() or "opened", 1_000))
+        await hangs
+        return await opens
+
+    assert asyncio.run(work()) == "opened"

@@ -197,7 +197,7 @@ class Rounds:
         self._outages.call_back(found.recalls)
         desk.called_back(found, self._now, everywhere=True)
         self._decisions += found.decisions
-        for id_, left, whole, _ in found.recalls:
+        for id_, left, whole, *_ in found.recalls:
             messages = self._messages.get(left.receiver, [])
             for place, message in [(at, each) for at, each in enumerate(messages) if each.id == id_]:
                 messages[place : place + 1] = [] if whole else [self._message(left)._replace(at=message.at)]

@@ -100,7 +100,7 @@ def load_settings_for_state(explicit: str | None) -> Settings:
         with suppress(StateRefused):  # no place of a state
             if left is not None and os.path.exists(state := file_of(left.store, left.root)):  # noqa: PTH110  as text
                 warn(
-                    f"alerting: the settings are broken, `alerting validate` says it all: {broken(error.problems)}",
+                    f"alerting: the settings are broken (`alerting validate` lists it all): {broken(error.problems)}",
                     f"alerting: going on with the state {state} and the last good rules in it",
                 )
                 return left

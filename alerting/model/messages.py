@@ -134,6 +134,9 @@ class Notification(NamedTuple):
     route: str = ""  # how the receiver was chosen
     announces: bool = True  # what fires in it counts as told to its receiver
     instead_of: tuple[str, ...] = ()  # receivers that could not be told, in the order in which they were tried
+    noted_ends: tuple[
+        Notice, ...
+    ] = ()  # which only a note tells, as the alert fires again: told if that is called back
 
     @property
     def all_resolved(self) -> bool:
@@ -163,6 +166,7 @@ class Recall(NamedTuple):
     left: Notification  # under another id: what it says without; where that is nothing, what it said
     whole: bool  # nothing of it is left: it is not sent
     why: str
+    gone: tuple[tuple[AlertKey, str], ...] = ()  # alerts and episodes that it was to say fire: they are said later
 
 
 class Unsaid(NamedTuple):

@@ -9,9 +9,10 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from alerting.model import Delivery, DeliveryState, Notification, Outcome, Step
-from alerting.store.outlook import VOID, WAITING, is_damaged, read_delivery, receipt
+from alerting.store.outlook import PASSED_ON, VOID, WAITING, is_damaged, read_delivery, receipt
 from alerting.store.records import (
     DAMAGED,
+    GIVEN_UP,
     INTERRUPTED,
     SETTLED,
     dump,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Collection, Iterable, Sequence
 
-    from alerting.model import Millis, Recall, Unsaid
+    from alerting.model import AlertKey, Millis, Recall, Unsaid
     from alerting.ports import Fold
 
 
@@ -97,6 +98,7 @@ def call_back(rows: sqlite3.Connection, recalled: Sequence[Recall], unsaid: Iter
                 "UPDATE delivery SET state = 'folded', why = ?, settled_at = ?, receipt = NULL WHERE id = ?",
                 (printable(each.why), now, left.id),
             )
+    _pass_on_again(rows, recalled, now)
     for key, receiver, told, notice in unsaid:
         place = (*key, receiver)
         if told is None or notice is None:
@@ -106,22 +108,35 @@ def call_back(rows: sqlite3.Connection, recalled: Sequence[Recall], unsaid: Iter
             rows.execute(put, (told.at, notice_text(notice), *place))
 
 
+def _pass_on_again(rows: sqlite3.Connection, recalled: Sequence[Recall], now: Millis) -> None:
+    """Note that what somebody was to be told in another's place, and is called back, was passed on to nobody."""
+    gone: dict[str, set[tuple[AlertKey, str]]] = {}
+    for each in recalled:
+        for receiver in each.left.instead_of[-1:]:
+            gone.setdefault(receiver, set()).update(each.gone)
+    for receiver, episodes in gone.items():
+        for seq, *columns in rows.execute(PASSED_ON, (receiver, receiver, now - GIVEN_UP)).fetchall():
+            message = read_delivery(columns).notification
+            if any((each.key, each.episode) in episodes for each in message.firing if each.step != Step.ONGOING):
+                rows.execute("UPDATE delivery SET passed_on = 0 WHERE seq = ?", (seq,))
+
+
 def _rename(rows: sqlite3.Connection, recalled: Sequence[Recall]) -> None:
     """Put what is left in the place of messages; what was folded into one of them goes with it."""
     folded = "SELECT seq, told_by FROM delivery WHERE receiver = ? AND state = 'folded' AND settled_at >= ?"
     since: dict[str, Millis] = {}
-    for _, left, _, _ in recalled:
+    for _, left, *_ in recalled:
         since[left.receiver] = min(left.created, since.get(left.receiver, left.created))
-    names = {id_: left.id for id_, left, _, _ in recalled}  # asked once: for each by itself it would be their square
+    names = {id_: left.id for id_, left, *_ in recalled}  # asked once: for each by itself it would be their square
     told_by = [(seq, id_) for place in since.items() for seq, id_ in rows.execute(folded, place) if id_ in names]
     rows.executemany("UPDATE delivery SET told_by = ? WHERE seq = ?", ((names[id_], seq) for seq, id_ in told_by))
     rows.executemany(
         "UPDATE message SET record = ? WHERE seq = (SELECT seq FROM delivery WHERE id = ?)",
-        ((notification_text(left), id_) for id_, left, _, _ in recalled),
+        ((notification_text(left), id_) for id_, left, *_ in recalled),
     )
     rows.executemany(
         "UPDATE delivery SET id = ?, urgent = ? WHERE id = ?",
-        ((left.id, left.urgent, id_) for id_, left, _, _ in recalled),
+        ((left.id, left.urgent, id_) for id_, left, *_ in recalled),
     )
 
 

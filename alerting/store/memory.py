@@ -143,7 +143,7 @@ class MemoryStore:
         return known is not None and known.state is DeliveryState.PENDING and known.outcome is not Outcome.UNKNOWN
 
     def _call_back(self, change: Change) -> None:
-        for id_, left, whole, why in change.recalled:
+        for id_, left, whole, why, gone in change.recalled:
             before = self._deliveries[id_]
             renamed = {left.id if name == id_ else name: each for name, each in self._deliveries.items()}
             owed = self._owed[left.receiver]
@@ -153,6 +153,7 @@ class MemoryStore:
             self._attempts = [(attempt, left.id if of == id_ else of) for attempt, of in self._attempts]
             for each in [each for each in self._deliveries.values() if each.told_by == id_]:
                 self._put(each._replace(told_by=left.id))
+            self._pass_on_again(left.instead_of[-1:], gone, change.at)
             if not whole:
                 self._put(before._replace(notification=left))
                 continue
@@ -165,6 +166,18 @@ class MemoryStore:
             else:
                 self._announced[key, receiver] = told
                 self._notices[key] = notice
+
+    def _pass_on_again(self, receivers: Sequence[str], gone: Sequence[tuple[AlertKey, str]], now: Millis) -> None:
+        for each in tuple(self._deliveries.values()):
+            message = each.notification
+            steps = ((notice.key, notice.episode) for notice in message.firing if notice.step != Step.ONGOING)
+            lately = each.state is DeliveryState.PARKED and each.settled_at > now - GIVEN_UP
+            if (
+                message.receiver in receivers
+                and (each.state not in SETTLED or lately)
+                and not set(gone).isdisjoint(steps)
+            ):
+                self._put(each._replace(passed_on=False))
 
     async def unheard(self, receiver: str, before: Millis) -> Sequence[Delivery]:
         """Give what its fallback should be told of and was not."""
@@ -188,9 +201,19 @@ class MemoryStore:
             ended = self._ended.get(receiver)
             if stuck:
                 found[receiver] = stuck[0]
-            elif ended is not None:
-                found[receiver] = ended.why if ended.state is DeliveryState.PARKED else ""
+            elif ended is not None and ended.state is DeliveryState.PARKED:
+                found[receiver] = ended.why
+            elif ended is not None and not self._tried_in_vain(receiver, ended.settled_at):
+                found[receiver] = ""
         return found
+
+    def _tried_in_vain(self, receiver: str, since: Millis) -> bool:
+        """Tell whether something was called back since, at which an attempt had failed: it proves nothing."""
+        return any(
+            each.state is DeliveryState.FOLDED and not each.told_by and each.attempts and each.settled_at > since
+            for each in self._deliveries.values()
+            if each.notification.receiver == receiver
+        )
 
     async def next_due(self, receiver: str | None = None) -> Millis | None:
         """When something may be claimed next."""

@@ -40,8 +40,10 @@ _NEXT = f"""SELECT min(CASE d.state WHEN 'claimed' THEN d.claimed_until ELSE d.n
 _NEWEST = """SELECT settled_at, seq, state, why FROM delivery INDEXED BY delivery_ended
     WHERE settled_at NOTNULL AND receiver = :receiver AND state = '{}'
     ORDER BY settled_at DESC, seq DESC LIMIT :limit"""
-_LAST = f"""SELECT state, why FROM (SELECT * FROM ({_NEWEST.format("sent")}) UNION ALL
+_LAST = f"""SELECT state, why, settled_at FROM (SELECT * FROM ({_NEWEST.format("sent")}) UNION ALL
     SELECT * FROM ({_NEWEST.format("parked")})) ORDER BY settled_at DESC, seq DESC LIMIT 1"""  # noqa: S608
+_TRIED_IN_VAIN = """SELECT 1 FROM delivery INDEXED BY delivery_ended WHERE settled_at NOTNULL AND receiver = ?
+    AND state = 'folded' AND settled_at > ? AND told_by = '' AND attempts > 0 LIMIT 1"""
 _RECEIPT = f"""SELECT receipt FROM (SELECT state, receipt FROM delivery WHERE receiver = ? AND group_key = ?
     ORDER BY seq DESC LIMIT {_LOOKED_THROUGH}) WHERE state = 'sent' LIMIT 1"""  # noqa: S608  a number
 VOID = "FROM delivery INDEXED BY delivery_owed WHERE settled_at IS NULL AND state = 'claimed' AND claimed_by <> ?"
@@ -55,6 +57,10 @@ _UNHEARD = f"""{DELIVERY} WHERE NOT d.passed_on AND d.seq IN (
     SELECT seq FROM delivery WHERE receiver = :receiver AND state = 'parked' AND settled_at > :lately
     UNION SELECT seq FROM delivery INDEXED BY delivery_owed WHERE settled_at IS NULL AND receiver = :receiver
     AND group_key IN ({_LATE} AND NOT passed_on)) ORDER BY d.seq LIMIT {_BACKLOG}"""  # noqa: S608  texts from above
+
+PASSED_ON = f"""SELECT d.seq, {_COLUMNS} {_FROM} WHERE d.passed_on AND d.seq IN (
+    SELECT seq FROM delivery INDEXED BY delivery_owed WHERE settled_at IS NULL AND receiver = ?
+    UNION SELECT seq FROM delivery WHERE receiver = ? AND state = 'parked' AND settled_at > ?)"""  # noqa: S608  as above
 
 
 # ------------------------------------------------------------------------------------------- what may be sent
@@ -108,7 +114,8 @@ def unheard(rows: sqlite3.Connection, receiver: str, before: Millis) -> list[Del
 def standing(rows: sqlite3.Connection, receiver: str, before: Millis, ended: Delivery | None) -> str | None:
     """Say why a receiver counts as down; empty: the last that became of a message is that it was sent; None: neither.
 
-    It is down when something that was tried in vain is owed since `before`, or when its last message was parked.
+    It is down when something that was tried in vain is owed since `before`, or when its last message was parked. What
+    was called back proves nothing: where it was tried in vain since the last that was sent, neither is known.
     `ended`: the last that this run knows of. Of earlier ones the newest stamp counts, though the wall may have stepped.
     """
     stuck = rows.execute(
@@ -119,12 +126,15 @@ def standing(rows: sqlite3.Connection, receiver: str, before: Millis, ended: Del
     if stuck is not None:
         return str(stuck[0])
     if ended is not None:
-        return ended.why if ended.state is DeliveryState.PARKED else ""
-    newest = rows.execute(_LAST, {"receiver": receiver, "limit": 1}).fetchone()
-    if newest is None:
-        return None
-    state, why = newest
-    return str(why) if state == DeliveryState.PARKED else ""
+        state, why, at = ended.state.value, ended.why, ended.settled_at
+    else:
+        newest = rows.execute(_LAST, {"receiver": receiver, "limit": 1}).fetchone()
+        if newest is None:
+            return None
+        state, why, at = newest
+    if state == DeliveryState.PARKED:
+        return str(why)
+    return None if rows.execute(_TRIED_IN_VAIN, (receiver, at)).fetchone() else ""
 
 
 def receipt(rows: sqlite3.Connection, receiver: str, group_key: str) -> Receipt | None:

@@ -130,7 +130,7 @@ def decision_text(decision: Decision) -> str:
 def notification_text(notification: Notification) -> str:
     """Write a notification whole: what was announced does not change, whatever is edited since."""
     row = _said(notification)
-    for part in ("firing", "resolved"):
+    for part in ("firing", "resolved", "noted_ends"):
         if part in row:
             row[part] = [_said(notice) for notice in row[part]]
     return dump(row)
@@ -196,8 +196,10 @@ def read_notification(text: str) -> Notification:
     row = json.loads(text)
     firing = tuple(_read_notice(each) for each in row.pop("firing", ()))
     resolved = tuple(_read_notice(each) for each in row.pop("resolved", ()))
+    ends = tuple(_read_notice(each) for each in row.pop("noted_ends", ()))
     notes, instead_of = tuple(row.pop("notes", ())), tuple(row.pop("instead_of", ()))
-    return fitting(Notification(firing=firing, resolved=resolved, notes=notes, instead_of=instead_of, **row))
+    said = Notification(firing=firing, resolved=resolved, noted_ends=ends, notes=notes, instead_of=instead_of, **row)
+    return fitting(said)
 
 
 def read_notice(text: str) -> Notice:

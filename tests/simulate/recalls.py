@@ -115,7 +115,7 @@ class Recalls:
         """Look at what is called back, and follow it: it is on disk."""
         judge, escalated = self._judge, set()
         unsaid = {(each.receiver, judge.model.key_of(*each.key)) for each in change.unsaid}
-        for id_, left, whole, _ in change.recalled:
+        for id_, left, whole, *_ in change.recalled:
             number, before = judge.created[id_]
             escalated |= {(before.receiver, judge.key_of(each)) for each in before.firing if each.step == "escalated"}
             gone = self._said(before) - self._said(left._replace(firing=()) if whole else left)

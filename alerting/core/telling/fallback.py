@@ -39,7 +39,9 @@ def passed_on(
     passed = (*told.instead_of, receiver)
     known = receivers.get(receiver)
     others = [each for each in (known.fallback if known else ()) if each in receivers and each not in passed]
-    message = told._replace(instead_of=passed, created=knowledge.now, notes=(*told.notes, _note(receiver, why)))
+    message = told._replace(
+        instead_of=passed, created=knowledge.now, notes=(*told.notes, _note(receiver, why)), noted_ends=()
+    )
     return [
         each
         for other in dict.fromkeys(others)
@@ -94,10 +96,11 @@ def _written(message: Notification, receiver: str, group: bool, knowledge: Knowl
         return
     gone = [each for each in news if not knowledge.fires(each)]
     ended = tuple(each for each in message.resolved if not knowledge.knows(each, receiver))
+    says = (*alive, *ended)  # the same message is passed on once more where a part of it was silenced
     if alive or gone or ended:
         own = hashed("in place of", message.instead_of[-1], message.group_key)  # its own group may have that very key
         yield message._replace(
-            id=hashed("fallback", receiver, message.id),
+            id=hashed("fallback", receiver, message.id, *(text for each in says for text in (*each.key, each.episode))),
             receiver=receiver,
             group_key=f"alerting-{own}",
             firing=tuple(alive),

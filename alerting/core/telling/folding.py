@@ -98,6 +98,12 @@ class _Heap:
         """Tell whether the beginning of an episode is among what nobody was told."""
         return self._steps.get((notice.key, notice.episode)) == Step.FIRING
 
+    def ends(self) -> Iterator[Notice]:
+        """Give the ends among `missed` of what somebody may have been told of."""
+        for notice in self.missed:
+            if notice.heard != "never" and (notice.key, notice.episode) not in self._never:
+                yield notice
+
     def over_now(self) -> Iterator[Notice]:
         """Give what is over and fires no more; of what surely nobody was told while it fired, each says so."""
         for notice in self.over.values():
@@ -161,6 +167,7 @@ def _merged(messages: Sequence[Notification]) -> Notification:
         notes=_bounded(list(dict.fromkeys(notes))),
         announces=any(each.announces for each in messages),
         instead_of=tuple(dict.fromkeys(name for each in messages for name in each.instead_of)),
+        noted_ends=(*(notice for each in messages for notice in each.noted_ends), *heap.ends()),
     )
 
 

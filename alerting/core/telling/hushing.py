@@ -49,14 +49,17 @@ class Hushing:
         return any(holds(notice, message.receiver) is not None for notice in asked(message))
 
     def audible(self, message: Notification, now: Millis) -> Notification | None:
-        """Leave in a message what is not held now, though it may have arrived; None: it says nothing then."""
+        """Leave in a message what fires and is not held now, though it may have arrived; None: it says nothing then.
+
+        What else it says follows with what is held.
+        """
         holds = self.at(now)
         firing = [each for each in message.firing if each.step == Step.ONGOING or not holds(each, message.receiver)]
         if len(firing) == len(message.firing):
             return message
-        if message.resolved or any(each.step != Step.ONGOING for each in firing):
-            return message._replace(firing=tuple(firing))
-        return None
+        if all(each.step == Step.ONGOING for each in firing):
+            return None
+        return message._replace(firing=tuple(firing), resolved=())
 
     def at(self, now: Millis) -> Callable[[Notice, str], Held | None]:
         """Give what says why a step of an alert is held from a receiver now."""

@@ -224,9 +224,13 @@ def _recall(  # noqa: PLR0917  a message in parts
     """Write what is left of a message."""
     changed = [each for each in firing if each.step != Step.ONGOING]
     id_ = f"{message.id}-{now}"  # what is taken out is owed again later, perhaps under the id of this one
+    fires = tuple((each.key, each.episode) for each in gone if each.step not in {Step.ONGOING, Step.RESOLVED})
+    said = {each.key for each in (*firing, *resolved)}
+    ends = {each.key: each for each in message.noted_ends if each.key not in said}  # of each alert the newest
+    resolved = (*resolved, *ends.values())
     if not changed and not resolved:
-        return Recall(message.id, message._replace(id=id_), whole=True, why=why)
-    notes = set(came_and_went(gone))
+        return Recall(message.id, message._replace(id=id_), whole=True, why=why, gone=fires)
+    notes = set(came_and_went((*gone, *ends.values())))
     left = message._replace(
         id=id_,
         title=titled(firing, resolved),
@@ -236,5 +240,6 @@ def _recall(  # noqa: PLR0917  a message in parts
         loud=any(each.step in LOUD for each in changed),
         urgent=message.urgent and any(each.step in LOUD and is_urgent(each.severity) for each in changed),
         notes=tuple(each for each in message.notes if each not in notes),
+        noted_ends=tuple(each for each in message.noted_ends if each.key in said),
     )
-    return Recall(message.id, left, whole=False, why=why)
+    return Recall(message.id, left, whole=False, why=why, gone=fires)
