@@ -136,7 +136,7 @@ class Store(Protocol):
     async def standing(self, receivers: Sequence[str], before: Millis) -> Mapping[str, str]:
         """Say why receivers are down: tried in vain since `before`, or the last message given up; empty: it was sent.
 
-        Of whom nothing can be said is left out.
+        Of whom nothing can be said is left out; so is who was last tried in vain with what was called back.
         """
         ...
 

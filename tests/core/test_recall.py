@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 NOW = 1_700_000_100_000
 SILENT = Held("silence", "silenced by ann: deploy", "s1", NOW + 60_000)
 BEFORE = Told("k", NOW - 90_000, "warning")
+REMINDED = BEFORE._replace(severity="critical")  # nothing but a reminder: as what is known of it now
 
 
 def said(*firing: tuple[str, str], over: Sequence[str] = (), id_: str = "m1", **more: Any) -> Notification:
     """A message to one group: names with the step of each, and names that are over."""
     fires = tuple(notice(name, step) for name, step in firing)
-    known = tuple(each if each.step in {"firing", "ongoing"} else each._replace(before=BEFORE) for each in fires)
+    knew = {"firing": None, "ongoing": None, "reminder": REMINDED}
+    known = tuple(each._replace(before=knew.get(each.step, BEFORE)) for each in fires)
     resolved = tuple(notice(name, "resolved") for name in over)
     return owed(id_)._replace(firing=known, resolved=resolved, **more)
 
