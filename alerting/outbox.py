@@ -463,18 +463,21 @@ class Outbox:
         late_after = self._terms_of(lane).late_after
         if late_after is None or self._pass_on is None:
             return False
-        before = min(self._now(), self._clock.now()) - late_after
         waiting: dict[str, list[Delivery]] = {}
-        found = await self._store.unheard(lane.receiver, before)
+        found = await self._unheard(lane, late_after)
         if self._call_back is not None and any(map(self._could_be_called_back, found)):
             await self._call_back(lane.receiver)  # once for all of its keys
-            found = await self._store.unheard(lane.receiver, before)
+            found = await self._unheard(lane, late_after)
         for each in found:
             waiting.setdefault(each.notification.group_key, []).append(each)
         lane.passed = bool(waiting)
         passed = [await self._pass_on(each) for each in waiting.values()]
         lane.look_at = self._clock.monotonic() + _LOOK
         return any(passed)
+
+    async def _unheard(self, lane: Lane, late_after: Millis) -> Sequence[Delivery]:
+        before = min(self._now(), self._clock.now()) - late_after
+        return await self._store.unheard(lane.receiver, before)
 
     async def standing(self) -> Mapping[str, str]:
         """Say which receivers are down and why, which are well (empty); of whom nothing is known is left out."""
