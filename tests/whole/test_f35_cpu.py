@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from tests.full import rounds
+from tests.full import FULL, rounds
 from tests.whole.paging import ONE, p99, page
 from tests.whole.scene import eventually
 from tests.whole.series import Watched, reckon
@@ -137,7 +137,7 @@ def test_f35_too_little_cpu_leaves_evaluations_out_and_stacks_none(tmp_path: Pat
     print(f"{left_out:.0f} of {looks:.0f} looks left out; {len(took)} pages")
     assert left_out > 0, "there was enough of it"
     figure("overlapping evaluations", scene.most - 1 + max(0, stacked), at_most=0, n=len(scene.asked))
-    figure("missed evaluations that the counter is off by", abs(off) * COUNT, at_most=0, n=COUNT * slots)
+    figure("missed evaluations that the counter is off by", abs(off) * COUNT, at_most=0, aim=not FULL, n=COUNT * slots)
     figure("page delivery p99", round(p99(took), 2), at_most=FOR, n=len(took), unit="s", timed=True)
     assert told.lost == told.extra == []
     assert told.copies == told.balance == 0
