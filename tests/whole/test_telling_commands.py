@@ -447,6 +447,7 @@ def test_history_follows_until_it_is_interrupted(scene: Load) -> None:
         scene.load(a=90, b=10)
         scene.check(code=1)
         seen = [json.loads(following.stdout.readline()) for _ in range(2)]
+        time.sleep(1)  # it is asked to end while it waits, not while it writes
         following.send_signal(signal.SIGINT)
         assert following.wait(60) == 0
         assert following.stderr is not None
