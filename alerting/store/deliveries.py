@@ -83,12 +83,18 @@ def all_unsent(rows: sqlite3.Connection, recalled: Sequence[Recall]) -> bool:
     return all(rows.execute(wanted, (each.id,)).fetchone() for each in recalled)
 
 
-def call_back(rows: sqlite3.Connection, recalled: Sequence[Recall], unsaid: Iterable[Unsaid], now: Millis) -> None:
-    """Take messages back, or what of them is; and out of what people were told."""
+def call_back(rows: sqlite3.Connection, recalled: Sequence[Recall], unsaid: Iterable[Unsaid], now: Millis) -> set[str]:
+    """Take messages back, or what of them is; and out of what people were told.
+
+    Gives the receivers at which something was tried in vain that is not sent now.
+    """
     _rename(rows, recalled)
+    vain = set()
     for each in recalled:
         left = each.left
         if each.whole:
+            if rows.execute("SELECT attempts FROM delivery WHERE id = ?", (left.id,)).fetchone()[0]:
+                vain.add(left.receiver)
             rows.execute(
                 "INSERT OR IGNORE INTO attempt (delivery, at, number, state, why)"
                 " SELECT seq, ?, attempts, 'folded', ? FROM delivery WHERE id = ?",
@@ -106,6 +112,7 @@ def call_back(rows: sqlite3.Connection, recalled: Sequence[Recall], unsaid: Iter
         else:
             put = "UPDATE announced SET at = ?, notice = ? WHERE rule_id = ? AND fingerprint = ? AND receiver = ?"
             rows.execute(put, (told.at, notice_text(notice), *place))
+    return vain
 
 
 def _pass_on_again(rows: sqlite3.Connection, recalled: Sequence[Recall], now: Millis) -> None:

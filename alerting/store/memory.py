@@ -40,6 +40,7 @@ class MemoryStore:
         self._deliveries: dict[str, Delivery] = {}
         self._owed: dict[str, dict[str, Delivery]] = {}  # receiver -> id -> what is not settled
         self._ended: dict[str, Delivery] = {}  # receiver -> what was sent or parked last
+        self._vain: set[str] = set()  # receivers: since then something was called back that was tried in vain
         self._receipts: dict[tuple[str, str], Receipt | None] = {}  # (receiver, group key) -> of the newest sent
         self._written_at: Millis | None = None
         self._kept: dict[str, str] = {}
@@ -157,6 +158,8 @@ class MemoryStore:
             if not whole:
                 self._put(before._replace(notification=left))
                 continue
+            if before.attempts:
+                self._vain.add(left.receiver)
             ended = before._replace(notification=left, state=DeliveryState.FOLDED, why=why, settled_at=change.at)
             self._note_attempt(ended)
             self._put(ended._replace(receipt=None))
@@ -197,23 +200,24 @@ class MemoryStore:
         found: dict[str, str] = {}
         for receiver in receivers:
             owed = self._owed.get(receiver, {}).values()
-            stuck = [each.why for each in owed if each.attempts and each.owed_since <= before]
+            stuck = [each.why for each in owed if each.attempts and self._oldest_told_by(each) <= before]
             ended = self._ended.get(receiver)
             if stuck:
                 found[receiver] = stuck[0]
             elif ended is not None and ended.state is DeliveryState.PARKED:
                 found[receiver] = ended.why
-            elif ended is not None and not self._tried_in_vain(receiver, ended.settled_at):
+            elif ended is not None and receiver not in self._vain:
                 found[receiver] = ""
         return found
 
-    def _tried_in_vain(self, receiver: str, since: Millis) -> bool:
-        """Tell whether something was called back since, at which an attempt had failed: it proves nothing."""
-        return any(
-            each.state is DeliveryState.FOLDED and not each.told_by and each.attempts and each.settled_at > since
-            for each in self._deliveries.values()
-            if each.notification.receiver == receiver
-        )
+    def _oldest_told_by(self, heir: Delivery) -> Millis:
+        """Say since when the oldest is owed that a message tells, whoever was told in its place meanwhile."""
+        told, since = {heir.notification.id}, heir.owed_since
+        for each in reversed(self._deliveries.values()):
+            if each.state is DeliveryState.FOLDED and each.told_by in told:
+                told.add(each.notification.id)
+                since = min(since, each.owed_since)
+        return since
 
     async def next_due(self, receiver: str | None = None) -> Millis | None:
         """When something may be claimed next."""
@@ -334,6 +338,7 @@ class MemoryStore:
             ends = before is None or before.state not in SETTLED  # in this order, whatever the wall says
             if ends and delivery.state is not DeliveryState.FOLDED:
                 self._ended[notification.receiver] = delivery
+                self._vain.discard(notification.receiver)
         else:
             owed[notification.id] = delivery
 

@@ -42,6 +42,12 @@ _NEWEST = """SELECT settled_at, seq, state, why FROM delivery INDEXED BY deliver
     ORDER BY settled_at DESC, seq DESC LIMIT :limit"""
 _LAST = f"""SELECT state, why, settled_at FROM (SELECT * FROM ({_NEWEST.format("sent")}) UNION ALL
     SELECT * FROM ({_NEWEST.format("parked")})) ORDER BY settled_at DESC, seq DESC LIMIT 1"""  # noqa: S608
+# One that is owed and was tried in vain, or that was and is told by it: of its key, all that is folded right before it.
+_STUCK = f"""SELECT d.why FROM delivery AS d WHERE d.settled_at IS NULL AND d.receiver = :receiver AND d.attempts > 0
+    AND (d.owed_since <= :before OR EXISTS (SELECT 1 {_OTHERS} AND o.seq < d.seq AND o.owed_since <= :before
+    AND o.state = 'folded' AND o.told_by <> '' AND o.seq > coalesce((SELECT b.seq FROM delivery AS b
+    INDEXED BY delivery_key WHERE b.receiver = d.receiver AND b.group_key = d.group_key AND b.seq < d.seq
+    AND b.state <> 'folded' ORDER BY b.seq DESC LIMIT 1), 0))) ORDER BY d.seq LIMIT 1"""  # noqa: S608  texts from above
 _TRIED_IN_VAIN = """SELECT 1 FROM delivery INDEXED BY delivery_ended WHERE settled_at NOTNULL AND receiver = ?
     AND state = 'folded' AND settled_at > ? AND told_by = '' AND attempts > 0 LIMIT 1"""
 _RECEIPT = f"""SELECT receipt FROM (SELECT state, receipt FROM delivery WHERE receiver = ? AND group_key = ?
@@ -111,30 +117,30 @@ def unheard(rows: sqlite3.Connection, receiver: str, before: Millis) -> list[Del
     return [each for each in map(read_delivery, found.fetchall()) if not is_damaged(each)]
 
 
-def standing(rows: sqlite3.Connection, receiver: str, before: Millis, ended: Delivery | None) -> str | None:
+def standing(
+    rows: sqlite3.Connection, receiver: str, before: Millis, ended: Delivery | None, *, vain: bool
+) -> str | None:
     """Say why a receiver counts as down; empty: the last that became of a message is that it was sent; None: neither.
 
-    It is down when something that was tried in vain is owed since `before`, or when its last message was parked. What
-    was called back proves nothing: where it was tried in vain since the last that was sent, neither is known.
-    `ended`: the last that this run knows of. Of earlier ones the newest stamp counts, though the wall may have stepped.
+    It is down when something that was tried in vain is owed since `before`, whoever was told in its place meanwhile,
+    or when its last message was parked. What was called back proves nothing: where it was tried in vain since the last
+    that was sent, neither is known. `ended`: the last that this run knows of, and `vain`: such a thing was called back
+    since. Of what other runs left the newest stamp counts, though the wall may have stepped.
     """
-    stuck = rows.execute(
-        "SELECT why FROM delivery WHERE settled_at IS NULL AND receiver = ? AND attempts > 0 AND owed_since <= ?"
-        " ORDER BY seq LIMIT 1",
-        (receiver, before),
-    ).fetchone()
+    stuck = rows.execute(_STUCK, {"receiver": receiver, "before": before}).fetchone()
     if stuck is not None:
         return str(stuck[0])
     if ended is not None:
-        state, why, at = ended.state.value, ended.why, ended.settled_at
+        state, why = ended.state.value, ended.why
     else:
         newest = rows.execute(_LAST, {"receiver": receiver, "limit": 1}).fetchone()
         if newest is None:
             return None
         state, why, at = newest
+        vain = vain or rows.execute(_TRIED_IN_VAIN, (receiver, at)).fetchone() is not None
     if state == DeliveryState.PARKED:
         return str(why)
-    return None if rows.execute(_TRIED_IN_VAIN, (receiver, at)).fetchone() else ""
+    return None if vain else ""
 
 
 def receipt(rows: sqlite3.Connection, receiver: str, group_key: str) -> Receipt | None:

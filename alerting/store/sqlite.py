@@ -74,6 +74,7 @@ class SqliteStore:
         self._deadline = deadline
         self._run = os.urandom(8).hex()  # names this run in its claims
         self._ended: dict[str, Delivery] = {}  # receiver -> what this run has sent or parked last
+        self._vain: set[str] = set()  # receivers: since then something was called back that was tried in vain
         self._pruned_at: Millis | None = None
         self._saved_at: Millis | None = None  # when it was last tried to save what is unsaved
 
@@ -87,7 +88,7 @@ class SqliteStore:
     async def commit(self, change: Change) -> None:
         """Write one tick's change; with nothing in it, nothing is done, unless an earlier one is in doubt."""
         if not is_empty(change):
-            await self._call(lambda: self._commit(change))
+            self._vain |= await self._call(lambda: self._commit(change))
         elif self._handle.in_doubt or self._handle.unsaved:
             await self._call(lambda: self._look(change.at))  # else who has nothing to write would never learn of it
 
@@ -103,6 +104,7 @@ class SqliteStore:
         for each in ended:
             if each.state in (DeliveryState.SENT, DeliveryState.PARKED):
                 self._ended[each.notification.receiver] = each
+                self._vain.discard(each.notification.receiver)
 
     async def unsent(self, receiver: str = "") -> Sequence[Delivery]:
         """Give what is owed and not settled."""
@@ -116,7 +118,10 @@ class SqliteStore:
         """Say which receivers are down and why, and which are well."""
 
         def read(rows: sqlite3.Connection) -> dict[str, str]:
-            found = {each: outlook.standing(rows, each, before, self._ended.get(each)) for each in receivers}
+            found = {
+                each: outlook.standing(rows, each, before, self._ended.get(each), vain=each in self._vain)
+                for each in receivers
+            }
             return {name: why for name, why in found.items() if why is not None}
 
         return await self._call(lambda: self._handle.read(read))
@@ -197,10 +202,12 @@ class SqliteStore:
             self._handle.save()
         self._handle.agree()
 
-    def _commit(self, change: Change) -> None:
+    def _commit(self, change: Change) -> set[str]:
+        """Write it; gives the receivers at which something that was called back had been tried in vain."""
         self._look(change.at)
         if change.recalled and not self._handle.read(lambda rows: deliveries.all_unsent(rows, change.recalled)):
             raise TooLate("what was to be called back is being sent")
+        vain: set[str] = set()
         prune = self._pruned_at is None or abs(change.at - self._pruned_at) >= _PRUNE_EVERY
 
         def write(rows: sqlite3.Connection) -> None:
@@ -209,13 +216,14 @@ class SqliteStore:
             deliveries.owe(rows, change.notifications)
             deliveries.note_passed_on(rows, change.passed_on)
             if change.recalled:
-                deliveries.call_back(rows, change.recalled, change.unsaid, change.at)
+                vain.update(deliveries.call_back(rows, change.recalled, change.unsaid, change.at))
             if prune and not self._handle.unsaved:  # what it would remove is not here
                 statements.prune(rows, change.at - HISTORY)
 
         self._handle.write(write)
         if prune:
             self._pruned_at = change.at
+        return vain
 
     def _claim(self, receiver: str, now: Millis, lease: Millis, limit: int, fold: Fold | None) -> Sequence[Delivery]:
         """Look first: where nothing is due, nothing is written."""

@@ -133,7 +133,6 @@ class Recorder:
 
         def saved() -> None:
             judge.telling.passed(change, now)
-            judge.standing.passed(change.passed_on)
             judge.saved(change)
 
         self._thread.doing, self._thread.on_disk = "commit", saved

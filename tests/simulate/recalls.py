@@ -169,6 +169,7 @@ class Recalls:
         if id_ in judge.wishes:
             judge.wishes[new] = judge.wishes.pop(id_)
         if whole:
+            judge.standing.called_back(new)
             judge.called_back.add(new)
             judge.settled_at[new] = judge.loop.at
 

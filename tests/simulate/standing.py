@@ -12,7 +12,7 @@ from tests.simulate.people import RECEIVERS
 from tests.simulate.plan import M, S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from alerting.model import Delivery
     from tests.simulate.judge import Judge
@@ -40,8 +40,8 @@ class Standing:
     def __init__(self, judge: Judge) -> None:
         self._judge = judge
         self._failed: dict[str, str] = {}  # messages that were tried in vain, and have no end -> receiver
-        self._passed: set[str] = set()  # messages that a fallback was told
         self._ends: dict[str, list[_End]] = {}  # by receiver
+        self._vain: set[str] = set()  # receivers: since their last end something was called back that was tried in vain
         self._lasts: dict[str, tuple[_End, int, frozenset[str]]] = {}  # what `_last` said, of which end, in which life
 
     def settled(self, ended: Sequence[Delivery]) -> None:
@@ -54,6 +54,7 @@ class Standing:
                 walls = loop.at + self._judge.epoch, loop.at + loop.offset
                 made = _End(str(each.state), self._judge.life, loop.at, min(walls), max(walls))
                 self._ends.setdefault(receiver, []).append(made)
+                self._vain.discard(receiver)
             elif self._judge.attempts.get(id_):
                 self._failed[id_] = receiver
 
@@ -70,10 +71,6 @@ class Standing:
             known = self._lasts[receiver] = last, life, found
         return known[2]
 
-    def passed(self, ids: Iterable[str]) -> None:
-        """What was passed on and is told by another message does not make that older."""
-        self._passed.update(ids)
-
     def begin(self) -> None:
         """Another process begins: what the one before had claimed was an attempt that nobody knows the end of."""
         for id_, state, _ in self._judge.disk.unsettled():
@@ -85,14 +82,24 @@ class Standing:
         if id_ in self._failed:
             self._failed[new] = self._failed.pop(id_)
 
+    def called_back(self, id_: str) -> None:
+        """A message is not sent: what was tried of it proves nothing."""
+        if id_ in self._failed or self._judge.attempts.get(id_):
+            self._vain.add(self._judge.created[id_][1].receiver)
+
     def remember(self) -> Callable[[], None]:
         """Give what puts back what is known now."""
         failed, ends = dict(self._failed), {receiver: list(of) for receiver, of in self._ends.items()}
+        vain = set(self._vain)
 
         def back() -> None:
-            self._failed, self._ends = failed, ends
+            self._failed, self._ends, self._vain = failed, ends, vain
 
         return back
+
+    def _is_mine(self, receiver: str) -> bool:
+        """Tell whether this process has seen the last end, and nothing that proves nothing since: it must say so."""
+        return self._ends[receiver][-1].life == self._judge.life and receiver not in self._vain
 
     def may_stay_down(self, receiver: str) -> bool:
         """Tell whether a receiver counts as down until it is told something more."""
@@ -116,6 +123,8 @@ class Standing:
                 judge.fail(f"{receiver} is not said to be down, and its last message was given up")
             elif says == "" and WELL not in last:
                 judge.fail(f"{receiver} is said to be well, and nothing was delivered")
+            elif says is None and last == {WELL} and self._is_mine(receiver):
+                judge.fail(f"{receiver} is not said to be well, and its last message was delivered")
 
     def _waits(self, asked: int) -> dict[str, tuple[int, int]]:
         """Give for how long something had waited by then that was tried in vain: at least, at most."""
@@ -131,8 +140,7 @@ class Standing:
                 self._failed[id_] = receiver
             message = judge.created[id_][1]
             told = [each for each in judge.in_key[receiver, message.group_key] if judge.heir(each) == id_]
-            mine = [each for each in told if each not in self._passed]
-            since = min((judge.created_at[each] for each in mine), default=judge.created_at[id_])
+            since = min((judge.created_at[each] for each in told), default=judge.created_at[id_])
             offsets = {judge.offsets[each] for each in told}
             stepped = offsets != {judge.epoch} or judge.epoch != judge.loop.offset  # its age may look as anything
             waits = asked - since

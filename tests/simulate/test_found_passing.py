@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from alerting.core.levels import Levels
-from alerting.model import Delivery, DeliveryState, Level, Notification, Receiver, Rule
+from alerting.model import Delivery, DeliveryState, Level, Notification, Recall, Receiver, Rule
 from alerting.ports import Change
 from alerting.store.handle import Handle
 from alerting.store.memory import MemoryStore
@@ -65,6 +65,34 @@ def test_a_wall_that_was_set_back_does_not_hide_what_became_of_the_last_message(
             await store.settle(ended)
         standing = await store.standing(["chat"], 5 * H)
         assert standing == {"chat": "refused" if last is DeliveryState.PARKED else ""}
+        await store.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("sqlite", [True, False])
+def test_what_was_called_back_before_the_wall_was_set_back_does_not_hide_that_a_receiver_is_well(
+    tmp_path: Path, *, sqlite: bool
+) -> None:
+    """What was tried in vain and is called back proves nothing; what is sent after it does, whatever the stamps say."""
+
+    async def story() -> None:
+        store = SqliteStore(Handle(str(tmp_path / "state.db"))) if sqlite else MemoryStore()
+        await store.open()
+        seen = []
+        for number, (end, at) in enumerate((("sent", 28 * H), ("called back", 30 * H), ("sent", 6 * H))):
+            message = Notification(f"n{number}", "chat", f"key {number}", "1 new", at, "t")
+            await store.commit(Change(at, notifications=[message]))
+            (claimed,) = await store.claim("chat", at, M, 1)
+            tried = claimed._replace(attempts=1, why="refused", tried_at=at)
+            if end == "sent":
+                await store.settle(tried._replace(state=DeliveryState.SENT, settled_at=at + S))
+            else:
+                await store.settle(tried._replace(state=DeliveryState.PENDING, next_at=at + M))
+                back = Recall(message.id, message._replace(id=f"{message.id}-back"), whole=True, why="silenced")
+                await store.commit(Change(at + S, recalled=[back]))
+            seen.append((await store.standing(["chat"], at - H)).get("chat"))
+        assert seen == ["", None, ""]
         await store.close()
 
     asyncio.run(story())

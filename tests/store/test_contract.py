@@ -369,6 +369,24 @@ def test_a_receiver_is_down_by_what_became_of_its_messages(over) -> None:
     over(scenario)
 
 
+def test_what_a_fallback_was_told_in_its_place_makes_a_receiver_no_less_down(over) -> None:
+    """Each new message of the group is young, and was told to somebody else: the oldest of them counts all the same."""
+
+    async def scenario(store):
+        await store.commit(Change(AT, notifications=[owed("a1"), owed("b1", group_key="b")]))
+        for number, now in enumerate((AT, AT + 200, AT + 400), start=1):
+            (head, *others) = await store.claim("slack", now, 1_000, 9, partial(folded, stands_for="message"))
+            await store.settle(failed(head, now, "503"), *(sent(each, now) for each in others))
+            await store.commit(Change(now + 50, passed_on=[head.notification.id]))
+            await store.commit(Change(now + 100, notifications=[owed(f"a{number + 1}")._replace(created=now + 100)]))
+        (waiting,) = [each for each in await store.unsent("slack") if each.attempts]
+        assert waiting.owed_since == AT + 300
+        assert await store.standing(["slack"], AT) == {"slack": "503"}
+        assert await store.standing(["slack"], AT - 1) == {"slack": ""}
+
+    over(scenario)
+
+
 def test_a_failed_message_waits_and_holds_up_only_its_own_key(over) -> None:
     """Until it is due it is not claimed, nor is a newer one of its key; next_due says when."""
 
