@@ -130,9 +130,9 @@ class Judge:
         """Take note of what is owed: it is on disk."""
         for message in change.notifications:
             if message.id in self.created:
-                if message.announces:
+                if message.announces and not (message.instead_of and _alike(message, self.created[message.id][1])):
                     self.fail(f"one id for two messages: {message.id}")
-                continue  # a warning that another process gave already: the store keeps the first
+                continue  # a warning, or in another's place, that was given already: the store keeps the first
             self.created[message.id] = len(self.created), message
             self.created_at[message.id], self.offsets[message.id] = self.loop.at, self.loop.offset
             self.in_key.setdefault((message.receiver, message.group_key), []).append(message.id)
@@ -340,3 +340,12 @@ class Judge:
         for id_ in self.created:
             if not self.is_accepted(id_) and not self.is_parked(id_):
                 self.fail(f"lost: {self.place(id_)} to {self.created[id_][1].receiver}")
+
+
+def _alike(one: Notification, other: Notification) -> bool:
+    """Tell whether two messages to a receiver speak of the same episodes."""
+    said = [
+        (each.receiver, *({(notice.key, notice.episode) for notice in of} for of in (each.firing, each.resolved)))
+        for each in (one, other)
+    ]
+    return said[0] == said[1]

@@ -100,6 +100,7 @@ class Laws:
         if self._rules is not stage.rules:
             self._ways, self._named, self._rules = {}, {}, stage.rules
         if not (moved or change.notifications or self.disturbed or stage.at >= self._next):
+            self._end_acks(stage)  # what is over stays so, though the wall be set back
             return
         quiet = self._quiet(stage)
         self._end_acks(stage)
