@@ -110,10 +110,11 @@ class Book:
         announced: Mapping[tuple[AlertKey, str], Told],
         notices: Iterable[Notice],
         texts: Mapping[str, str] = NO_TEXTS,
+        written_at: Millis | None = None,
     ) -> None:
         """Take in what the store held. The rules come after, with `adopt`."""
         self._evaluated = dict(evaluated)
-        self.desk.load(installation, announced, notices, texts)
+        self.desk.load(installation, announced, notices, texts, written_at)
         for alert in alerts:
             notice = self.desk.notice_of(alert.key)
             name = notice.name if notice is not None else alert.key.rule_id
@@ -230,7 +231,7 @@ class Book:
 
     def begin(self, now: Millis, samples: Samples, limit: int = 0) -> Turn:
         """Begin a turn. Rules that read alerts find those that are kept."""
-        turn = Turn(now, samples, limit, self._series)
+        turn = Turn(now, samples, limit, self._series, era=self.desk.era_at(now))
         if self._series is not None:
             kept = ((track.spec, track.alerts) for track in self.tracks.values())
             turn.taken.extend(self._series.begin(kept, samples, now))

@@ -14,8 +14,9 @@ the first two by moving their start on: time that was unknown (`paused_at`), and
 longer than `max_gap`, or negative (the wall was set back while no process ran). The third starts afresh. So
 no duration is negative, a long outage of ours fires nothing, and unknown never moves an alert.
 
-**Episodes.** An episode is one stay in `firing`. Its name is a hash of the alert's key and `fired_at`. Within it the
-alert moves between the levels of its rule: a transition from firing to firing, at once, whatever the clocks.
+**Episodes.** An episode is one stay in `firing`. Its name is a hash of the alert's key, of `fired_at` and of the *era*:
+how often stamps have gone back, so that a moment which the wall shows twice names two episodes. Within it the alert
+moves between the levels of its rule: a transition from firing to firing, at once, whatever the clocks.
 
 **Memory.** An alert carries when it began and ceased to fire within the last day: what flapping is told by. Where the
 policy asks for it (`memory`) a resolved alert is kept for that, and a pending one that comes to nothing rests again.
@@ -68,6 +69,7 @@ class _Moment(NamedTuple):
     gone_since: Millis | None  # since when the series is known to be gone without a break; None: it is not
     ended: Ended  # what ending would mean here
     why: Callable[[], str]
+    era: int = 0  # how often stamps have gone back
 
 
 def policy_of(spec: RuleSpec, max_gap: Millis, flapping: Flapping | None = None) -> Policy:
@@ -84,7 +86,9 @@ def _shared(policy: Policy) -> Policy:
     return policy
 
 
-def advance(alert: Alert | None, verdict: Verdict, now: Millis, policy: Policy, previous: Millis | None = None) -> Step:
+def advance(
+    alert: Alert | None, verdict: Verdict, now: Millis, policy: Policy, previous: Millis | None = None, *, era: int = 0
+) -> Step:
     """Advance one alert by one verdict. `previous` is when its rule was evaluated last; None: not known."""
     truth = verdict.truth
     if alert is None:
@@ -100,7 +104,7 @@ def advance(alert: Alert | None, verdict: Verdict, now: Millis, policy: Policy, 
     keeps = policy.on_missing is OnMissing.KEEP
     gone_since = _gone_since(alert, now, unseen=unseen) if keeps and truth is Truth.VANISHED else None
     column, ended, why = _settled(verdict, now, policy, gone_since)
-    moment = _Moment(verdict, now, policy, lost_from, gone_since, ended, why)
+    moment = _Moment(verdict, now, policy, lost_from, gone_since, ended, why, era)
     state = AlertState.INACTIVE if alert is None else alert.state
     return TABLE[state][column](alert, moment)
 
@@ -142,9 +146,9 @@ def needs_previous(alert: Alert) -> bool:
     return alert.state is AlertState.PENDING or alert.quiet_since is not None or alert.gone_since is not None
 
 
-def episode_of(key: AlertKey, fired_at: Millis) -> str:
+def episode_of(key: AlertKey, fired_at: Millis, era: int = 0) -> str:
     """Name an episode: 32 hex digits."""
-    text = f"{len(key.rule_id)}:{key.rule_id}{key.fingerprint}@{fired_at}"
+    text = f"{len(key.rule_id)}:{key.rule_id}{key.fingerprint}@{fired_at}{f'/{era}' if era else ''}"
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
@@ -213,7 +217,7 @@ def _wait(alert: Alert, moment: _Moment) -> Step:
 
 def _fire(alert: Alert, moment: _Moment, before: AlertState) -> Step:
     now, value, why, level = moment.now, _value(moment), moment.why(), moment.verdict.level
-    episode = episode_of(alert.key, now)
+    episode = episode_of(alert.key, now, moment.era)
     fired = Alert(
         alert.key,
         alert.labels,

@@ -98,10 +98,20 @@ class Turn:
     """What happens at one moment. `taken` is what rules left in the samples (records, alerts), for their file."""
 
     def __init__(
-        self, now: Millis, samples: Samples | None = None, limit: int = 0, shown: AlertSeries | None = None
+        self,
+        now: Millis,
+        samples: Samples | None = None,
+        limit: int = 0,
+        shown: AlertSeries | None = None,
+        *,
+        era: int = 0,
     ) -> None:
-        """`shown`: the series of alerts, where some rule reads them; they have begun this turn."""
+        """`shown`: the series of alerts, where some rule reads them; they have begun this turn.
+
+        `era`: how often stamps have gone back (`lifecycle`).
+        """
         self.now = now
+        self._era = era
         self.evaluated = 0
         self.alerts: dict[AlertKey, Alert] = {}  # to be put
         self.dropped: dict[AlertKey, None] = {}
@@ -189,7 +199,7 @@ class Turn:
         steps = []
         for verdict in found.verdicts:
             alert = track.alerts.get(verdict.labels)
-            step = lifecycle.advance(alert, verdict, self.now, policy, track.previous)
+            step = lifecycle.advance(alert, verdict, self.now, policy, track.previous, era=self._era)
             if step.alert is not alert or step.transition is not None:
                 steps.append((verdict, step))
         return steps

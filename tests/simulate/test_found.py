@@ -6,6 +6,8 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from alerting.core import lifecycle
 from alerting.core.telling import keeping
 from alerting.errors import StoreError
@@ -228,5 +230,31 @@ def test_a_commit_that_only_seemed_to_fail_is_noticed_though_nothing_else_is_to_
             told += (await house.engine.tick()).notifications
         assert {each.receiver for each in told if each.all_resolved} == {"chat", "pager"}
         await store.close()
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_what_happens_twice_at_one_stamp_is_told_twice(*, restarts: bool) -> None:
+    """The wall was set back by the very time between two pages: the second is a page and an episode of its own."""
+
+    async def play() -> None:
+        house = await House(rule("High", notify=("pager", "chat"))).open()
+        seen = []
+        for _ in range(3):
+            (page, news) = (await house.tick(11)).notifications
+            await house.send()
+            await house.tick(1)
+            await house.send()
+            seen.append((page, news, house.clock.now() - 30 * S))
+            house.clock.step(-60 * S)
+            if restarts:
+                await house.restart()
+        stamps, ids = {at for *_, at in seen}, {message.id for *both, _ in seen for message in both}
+        assert len(stamps) == 1
+        assert len(ids) == 6
+        assert len({message.firing[0].episode for message, *_ in seen}) == 3
+        assert len({page.group_key for page, *_ in seen}) == 3
+        assert (await house.store.overview()).counts["sent"] == 12
 
     asyncio.run(play())

@@ -63,12 +63,17 @@ class Desk:
         announced: Mapping[tuple[AlertKey, str], Told],
         notices: Iterable[Notice],
         texts: Mapping[str, str],
+        written_at: Millis | None = None,
     ) -> None:
-        """Take in what the store held. A text that cannot be read is left out: that rather tells once too often."""
+        """Take in what the store held, last at `written_at`.
+
+        A text that cannot be read is left out: that rather tells once too often.
+        """
         self._fresh = True
         state = self._state = State()
         self._hushing = Hushing(state, self._plan)
         state.installation = installation
+        state.latest = written_at or 0
         state.announced = Announced(announced)
         state.notices = {notice.key: notice for notice in notices}
         for name, text in texts.items():
@@ -96,6 +101,8 @@ class Desk:
         elif name.startswith(keeping.STAND_IN):
             stand_in, told = keeping.read_stand_in(text)
             state.stand_ins[stand_in] = told
+        elif name == keeping.ERA:
+            state.era = int(text)
         elif name.startswith(keeping.OVER):
             key, ending = keeping.read_over(text)
             if key in state.notices:
@@ -256,6 +263,10 @@ class Desk:
 
     # ------------------------------------------------------------------------------------ telling
 
+    def era_at(self, now: Millis) -> int:
+        """Say how often stamps have gone back by `now`: what is named by a stamp is named by that too."""
+        return self._state.era + (now < self._state.latest)
+
     def tell(self, now: Millis, news: Sequence[News], words: Words) -> Telling:
         """Work out who hears of what now, and in which words."""
         if self._fresh:  # what lies ahead was stamped before the wall was set back: nobody may wait for that
@@ -265,13 +276,14 @@ class Desk:
             at = self.next_at(now)
             if at is None or at > now:
                 return NOTHING
-        return Round(self._state, self._plan, now, words).told(news)
+        return Round(self._state, self._plan, now, words, self.era_at(now)).told(news)
 
     def apply(self, telling: Telling) -> None:
         """Let a telling take effect that the store has taken."""
         effects, state = telling.effects, self._state
         if effects is None:
             return
+        state.era, state.latest = effects.era, effects.now
         _update(state.subjects, effects.subjects)
         _update(state.over, effects.over)
         _update(state.held, effects.held)

@@ -28,6 +28,7 @@ class Effects(NamedTuple):
     """What a telling changes in the state once the store has it. None as a value: forgotten."""
 
     now: Millis
+    era: int
     bundles: Sequence[Bundle]
     subjects: Mapping[AlertKey, Subject | None]
     over: Mapping[AlertKey, Over | None]

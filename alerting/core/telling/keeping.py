@@ -26,7 +26,8 @@ OVER = "over/"  # and rule id, `#`, fingerprint: how an alert ended of whose end
 HELD = "held/"  # and rule id, `#`, fingerprint, `#`, receiver: what holds something back
 STORM = "storm/"  # and receiver, `#`, group key: when a summary was told last
 STAND_IN = "stand-in/"  # and rule id, `#`, fingerprint, `#`, receiver: which episode it was told in another's place
-PREFIXES = (SILENCE, ACK, GROUP, OVER, HELD, STORM, STAND_IN)
+ERA = "era"  # the whole name: how often stamps have gone back, since the wall was set back
+PREFIXES = (SILENCE, ACK, GROUP, OVER, HELD, STORM, STAND_IN, ERA)
 
 
 def silence_name(silence_id: str) -> str:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alerting.core.telling import keeping, muting, render, upkeep
-from alerting.core.telling.digest import digest, with_ends
+from alerting.core.telling.digest import digest, hashed, with_ends
 from alerting.core.telling.effects import Effects, Telling
 from alerting.core.telling.flapping import calm_at, judge
 from alerting.core.telling.grouping import Group, due_at, has_timers, joined, spoke
@@ -68,11 +68,12 @@ class Later(NamedTuple):
 class Round:
     """See the module's text."""
 
-    def __init__(self, state: State, plan: Plan, now: Millis, words: Words) -> None:
+    def __init__(self, state: State, plan: Plan, now: Millis, words: Words, era: int) -> None:
         self._state = state
         self._plan = plan
         self._now = now
         self._words = words
+        self._era = era
         self._decisions: list[Decision] = []
         self._texts: dict[str, str | None] = {}
         self._subjects: dict[AlertKey, Subject | None] = {}
@@ -103,6 +104,10 @@ class Round:
         for each, until in waits:
             self._await_summary(each, until)
         bundles = self._take_ends_along(bundles, later)
+        if self._era:  # the same words at the same stamp are another message
+            bundles = [each._replace(id=hashed(each.id, str(self._era))) for each in bundles]
+        if self._era != state.era:
+            self._texts[keeping.ERA] = str(self._era)
         held = self._everything_held()
         spoken_of = {each.key for bundle in bundles for each in bundle.changed}
         subjects = {**state.subjects, **self._subjects} if bundles else {}
@@ -122,6 +127,7 @@ class Round:
             self._texts,
             Effects(
                 self._now,
+                self._era,
                 bundles,
                 self._subjects,
                 self._over,

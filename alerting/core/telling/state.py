@@ -27,6 +27,8 @@ class State:
 
     def __init__(self) -> None:
         self.installation = ""
+        self.era = 0  # how often stamps have gone back: two messages, or two episodes, of one moment have two names
+        self.latest: Millis = 0  # the newest stamp of this era
         self.announced = Announced({})
         self.notices: dict[AlertKey, Notice] = {}  # what was announced, until its end is told
         self.subjects: dict[AlertKey, Subject] = {}  # all that fires

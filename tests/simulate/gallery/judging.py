@@ -119,7 +119,7 @@ def episodes_counted_by_the_process(plant: Plant) -> None:
         numbers.clear()
         original(self, *arguments, **options)
 
-    def episode_of(key: Any, _fired_at: int) -> str:
+    def episode_of(key: Any, _fired_at: int, _era: int = 0) -> str:
         return hashlib.sha256(f"{key}{next(numbers.setdefault(key, count(1)))}".encode()).hexdigest()[:32]
 
     plant.swap(Engine, "__init__", build)
