@@ -190,8 +190,10 @@ class Recalls:
     def remember(self) -> Callable[[], None]:
         """Give what puts back what is known now."""
         self._undo = []
+        accepted = set(self._accepted)
 
         def back() -> None:
+            self._accepted = accepted  # nobody remembers that it arrived
             while self._undo:
                 self._undo.pop()()
 
