@@ -101,7 +101,7 @@ class Recorder:
 
     async def commit(self, change: Change) -> None:
         process, judge = self._process, self._process.run.judge
-        if change.passed_on:
+        if change.passed_on or any(each.instead_of for each in change.notifications):
             await self._pass_on(change)
             return
         if change.recalled:

@@ -84,7 +84,7 @@ class Standing:
 
     def called_back(self, id_: str) -> None:
         """A message is not sent: what was tried of it proves nothing."""
-        if id_ in self._failed or self._judge.attempts.get(id_):
+        if self._judge.attempts.get(id_) or any(self._judge.heir(each) == id_ for each in self._failed):
             self._vain.add(self._judge.created[id_][1].receiver)
 
     def remember(self) -> Callable[[], None]:
