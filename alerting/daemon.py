@@ -29,6 +29,7 @@ from alerting.core.builtin import CANARY
 from alerting.core.lasting import Lasting, kind_of
 from alerting.errors import StoreError
 from alerting.interaction import Interaction
+from alerting.selfwatch import ending
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -47,7 +48,7 @@ _MOST_DOUBLED = 9
 _WATCH: Millis = 2_000  # how often the two clocks are compared
 _STEP: Millis = 300  # a difference that changed by more is a step of the wall
 _STANDING: Millis = 5_000  # how often it is looked which receivers are down
-_RELOAD: Millis = 45_000  # the longest that reading all files anew may take
+RELOAD: Millis = 45_000  # the longest that reading all files anew may take
 _TELLING = "telling"
 _CLOCK = "the watch over the clock"
 _SOCKET = "the local socket"
@@ -139,6 +140,7 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping, number)
+        ending.see_to(self._grace)
         loop.add_signal_handler(signal.SIGHUP, self._reloading_soon)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # one that came while we started is obeyed now
         sending = asyncio.create_task(self._program.outbox.run(self._stop, self._grace))
@@ -289,7 +291,7 @@ class Daemon:
         async with self._reloading:
             if self._stop.is_set():
                 return
-            self._vitals.promise("reload", _RELOAD)
+            self._vitals.promise("reload", RELOAD)
             self._systemd.reloading(self._program.clock.monotonic())
             try:
                 wrong = await self._reload()

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _SPARE = 1000  # series beyond twice a page's own that are remembered before all are forgotten
 _LONGEST = 65_536  # bytes of a line
 _UNASKED = -1
+_EOF = b"# EOF"
+_BARE = re.compile(rb"\S")
 _PLAIN = re.compile(  # `name` or `name{label="",…}`: a series as most pages write it, its values taken out
     r'([A-Za-z_:][A-Za-z0-9_:]*)(?:\{[A-Za-z_][A-Za-z0-9_]*=""(?:,[A-Za-z_][A-Za-z0-9_]*="")*,?\})?'
 )
@@ -91,20 +93,20 @@ class PageReader:
         return [new(Sample, (*series[place], value, min(stamps.get(place, at), at))) for place, value in values]
 
     def _parse(self, body: bytes) -> None:
-        if not body.strip():
+        first = _BARE.search(body)
+        if first is None:
             raise UnreadableError("the page is empty")
-        if body.lstrip()[:1] == b"<":
+        if first[0] == b"<":
             raise UnreadableError("this is a web page (HTML), not metrics; set `url` to the metrics page")
+        _check_lines(body)
         self._values, self._stamps = {}, {}
-        self._seconds = body.rstrip().endswith(b"# EOF")  # OpenMetrics: stamps are seconds, not milliseconds
+        self._seconds = is_openmetrics(body)  # then stamps are seconds, not milliseconds
         declared: list[bytes] = []
         known, values, limit = self._known, self._values, self._limit
         number = others = 0  # lines, and those of them that hold no sample
         ended = False
         for line in BytesIO(body):
             number += 1
-            if len(line) > _LONGEST:  # before anything is made of it
-                raise UnreadableError(f"line {number} is longer than {_LONGEST} bytes", FaultKind.TOO_LARGE)
             text, _, value = line.rpartition(b" ")
             place = known.get(text)
             if place is None and not ended and line[:1] != b"#":
@@ -292,6 +294,22 @@ def _value(text: str, *, seconds: bool) -> _Stamped:
     if not 1 <= len(words) <= 2:  # noqa: PLR2004  value and stamp
         raise UnreadableError("a value is missing" if not words else f"too much after the value: {text.strip()[:30]!r}")
     return _number(words[0]), _stamp(words[1], seconds=seconds) if words[1:] else None
+
+
+def _check_lines(body: bytes) -> None:
+    """Refuse a line that is too long, before anything is made of it: one might be all of the page, a second time."""
+    at = 0
+    while len(body) - at > _LONGEST:
+        at, before = body.rfind(b"\n", at, at + _LONGEST) + 1, at
+        if not at:
+            number = body.count(b"\n", 0, before) + 1
+            raise UnreadableError(f"line {number} is longer than {_LONGEST} bytes", FaultKind.TOO_LARGE)
+
+
+def is_openmetrics(body: bytes) -> bool:
+    """Tell whether a page ends with `# EOF`, and space at the most behind it; without a copy of the page."""
+    end = body[-_LONGEST:].rstrip()
+    return (end if len(end) >= len(_EOF) else body.rstrip()).endswith(_EOF)
 
 
 def _number(text: str) -> float:

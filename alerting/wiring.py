@@ -77,7 +77,7 @@ class Program:
         self._resolve = SystemResolver()
         self._http = HttpClient(f"alerting/{alerting.__version__}", self._resolve)
         self._on_secrets = on_secrets
-        self.rotation = Rotation(self.clock, Pool(_FETCHES, "secrets"), self._note_secrets)
+        self.rotation = Rotation(self.clock, Pool(_FETCHES), self._note_secrets)
         self.notifiers: Mapping[str, Notifier] = {}
         self._sources: Sequence[Source] = ()
         self._retired: list[Source] = []
@@ -85,10 +85,10 @@ class Program:
         self.state = file_of(url, root)  # the path of its file
         self._samples: SampleStore | None = None
         if dry is None and daemon:
-            self._samples = sample_store(url, root, blocking=Pool(1, "samples"), gather=GATHER)
+            self._samples = sample_store(url, root, blocking=Pool(1), gather=GATHER)
         elif dry is None:
             self._samples = sample_store(url, root)
-        pool = Pool(1, "state") if daemon else None
+        pool = Pool(1) if daemon else None
         self.store = dry or sqlite_store(url, root, blocking=pool, lasting=daemon)
         self.outbox = Outbox(
             self.store,

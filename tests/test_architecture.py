@@ -55,6 +55,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "alerting.log",
         "alerting.redact",
         "alerting.selfwatch.systemd",
+        "alerting.selfwatch.ending",
         "alerting.registry",
     ),
     ("alerting.net.kept",),

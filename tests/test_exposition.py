@@ -386,6 +386,12 @@ def test_f44_a_line_without_end_is_refused() -> None:
     assert caught.value.kind is FaultKind.TOO_LARGE
 
 
+def test_space_behind_the_end_of_a_page_hides_it_from_nobody() -> None:
+    """Its last 64 KiB are looked at first; where they are space, or an end of `# EOF`, the whole page is."""
+    for space in (0, 1, 65_530, 65_531, 65_535, 65_536, 200_000):
+        assert page("a 1 1.5\n# EOF\n" + "\n" * space) == {"a": (1.0, 1500)}
+
+
 def test_f44_a_million_lines_are_refused_quickly_and_in_little_memory() -> None:
     """1,000,000 series on 8 MiB: refused at the limit, with memory for the limit's series only."""
     import time

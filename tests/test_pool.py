@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import resource
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -52,7 +54,7 @@ def test_f73_a_pool_works_again_as_soon_as_the_machine_has_a_thread_for_it(figur
     """Without one a call waits, and its deadline holds; it used to be counted as if it were there, for ever."""
 
     async def work() -> tuple[str, float]:
-        pool = Pool(1, "scarce")
+        pool = Pool(1)
         most, size = resource.getrlimit(resource.RLIMIT_AS), threading.stack_size(1 << 30)
         resource.setrlimit(resource.RLIMIT_AS, (in_use() + (64 << 20), most[1]))  # a stack has no room in it
         try:
@@ -72,24 +74,58 @@ def test_f73_a_pool_works_again_as_soon_as_the_machine_has_a_thread_for_it(figur
     figure("recovery of a pool", took, at_most=30, n=1, unit="s")
 
 
+_STILLBORN = """
+import asyncio, resource, threading, time
+from pathlib import Path
+from alerting.pool import Pool
+
+async def work():
+    pool, size, most = Pool(1), 1 << 20, resource.getrlimit(resource.RLIMIT_AS)
+    threading.stack_size(size)
+    loop = asyncio.get_running_loop()
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + size + 8192, most[1]))  # room for its stack, and for nothing more
+    loop.call_later(0.2, resource.setrlimit, resource.RLIMIT_AS, most)
+    began = time.monotonic()
+    said = await pool(lambda: "again", 20_000)
+    print(said, time.monotonic() - began - 0.2)
+
+asyncio.run(work())
+"""
+
+
+def test_f73_a_thread_that_dies_at_its_birth_holds_up_nobody(figure: Figure) -> None:
+    """It used to be waited for, for ever, by the loop of the whole daemon; the call has another thread in its place."""
+    child = subprocess.run(
+        [sys.executable, "-c", _STILLBORN], cwd=Path(__file__).parents[1],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert "Exception ignored in thread started by" in child.stderr, "it did die"
+    said, took = child.stdout.split()
+    assert said == "again"
+    figure("recovery of a pool whose thread died", float(took), at_most=30, n=1, unit="s")
+
+
 def test_threads_end_with_the_last_who_has_the_pool() -> None:
     """Each reload makes new pools; those of the sources that were there before must not stay as threads that wait."""
 
     async def work() -> set[str]:
-        pool = Pool(2, "ends")
+        pool = Pool(2)
+        before = running()
         slow, quick = pool(lambda: time.sleep(0.1), 5_000), pool(lambda: None, 5_000)
         await asyncio.gather(slow, quick)
-        assert len(named()) == 2
+        own = running() - before
+        assert len(own) == 2
         del pool, slow, quick
         for _ in range(100):
             gc.collect()
-            if not named():
+            if not own & running():
                 break
             await asyncio.sleep(0.02)
-        return named()
+        return own & running()
 
-    def named() -> set[str]:
-        return {thread.name for thread in threading.enumerate() if thread.name.startswith("ends-")}
+    def running() -> set[str]:
+        return {each.name for each in Path("/proc/self/task").iterdir()}
 
     assert asyncio.run(work()) == set()
 

@@ -16,12 +16,13 @@ from alerting.cli.exit import Exit
 from alerting.cli.loading import adopt, broken, load, load_for_work, opened
 from alerting.config.noted import origin_of
 from alerting.core.lasting import Lasting, kind_of
-from alerting.daemon import Daemon
+from alerting.daemon import RELOAD, Daemon
 from alerting.errors import AlertingError, ConfigError, Problem, StoreError
 from alerting.log import set_up
 from alerting.model import DeliveryState, Secret
 from alerting.pool import Pool
 from alerting.selfwatch.canary import is_canary
+from alerting.selfwatch.ending import end_by
 from alerting.selfwatch.systemd import Systemd
 from alerting.selfwatch.vitals import Vitals
 from alerting.wiring import Program, environment
@@ -40,13 +41,26 @@ if TYPE_CHECKING:
 def main(arguments: Namespace) -> int:
     """Run until a signal says stop."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # else it would end us before the daemon can obey it
+    _watch_children()
     return asyncio.run(_run(arguments))
+
+
+def _watch_children() -> None:
+    """Wait for programs without a thread for each, as later Pythons do by themselves; the machine may have none."""
+    if sys.version_info < (3, 12):
+        with suppress(AttributeError, OSError):  # not every system can
+            os.close(os.pidfd_open(os.getpid()))
+            asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
 
 
 async def _run(arguments: Namespace) -> int:
     async with AsyncExitStack() as stack:
         daemon = await _ready(arguments, stack)
-        await daemon.run()
+        try:
+            await daemon.run()
+        except BaseException:  # of a loop that broke, as for want of memory: closing may hang then
+            end_by(arguments.grace)
+            raise
     return Exit.OK
 
 
@@ -106,7 +120,7 @@ async def _flush() -> None:
     from alerting.selfwatch import faults  # noqa: PLC0415  only where faults are reported
 
     with suppress(TimeoutError):
-        await Pool(1, "faults")(faults.flush, int(2_000 * faults.FLUSH))
+        await Pool(1)(faults.flush, int(2_000 * faults.FLUSH))
 
 
 def _serve(settings: Settings, program: Program, voice: _Voice) -> Server | None:
@@ -153,13 +167,16 @@ class _Reload:
         self._store = (settings.store, settings.root)
         self._fixed = _fixed(settings)
         self._voice = voice
+        self._blocking = Pool(1)
 
     async def again(self) -> str:
         """Give what is wrong; nothing: the new set is in force."""
         try:
-            loaded = await asyncio.to_thread(load, self._config)
+            loaded = await self._blocking(lambda: load(self._config), RELOAD)
         except ConfigError as error:
             return self._refused(broken(error.problems))
+        except TimeoutError:
+            return self._refused(f"settings and rules could not be read within {RELOAD // 1000} s; send HUP again")
         for problem in loaded.problems:
             self._voice.problem(problem.where(), problem.message, warning=problem.warning)
         if not loaded.good:

@@ -58,9 +58,13 @@ class Endpoint:
         url: str | Secret | None = None,
         *,
         headers: Mapping[str, str] | None = None,
+        limit: int = LIMIT,
         redirects: bool = False,
     ) -> Endpoint:
-        """Build it from the keys that sources over HTTP share; `headers` are defaults for those of the settings."""
+        """Build it from the keys that sources over HTTP share; `headers` are defaults for those of the settings.
+
+        `limit` is in bytes of an answer, unpacked.
+        """
         values = section.values
         cert_file = values.get("cert_file")
         return cls(
@@ -70,6 +74,7 @@ class Endpoint:
             url or values["url"],
             headers={**(headers or {}), **(values.get("headers") or {}), **_authorization(values)},
             deadline=values["timeout"],
+            limit=limit,
             ca_file=values.get("ca_file"),
             cert=(cert_file, values.get("key_file") or cert_file) if cert_file else None,
             reach=values.get("reach", ()),

@@ -300,17 +300,18 @@ class Ride(Exchange):
         size = int(fields["content-length"])
         if size > self._limit:
             raise too_large(self._limit)
-        parts, left = [came[plain.end() :]], size - len(came) + plain.end()
+        self._body.take(came[plain.end() : plain.end() + size])
+        left = size - len(came) + plain.end()
         self.phase = "the answer began, but did not end"
         while left > 0:
-            parts.append(await line.read())
-            left -= len(parts[-1])
-            if not parts[-1]:
+            part = await line.read()
+            if not part:
                 self.ended = True
                 raise ConnectionResetError
+            self._body.take(part[:left])
+            left -= len(part)
         keeps = left == 0 and fields.get("connection", "keep-alive").lower() == "keep-alive"
-        body = b"".join(parts)[:size]
-        return HttpAnswer(int(plain[1]), fields, body, line.tls_ends), keeps
+        return HttpAnswer(int(plain[1]), fields, self._body.whole(), line.tls_ends), keeps
 
     async def _odd(self, line: Line, method: str, came: bytes) -> tuple[HttpAnswer, bool]:
         """Read an answer that is not of the plain sort, of which so much came."""

@@ -65,7 +65,7 @@ class SystemResolver:
     """The Resolve port over the operating system; in threads that nobody waits for when the program ends."""
 
     def __init__(self) -> None:
-        self._pool = Pool(_LOOKUPS, "names")
+        self._pool = Pool(_LOOKUPS)
 
     async def __call__(self, host: str, port: int) -> Sequence[str]:
         """Give the addresses of a host, best first. Raises OSError, or ValueError for what cannot be a name."""

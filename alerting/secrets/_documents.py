@@ -7,9 +7,11 @@ that fails takes nothing away. Nothing of it is ever written to a disk: a new pr
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alerting.errors import SecretError
+from alerting.pool import begin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,6 +27,14 @@ class Fetched(NamedTuple):
     tag: str = ""  # what the store knows this state of it by
 
 
+class _Asking:
+    """A fetch that runs, in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.begun = False  # the thread has come
+        self.over = threading.Event()
+
+
 class Documents:
     """The documents of one store, by name. Safe to use from any thread."""
 
@@ -35,7 +45,7 @@ class Documents:
         self._lock = threading.Lock()
         self._held: dict[str, Fetched] = {}
         self._trouble: dict[str, str] = {}  # why the last fetch failed
-        self._asking: dict[str, threading.Thread] = {}
+        self._asking: dict[str, _Asking] = {}
 
     def read(self, name: str) -> Fetched:
         """Give what is held; asks only for what nobody has asked for yet. Raises SecretError where nothing is held."""
@@ -51,20 +61,27 @@ class Documents:
     def refresh(self, name: str) -> None:
         """Ask for the document now; blocks up to the deadline. Raises SecretError; what was held then stays."""
         with self._lock:
-            thread = self._asking.get(name)
-            if thread is None:
-                thread = threading.Thread(target=self._ask, args=(name,), name="secrets", daemon=True)
-                self._asking[name] = thread
-                thread.start()
-        thread.join(self._deadline)
+            asking = self._asking.get(name)
+            if asking is None:
+                asking = self._asking[name] = _Asking()
+                if not begin(partial(self._ask, name, asking)):
+                    asking.over.set()
+        asking.over.wait(self._deadline)
         with self._lock:
-            if self._asking.get(name) is thread:  # it goes on; what it brings later still counts
-                self._trouble[name] = f"the secret store gave no answer within {self._deadline:g} s"
+            if self._asking.get(name) is asking:
+                if asking.begun:  # it goes on; what it brings later still counts
+                    self._trouble[name] = f"the secret store gave no answer within {self._deadline:g} s"
+                else:
+                    del self._asking[name]
+                    self._trouble[name] = (
+                        "the secret store could not be asked: the machine has no thread left for it"
+                    )
             trouble = self._trouble.get(name)
             if trouble:
                 raise SecretError(f"{trouble}; its last values stay in force" if name in self._held else trouble)
 
-    def _ask(self, name: str) -> None:
+    def _ask(self, name: str, asking: _Asking) -> None:
+        asking.begun = True
         fetched, trouble = None, ""
         try:
             fetched = self._fetch(name, self._held.get(name))
@@ -73,12 +90,14 @@ class Documents:
         except Exception as error:  # noqa: BLE001  libraries raise many kinds; texts may hold secrets, so only the name
             trouble = f"the secret store could not be asked: {type(error).__name__}"
         with self._lock:
-            del self._asking[name]
+            if self._asking.get(name) is asking:
+                del self._asking[name]
             if fetched is None:
                 self._trouble[name] = trouble
             else:
                 self._held[name] = fetched
                 self._trouble.pop(name, None)
+        asking.over.set()
 
 
 def field(fetched: Fetched, key: str, what: str) -> str:

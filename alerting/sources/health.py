@@ -17,7 +17,7 @@ from alerting.errors import SecretError
 from alerting.fields import UnreadableError, read_fields
 from alerting.model import NO_LABELS, Fault, FaultKind, Labels, Reading, Sample
 from alerting.net.endpoint import Endpoint, distinct, targets_of
-from alerting.net.http import revealed, shown
+from alerting.net.http import LIMIT, revealed, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from alerting.model import Millis, Need, Secret, Section
     from alerting.ports import HttpAnswer, Tools
 
+_LIMIT = 1024 * 1024  # bytes of a body that is read; at worst nine times as much memory: these bytes, their text at
+# four bytes a character, and one value that is nearly all of it
 OWN = ("up", "status_code", "response_time", "tls_expires_in")  # hide a field of the same name at the top
 
 
@@ -51,7 +53,9 @@ class Health:
         self._body = values.get("body")
         self._status_only = values.get("reads") == "status"
         self._expected = frozenset(map(str, values.get("expect_status", ("2xx",) if self._status_only else ())))
-        self._endpoint = Endpoint.of(section, tools, url, redirects=self._status_only)
+        self._endpoint = Endpoint.of(
+            section, tools, url, limit=LIMIT if self._status_only else _LIMIT, redirects=self._status_only
+        )
 
     async def fetch(self, needs: Sequence[Need], since: Millis | None) -> Reading:  # noqa: ARG002  one page holds all
         """Read all fields at once; there is nothing to choose from."""

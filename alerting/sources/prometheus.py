@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from alerting.errors import SecretError
-from alerting.exposition import PageReader, UnreadableError
+from alerting.exposition import PageReader, UnreadableError, is_openmetrics
 from alerting.model import SHARED, Fault, Labels, Reading, Sample, Secret
 from alerting.net.endpoint import Endpoint, distinct, targets_of
 from alerting.net.http import revealed
@@ -120,5 +120,5 @@ def _check_whole(answer: HttpAnswer) -> None:
     declared = "content-length" in headers or "transfer-encoding" in headers or "content-encoding" in headers
     if body and not body.endswith(b"\n") and not declared:
         raise UnreadableError("the page may be cut: it declares no length and its last line has no end")
-    if "openmetrics" in headers.get("content-type", "") and not body.rstrip().endswith(b"# EOF"):
+    if "openmetrics" in headers.get("content-type", "") and not is_openmetrics(body):
         raise UnreadableError("the page is cut: OpenMetrics ends with `# EOF`")

@@ -202,6 +202,17 @@ def test_an_address_that_cannot_be_used_is_a_fault(url: str) -> None:
     assert reading.fault.kind is FaultKind.MALFORMED
 
 
+def test_a_body_is_read_up_to_one_mib_and_passed_over_up_to_eight() -> None:
+    """What is made of a body takes several times its length; where only the status counts, nothing is made of it."""
+    body = b'{"a": 1}'
+    with Hostile(response(body + b" " * (2**20 - len(body)))) as fits, Hostile(response(body + b" " * 2**20)) as more:
+        assert values(read("health", url=fits.url))["a"] == 1
+        refused = read("health", url=more.url)
+        assert refused.fault is not None
+        assert refused.fault.kind is FaultKind.TOO_LARGE
+        assert read("health", url=more.url, reads="status").fault is None
+
+
 def test_headers_are_sent_and_cookies_are_not_kept() -> None:
     """Each request carries the settings' headers and nothing that an earlier answer wanted."""
     answer = response(b'{"a": 1}', "set-cookie: session=1")

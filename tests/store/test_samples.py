@@ -235,7 +235,7 @@ def test_what_a_daemon_adds_within_a_window_is_one_write(tmp_path) -> None:
     """Each with the time of its own turn; nothing is in the file before that, and `close` writes the rest."""
 
     async def main():
-        store = build(tmp_path, blocking=Pool(1, "samples"), gather=400)
+        store = build(tmp_path, blocking=Pool(1), gather=400)
         await store.open()
         for number in range(5):
             await store.append([point(float(number), AT + number)], AT + 10 * number, 0)
@@ -255,7 +255,7 @@ def test_a_write_that_fails_later_is_told_with_the_next_turn(tmp_path) -> None:
     """The turn that brought the samples is over by then; `trouble` stands until a write succeeds."""
 
     async def main():
-        store = build(tmp_path / "none", blocking=Pool(1, "samples"), gather=20)
+        store = build(tmp_path / "none", blocking=Pool(1), gather=20)
         told = []
         for _ in range(2):
             await store.append([point(1.0)], AT, 0)

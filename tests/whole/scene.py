@@ -75,6 +75,7 @@ class Scene:
         self._open = ExitStack()
         self._interval = interval
         self.environment: dict[str, str] = {}
+        self.before: tuple[str, ...] = ()  # words before the program: who it runs as, and what it may have
 
     def __enter__(self) -> Self:
         for service in (self.app, self.sentry, self.slack, self.pagerduty):
@@ -148,7 +149,7 @@ class Scene:
     def start(self, *words: str, **environment: str) -> Daemon:
         """Start `alerting run`; whoever calls must end it."""
         log = (self.folder / "daemon.log").open("ab")
-        line = [sys.executable, "-m", "alerting", "run", "--log-format", "json", *words]
+        line = [*self.before, sys.executable, "-m", "alerting", "run", "--log-format", "json", *words]
         process = subprocess.Popen(
             line,
             cwd=self.folder,
