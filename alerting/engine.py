@@ -175,7 +175,7 @@ class Engine:
         async with self._alone():
             now, head, desk = self._clock.now(), waiting[0], self._book.desk
             whole = [each.notification for each in waiting]
-            messages = list(filter(None, (desk.audible(each, now) for each in whole)))
+            messages = desk.audible(whole, now)
             if not messages:
                 return False
             why = head.why or f"{len(waiting)} waiting, the oldest since {words(max(0, now - head.owed_since))}"

@@ -212,7 +212,7 @@ class Rounds:
         """Owe what is late to the fallback, of each key together, as the outbox has it done."""
         desk = self._book.desk
         for waiting, why in self._outages.late(self._now):
-            audible = list(filter(None, (desk.audible(each, self._now) for each in waiting)))
+            audible = desk.audible(waiting, self._now)
             passed = desk.passed_on(audible, why, self._now) if audible else ()
             self._decisions += reasons(passed)
             self._book.desk.note(passed, self._now)

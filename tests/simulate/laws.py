@@ -57,6 +57,7 @@ class Laws:
         self._changes: dict[Key, Changes] = {}
         self._since: dict[tuple[Key, str, str], Stamp] = {}  # (alert, receiver, step): owed, and nothing holds it
         self._unheard: dict[str, Stamp] = {}  # messages to receivers with a fallback that nobody was told yet
+        self._hushed: dict[str, int] = {}  # of these: when something of each was silenced last
         self._stand_ins: set[tuple[str, str]] = set()  # (receiver, group key) of what was told in another's place
         self._stood_in: set[tuple[Key, str, str]] = set()  # (alert, receiver, episode)
         self._now = 0  # of the turn that is looked at
@@ -455,16 +456,24 @@ class Laws:
         return "", first
 
     def _nothing_kept_from_fallbacks(self, now: int) -> None:
-        """What could not be told for long was passed on."""
+        """What could not be told for long was passed on, save what is silenced: it waits until that is over."""
         judge = self._judge
         well = max(judge.calm_since, judge.disk.hurt_at, judge.disk.doubt_until)
         for id_, created in list(self._unheard.items()):
             if judge.is_accepted(id_) or id_ in judge.told_by:
                 del self._unheard[id_]
+                self._hushed.pop(id_, None)
             elif judge.loop.offset == created.offset == judge.epoch:
-                if now - max(well, created.late + self.people.late_after) > LOOK:
+                if now - max(well, created.late + self.people.late_after) <= LOOK:
+                    return  # those behind it are younger
+                message = judge.created[id_][1]
+                over = any(judge.key_of(each) not in self.firing for each in message.firing)
+                if over and self.people.windows:
+                    self._hushed[id_] = now  # by which route it went out is not known any more
+                elif any(judge.recalls.held(each, message.receiver, judge.wall()) for each in message.firing):
+                    self._hushed[id_] = now
+                elif now - self._hushed.get(id_, 0) > LOOK:
                     judge.fail(f"{judge.place(id_)} could not be told, and its fallback is not told of it")
-                return  # those behind it are younger
 
 
 def _copies(kept: Mapping[K, V]) -> dict[K, V]:

@@ -63,8 +63,8 @@ class Recalls:
             )
             if first and well and not judge.disk.uncertain(notification.id):
                 now, why = judge.wall(), ""
-                if self._held(notice, notification.receiver, now - ATTEMPT):
-                    why = self._held(notice, notification.receiver, now)
+                if self.held(notice, notification.receiver, now - ATTEMPT):
+                    why = self.held(notice, notification.receiver, now)
                 if why:
                     told = f"{judge.place(notification.id)} tells {notification.receiver} of {place[1]}"
                     judge.fail(f"{told}, though {why}")
@@ -88,7 +88,7 @@ class Recalls:
         fires = telling.firing.get(self._judge.key_of(notice)) if isinstance(telling, Laws) else None
         return None if fires is None or fires.episode != notice.episode else fires
 
-    def _held(self, notice: Notice, receiver: str, wall: int) -> str:
+    def held(self, notice: Notice, receiver: str, wall: int) -> str:
         """Say which silence or window holds an alert from a receiver; empty: none."""
         judge = self._judge
         model, key, before = judge.model, judge.key_of(notice), judge.loop.at - (judge.wall() - wall)
@@ -126,7 +126,7 @@ class Recalls:
             for notice in before.firing:
                 place = before.receiver, judge.key_of(notice), notice.episode
                 known = self._fires(notice) is not None or not judge.model.people.windows
-                if known and place in gone and not self._held(notice, before.receiver, judge.wall()):
+                if known and place in gone and not self.held(notice, before.receiver, judge.wall()):
                     judge.fail(f"{judge.place(id_)} is called back for no reason: {place}")
             for receiver, key, episode in begun:
                 if judge.telling.knows(key, receiver, episode) and (receiver, key) not in unsaid:

@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 import pytest
 
 from alerting.core.levels import Levels
-from alerting.model import Delivery, DeliveryState, Level, Notification, Recall, Receiver, Rule
+from alerting.core.telling import keeping
+from alerting.core.telling.calendar import Calendar
+from alerting.model import (
+    AlertKey,
+    Delivery,
+    DeliveryState,
+    Labels,
+    Level,
+    Matcher,
+    Notice,
+    Notification,
+    Outcome,
+    Recall,
+    Receiver,
+    Route,
+    Rule,
+    Silence,
+    TimeSpan,
+)
 from alerting.ports import Change
 from alerting.store.handle import Handle
 from alerting.store.memory import MemoryStore
@@ -18,6 +37,8 @@ from tests.tick import Above, H, House, M, S, rule
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+PAGER = Receiver("alert", fallback=("chat",))
 
 
 def test_who_is_told_in_anothers_place_hears_at_once_of_what_has_changed_since() -> None:
@@ -94,5 +115,50 @@ def test_what_was_called_back_before_the_wall_was_set_back_does_not_hide_that_a_
             seen.append((await store.standing(["chat"], at - H)).get("chat"))
         assert seen == ["", None, ""]
         await store.close()
+
+    asyncio.run(story())
+
+
+def test_an_end_is_not_passed_on_while_its_beginning_is_silenced() -> None:
+    """A page may have arrived, so it stays where it is; its fallback hears of neither until the silence is over."""
+
+    async def story() -> None:
+        house = await House(rule("High", notify=("pager",))).open()
+        house.engine.adopt(house.setup()._replace(receivers={"chat": Receiver("group"), "pager": PAGER}))
+        (page,) = (await house.tick(20)).notifications
+        (end,) = (await house.tick(1)).notifications
+        now = house.clock.now()
+        silence = Silence("s", (Matcher("alertname", "=", "High"),), now, now + H, "ann", "", now)
+        await house.engine.take({keeping.silence_name("s"): keeping.silence_text(silence)})
+        tried = Delivery(page, attempts=3, outcome=Outcome.UNKNOWN, why="no answer", owed_since=page.created)
+        waiting = [tried, Delivery(end, owed_since=end.created)]
+        assert not await house.engine.pass_on(waiting)
+        assert await house.store.unsent("chat") == []
+        await house.clock.advance(H)
+        assert await house.engine.pass_on(waiting)
+        (told,) = await house.store.unsent("chat")
+        assert [each.name for each in told.notification.resolved] == ["High"]
+
+    asyncio.run(story())
+
+
+def test_what_is_over_is_passed_on_in_the_windows_of_routes_that_it_did_not_take() -> None:
+    """The state was unsaved, and is saved again before anybody could be told: no route's window holds that back."""
+
+    async def story() -> None:
+        house = await House(rule("High", notify=("pager",))).open()
+        always = Calendar({"always": (TimeSpan(),)}, lambda _: UTC)
+        route = Route(("pager",), mute_time_intervals=("always",))
+        receivers = {"chat": Receiver("group"), "pager": PAGER}
+        house.engine.adopt(house.setup()._replace(receivers=receivers, route=route, calendar=always))
+        fired = house.clock.now()
+        key = AlertKey("alerting/StateUnsaved", Labels().fingerprint)
+        firing = Notice(key, "e", "firing", "StateUnsaved", {}, "error", "", "a full disk", fired, None)
+        page = Notification("n", "pager", "key", "1 new", fired, "t", firing=(firing,))
+        end = page._replace(id="m", firing=(), resolved=(firing._replace(step="resolved", resolved_at=fired + S),))
+        waiting = [Delivery(page, attempts=3, why="refused", owed_since=fired), Delivery(end, owed_since=fired + S)]
+        assert await house.engine.pass_on(waiting)
+        (told,) = await house.store.unsent("chat")
+        assert [each.name for each in told.notification.resolved] == ["StateUnsaved"]
 
     asyncio.run(story())

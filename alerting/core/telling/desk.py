@@ -316,9 +316,9 @@ class Desk:
         """Tell whether something of a message is silenced now, or in a window. May be asked by any thread."""
         return self._hushing.hushes(message, now)
 
-    def audible(self, message: Notification, now: Millis) -> Notification | None:
-        """Leave in a message what is not silenced now, though it may have arrived; None: nothing new is left."""
-        return self._hushing.audible(message, now)
+    def audible(self, waiting: Sequence[Notification], now: Millis) -> list[Notification]:
+        """Leave in messages of one key what is not silenced now, though it may have arrived."""
+        return self._hushing.audible(waiting, now)
 
     def may_call_back(self, now: Millis) -> bool:
         """Tell whether a silence or a window has begun since `called_back` was called last for all."""

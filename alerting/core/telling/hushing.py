@@ -18,14 +18,14 @@ from alerting.core.telling.routing import way_back
 from alerting.model import NOWHERE, Alert, AlertState, Labels, RuleSpec, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from alerting.core.telling.matchers import Matchers
     from alerting.core.telling.muting import Held
     from alerting.core.telling.plan import Plan
     from alerting.core.telling.routing import Subject
     from alerting.core.telling.state import State
-    from alerting.model import Millis, Notice, Notification, Silence
+    from alerting.model import AlertKey, Millis, Notice, Notification, Silence
 
     Marks = tuple[frozenset[Silence], frozenset[str]]  # silences in force, windows that are open
 
@@ -48,18 +48,25 @@ class Hushing:
         holds = self.at(now)
         return any(holds(notice, message.receiver) is not None for notice in asked(message))
 
-    def audible(self, message: Notification, now: Millis) -> Notification | None:
-        """Leave in a message what fires and is not held now, though it may have arrived; None: it says nothing then.
+    def audible(self, waiting: Iterable[Notification], now: Millis) -> list[Notification]:
+        """Leave in messages of one key, in order, what is not held now, though it may have arrived.
 
-        What else it says follows with what is held.
+        What is held is said later, and so are its end and what else ended by the same message. What says nothing then
+        is left out.
         """
         holds = self.at(now)
-        firing = [each for each in message.firing if each.step == Step.ONGOING or not holds(each, message.receiver)]
-        if len(firing) == len(message.firing):
-            return message
-        if all(each.step == Step.ONGOING for each in firing):
-            return None
-        return message._replace(firing=tuple(firing), resolved=())
+        held: set[tuple[AlertKey, str]] = set()
+        found = []
+        for message in waiting:
+            firing = [each for each in message.firing if each.step == Step.ONGOING or not holds(each, message.receiver)]
+            whole = len(firing) == len(message.firing)
+            held.update((each.key, each.episode) for each in message.firing if not whole and each not in firing)
+            resolved = [each for each in message.resolved if whole and (each.key, each.episode) not in held]
+            if whole and len(resolved) == len(message.resolved):
+                found.append(message)
+            elif resolved or any(each.step != Step.ONGOING for each in firing):
+                found.append(message._replace(firing=tuple(firing), resolved=tuple(resolved)))
+        return found
 
     def at(self, now: Millis) -> Callable[[Notice, str], Held | None]:
         """Give what says why a step of an alert is held from a receiver now."""
@@ -70,7 +77,7 @@ class Hushing:
         def holds(notice: Notice, receiver: str) -> Held | None:
             if idle:
                 return None
-            subject = self._subject(notice)
+            subject = self._subject(notice, receiver)
             ways = (each for each in subject.directions if each.receiver == receiver)
             direction = next(ways, None) or way_back(subject, receiver)
             return muting.hushed(Owed(subject, Step.FIRING, receiver, direction), quiet)
@@ -95,12 +102,17 @@ class Hushing:
         silences = frozenset(silence for silence, _ in self.silences if silence.starts <= now < silence.ends)
         return silences, frozenset() if self._plan.calendar is None else self._plan.calendar.open_at(now)
 
-    def _subject(self, notice: Notice) -> Subject:
-        """Give the alert as it fires, or as it was said to."""
+    def _subject(self, notice: Notice, receiver: str) -> Subject:
+        """Give the alert as it fires, or as it was said to.
+
+        Of what is over and whose rule is not known (built in, or gone) nobody can say by which route it went out: the
+        windows of whichever fits its labels hold nothing.
+        """
         subject = self._state.subjects.get(notice.key)
         if subject is not None and subject.alert.episode == notice.episode:
             return subject
-        spec = self._specs.get(notice.key.rule_id) or RuleSpec(notice.key.rule_id, notice.name, "", NOWHERE)
+        unknown = RuleSpec(notice.key.rule_id, notice.name, "", NOWHERE, notify=(receiver,))
+        spec = self._specs.get(notice.key.rule_id, unknown)
         level = notice.severity if any(each.name == notice.severity for each in spec.levels) else ""
         alert = Alert(
             notice.key,
