@@ -14,7 +14,7 @@ from tests.simulate.life import FIRING, RESOLVED
 from tests.simulate.model import RECEIVER_DOWN
 from tests.simulate.people import GROUPS
 from tests.simulate.plan import S
-from tests.simulate.ways import RANKS, Quiet, Way, labels_of, severity_of, ways
+from tests.simulate.ways import RANKS, Quiet, Way, labels_of, meant_for, severity_of, ways
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -470,7 +470,7 @@ class Laws:
                 over = any(judge.key_of(each) not in self.firing for each in message.firing)
                 if over and self.people.windows:
                     self._hushed[id_] = now  # by which route it went out is not known any more
-                elif any(judge.recalls.held(each, message.receiver, judge.wall()) for each in message.firing):
+                elif any(judge.recalls.held(each, meant_for(message), judge.wall()) for each in message.firing):
                     self._hushed[id_] = now
                 elif now - self._hushed.get(id_, 0) > LOOK:
                     judge.fail(f"{judge.place(id_)} could not be told, and its fallback is not told of it")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tests.simulate.laws import Laws
 from tests.simulate.plan import S
-from tests.simulate.ways import Quiet, Way, labels_of, severity_of, ways
+from tests.simulate.ways import Quiet, Way, labels_of, meant_for, severity_of, ways
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,8 +63,8 @@ class Recalls:
             )
             if first and well and not judge.disk.uncertain(notification.id):
                 now, why = judge.wall(), ""
-                if self.held(notice, notification.receiver, now - ATTEMPT):
-                    why = self.held(notice, notification.receiver, now)
+                if self.held(notice, meant_for(notification), now - ATTEMPT):
+                    why = self.held(notice, meant_for(notification), now)
                 if why:
                     told = f"{judge.place(notification.id)} tells {notification.receiver} of {place[1]}"
                     judge.fail(f"{told}, though {why}")
@@ -126,7 +126,7 @@ class Recalls:
             for notice in before.firing:
                 place = before.receiver, judge.key_of(notice), notice.episode
                 known = self._fires(notice) is not None or not judge.model.people.windows
-                if known and place in gone and not self.held(notice, before.receiver, judge.wall()):
+                if known and place in gone and not self.held(notice, meant_for(before), judge.wall()):
                     judge.fail(f"{judge.place(id_)} is called back for no reason: {place}")
             for receiver, key, episode in begun:
                 if judge.telling.knows(key, receiver, episode) and (receiver, key) not in unsaid:

@@ -162,3 +162,24 @@ def test_what_is_over_is_passed_on_in_the_windows_of_routes_that_it_did_not_take
         assert [each.name for each in told.notification.resolved] == ["StateUnsaved"]
 
     asyncio.run(story())
+
+
+def test_who_is_told_in_anothers_place_is_told_outside_its_own_hours_too() -> None:
+    """The chat is told by its route in office hours; what the pager could not be told goes to it at any time."""
+
+    async def story() -> None:
+        house = await House(rule("High", notify=())).open()
+        always = Calendar({"always": (TimeSpan(),)}, lambda _: UTC)
+        routes = Route(("pager",), continue_=True, group_wait=0), Route(("chat",), mute_time_intervals=("always",))
+        receivers = {"chat": Receiver("group"), "pager": PAGER}
+        setup = house.setup()._replace(receivers=receivers, route=Route(("pager",), routes=routes), calendar=always)
+        house.engine.adopt(setup)
+        (page,) = (await house.tick(20)).notifications
+        assert page.receiver == "pager"
+        assert await house.engine.pass_on([Delivery(page, attempts=3, why="refused", owed_since=page.created)])
+        (told,) = await house.store.unsent("chat")
+        assert not house.engine.hushes(told.notification)
+        assert await house.engine.call_back("chat")
+        assert await house.store.unsent("chat") == [told]
+
+    asyncio.run(story())

@@ -9,7 +9,7 @@ from tests.simulate.model import Key, behind, name_of, others
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from alerting.model import Matcher, Route
+    from alerting.model import Matcher, Notification, Route
     from tests.simulate.model import Hush
     from tests.simulate.people import People
     from tests.simulate.plan import RuleDef
@@ -30,6 +30,11 @@ class Way(NamedTuple):
     repeat: int | None = None
     muted: tuple[str, ...] = ()
     active: tuple[str, ...] = ()
+
+
+def meant_for(message: Notification) -> str:
+    """Give the receiver by whose way a message goes: who is told in others' place need not be told by his own."""
+    return message.instead_of[0] if message.instead_of else message.receiver
 
 
 def fits(matchers: Iterable[Matcher], labels: Named) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from alerting.core.telling import muting
 from alerting.core.telling.muting import Quiet
 from alerting.core.telling.owing import Owed
-from alerting.core.telling.recall import asked
+from alerting.core.telling.recall import asked, meant_for
 from alerting.core.telling.round import subject_of
 from alerting.core.telling.routing import way_back
 from alerting.model import NOWHERE, Alert, AlertState, Labels, RuleSpec, Step
@@ -46,7 +46,7 @@ class Hushing:
         if not self.silences and self._plan.calendar is None:
             return False
         holds = self.at(now)
-        return any(holds(notice, message.receiver) is not None for notice in asked(message))
+        return any(holds(notice, meant_for(message)) is not None for notice in asked(message))
 
     def audible(self, waiting: Iterable[Notification], now: Millis) -> list[Notification]:
         """Leave in messages of one key, in order, what is not held now, though it may have arrived.
@@ -58,7 +58,8 @@ class Hushing:
         held: set[tuple[AlertKey, str]] = set()
         found = []
         for message in waiting:
-            firing = [each for each in message.firing if each.step == Step.ONGOING or not holds(each, message.receiver)]
+            meant = meant_for(message)
+            firing = [each for each in message.firing if each.step == Step.ONGOING or not holds(each, meant)]
             whole = len(firing) == len(message.firing)
             held.update((each.key, each.episode) for each in message.firing if not whole and each not in firing)
             resolved = [each for each in message.resolved if whole and (each.key, each.episode) not in held]

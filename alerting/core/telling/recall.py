@@ -50,6 +50,11 @@ def asked(message: Notification) -> Iterator[Notice]:
         yield from (each for each in message.resolved if each.heard == "never")
 
 
+def meant_for(message: Notification) -> str:
+    """Give the receiver whose way, and its windows, a message goes: of what is told in others' place, the first's."""
+    return message.instead_of[0] if message.instead_of else message.receiver
+
+
 def called_back(waiting: Iterable[Delivery], state: State, holds: Holds, now: Millis) -> CalledBack:
     """Work out what is called back of messages that are owed; of each receiver and key they stand in order."""
     places: dict[tuple[str, str], list[Delivery]] = {}
@@ -88,7 +93,7 @@ class _Found:
         first: dict[Episode, Notice] = {}
         for message in messages:
             for notice in asked(message):
-                why = holds(notice, message.receiver)
+                why = holds(notice, meant_for(message))
                 episode = notice.key, notice.episode
                 if why is not None:
                     held[episode] = why
