@@ -154,3 +154,24 @@ def test_an_end_that_waits_goes_along_with_a_summary_that_others_join() -> None:
         assert [each.name for each in more.resolved] == ["R3"]
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_what_waits_for_its_group_does_not_wait_anew_where_new_settings_lead_it_to_another(*, restarts: bool) -> None:
+    """Whoever edits routes every minute would else keep everybody from being told."""
+
+    async def story() -> None:
+        house = await House(rule("High", notify=())).open()
+        for number in range(3):
+            route = Route(("chat",), group_wait=M, name=f"route {number}")
+            house.more["route"] = route
+            if restarts:
+                await house.restart()
+            else:
+                house.engine.adopt(house.setup())
+            told = (await after(house, 25 * S, 20)).notifications
+            assert not told
+        told = (await after(house, 10 * S, 20)).notifications
+        assert said(told) == [("chat", "firing")]
+
+    asyncio.run(story())

@@ -271,7 +271,7 @@ class Round:
         later: list[Later] = []
         for place, waiting in candidates.items():
             route = waiting[0].direction.route
-            group = self._state.groups.get(place) or Group(*place)
+            group = self._waits_on(self._state.groups.get(place) or Group(*place), waiting)
             at = due_at(group, route, waiting, self._now, patient=self._plan.patient)
             if at > self._now:
                 later.append(Later(group, waiting, at))
@@ -280,6 +280,16 @@ class Round:
                 self._remember(spoke(group, self._now), kept=True)
             due += waiting
         return due, later
+
+    def _waits_on(self, group: Group, waiting: Sequence[Owed]) -> Group:
+        """Let what waited for another group, until the settings led it to this one, not wait anew."""
+        times = [group.waiting_since]
+        for each in waiting:
+            _, held = self._state.held.get((each.key, each.receiver), (None, None))
+            if held is not None and held.stage == "group" and held.by != group.name:
+                left = self._state.groups.get((each.receiver, held.by))
+                times.append(left.waiting_since if left is not None else None)
+        return group._replace(waiting_since=min((at for at in times if at is not None), default=None))
 
     def _take_ends_along(self, bundles: Sequence[Bundle], later: Sequence[Later]) -> list[Bundle]:
         """Let ends go along with any message of their key, which would name them as firing; what is left waits."""
