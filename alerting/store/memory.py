@@ -87,7 +87,8 @@ class MemoryStore:
         if change.texts:
             await self.keep(change.texts)
         self._decisions.extend(change.decisions)
-        self._written_at = change.at
+        if change.is_turn:
+            self._written_at = change.at
 
     async def claim(
         self, receiver: str, now: Millis, lease: Millis, limit: int, fold: Fold | None = None
@@ -203,7 +204,8 @@ class MemoryStore:
             stuck = [each.why for each in owed if each.attempts and self._oldest_told_by(each) <= before]
             ended = self._ended.get(receiver)
             if stuck:
-                found[receiver] = stuck[0]
+                ours = [why for why in stuck if why != INTERRUPTED]
+                found.update({receiver: ours[0]} if ours else {})
             elif ended is not None and ended.state is DeliveryState.PARKED:
                 found[receiver] = ended.why
             elif ended is not None and receiver not in self._vain:

@@ -11,7 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from alerting.model import Delivery, DeliveryState, Notification, Outcome
-from alerting.store.records import DAMAGED, FURTHEST, GIVEN_UP, UNREADABLE, fitting, read_notification
+from alerting.store.records import DAMAGED, FURTHEST, GIVEN_UP, INTERRUPTED, UNREADABLE, fitting, read_notification
 
 if TYPE_CHECKING:
     import sqlite3
@@ -47,7 +47,7 @@ _STUCK = f"""SELECT d.why FROM delivery AS d WHERE d.settled_at IS NULL AND d.re
     AND (d.owed_since <= :before OR EXISTS (SELECT 1 {_OTHERS} AND o.seq < d.seq AND o.owed_since <= :before
     AND o.state = 'folded' AND o.told_by <> '' AND o.seq > coalesce((SELECT b.seq FROM delivery AS b
     INDEXED BY delivery_key WHERE b.receiver = d.receiver AND b.group_key = d.group_key AND b.seq < d.seq
-    AND b.state <> 'folded' ORDER BY b.seq DESC LIMIT 1), 0))) ORDER BY d.seq LIMIT 1"""  # noqa: S608  texts from above
+    AND b.state <> 'folded' ORDER BY b.seq DESC LIMIT 1), 0))) ORDER BY d.why = :interrupted, d.seq LIMIT 1"""  # noqa: S608  texts from above
 _TRIED_IN_VAIN = """SELECT 1 FROM delivery INDEXED BY delivery_ended WHERE settled_at NOTNULL AND receiver = ?
     AND state = 'folded' AND settled_at > ? AND told_by = '' AND attempts > 0 LIMIT 1"""
 _RECEIPT = f"""SELECT receipt FROM (SELECT state, receipt FROM delivery WHERE receiver = ? AND group_key = ?
@@ -124,12 +124,14 @@ def standing(
 
     It is down when something that was tried in vain is owed since `before`, whoever was told in its place meanwhile,
     or when its last message was parked. What was called back proves nothing: where it was tried in vain since the last
-    that was sent, neither is known. `ended`: the last that this run knows of, and `vain`: such a thing was called back
-    since. Of what other runs left the newest stamp counts, though the wall may have stepped.
+    that was sent, neither is known; nor where we broke an attempt off ourselves. `ended`: the last that this run knows
+    of, and `vain`: such a thing was called back since. Of what other runs left the newest stamp counts, though the wall
+    may have stepped.
     """
-    stuck = rows.execute(_STUCK, {"receiver": receiver, "before": before}).fetchone()
+    asked = {"receiver": receiver, "before": before, "interrupted": INTERRUPTED}
+    stuck = rows.execute(_STUCK, asked).fetchone()
     if stuck is not None:
-        return str(stuck[0])
+        return None if stuck[0] == INTERRUPTED else str(stuck[0])
     if ended is not None:
         state, why = ended.state.value, ended.why
     else:

@@ -86,7 +86,7 @@ class SqliteStore:
         return await self._call(self._open)
 
     async def commit(self, change: Change) -> None:
-        """Write one tick's change; with nothing in it, nothing is done, unless an earlier one is in doubt."""
+        """Write a change; with nothing in it, nothing is done, unless an earlier one is in doubt."""
         if not is_empty(change):
             self._vain |= await self._call(lambda: self._commit(change))
         elif self._handle.in_doubt or self._handle.unsaved:

@@ -49,7 +49,7 @@ _TROUBLED = f"""{DELIVERY} WHERE d.seq IN ({_PARKED} UNION ALL
     SELECT seq FROM delivery INDEXED BY delivery_owed WHERE settled_at IS NULL) ORDER BY d.seq LIMIT ?"""  # noqa: S608
 
 
-# ------------------------------------------------------------------------------------------- a tick's change
+# ------------------------------------------------------------------------------------------- a change
 
 
 def write_alerts(rows: sqlite3.Connection, change: Change) -> None:
@@ -67,7 +67,8 @@ def write_alerts(rows: sqlite3.Connection, change: Change) -> None:
 
 def write_rest(rows: sqlite3.Connection, change: Change) -> None:
     """Write what is known of rules, sources and the configuration."""
-    rows.execute("UPDATE meta SET written_at = ?", (change.at,))
+    if change.is_turn:  # by this it is known whether a turn was saved
+        rows.execute("UPDATE meta SET written_at = ?", (change.at,))
     rows.executemany("DELETE FROM evaluated WHERE rule_id = ?", ((rule_id,) for rule_id in change.forgotten))
     rows.executemany(
         "INSERT INTO evaluated VALUES (?, ?) ON CONFLICT DO UPDATE SET at = excluded.at",

@@ -59,6 +59,12 @@ GROUPS = [
     ("and fires again", [[notice()], [notice(step="resolved")], [notice(episode=2)]], ["firing a"], 1),
     ("in one turn", [[notice()], [notice(step="resolved"), notice(episode=2)]], ["firing a"], 1),
     (
+        "of whose earlier end nobody was told",
+        [[notice(step=ONGOING), notice("b", "resolved")], [notice(step="resolved", episode=2)]],
+        ["resolved b", "resolved a"],
+        0,
+    ),
+    (
         "twice over",
         [[notice()], [notice(step="resolved")], [notice(episode=2)], [notice(step="resolved", episode=2)]],
         ["resolved a"],

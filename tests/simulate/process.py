@@ -201,9 +201,7 @@ class Process:
             self.clock,
             run.dice.random,
             terms=self.terms(),
-            pass_on=self.engine.pass_on,
-            hushes=self.engine.hushes,
-            call_back=self.engine.call_back,
+            amends=self.engine.amendments,
             on_trouble=self._trouble,
             on_fault=self._fault,
         )

@@ -178,12 +178,22 @@ class Recalls:
         judge = self._judge
         said = {(each.key, each.episode) for each in (*left.firing, *left.resolved)} if not whole else set()
         gone = {(each.key, each.episode) for each in (*before.firing, *before.resolved)} - said
-        for part in judge.in_key[before.receiver, before.group_key]:
-            if part != id_ and judge.heir(part) == id_:
+        parts = [part for part in judge.in_key[before.receiver, before.group_key] if judge.heir(part) == id_]
+        told = [judge.created[part][1] for part in parts if part != id_]
+        begun = {(each.key, each.episode) for of in told for each in of.firing if each.step == "firing"}
+        over = {(each.key, each.episode): each for of in told for each in of.resolved}
+        gone |= {episode for episode in begun & over.keys() - said if self._may_hold(over[episode], before)}
+        for part in parts:
+            if part != id_:
                 number, message = old = judge.created[part]
                 keep = [[n for n in of if (n.key, n.episode) not in gone] for of in (message.firing, message.resolved)]
                 judge.created[part] = number, message._replace(firing=tuple(keep[0]), resolved=tuple(keep[1]))
                 self._undo.append(lambda part=part, old=old: judge.created.__setitem__(part, old))  # type: ignore[misc]
+
+    def _may_hold(self, notice: Notice, message: Notification) -> bool:
+        """Tell whether a silence or a window may hold what is over: by which way it went out is not known any more."""
+        judge = self._judge
+        return bool(judge.model.people.windows or self.held(notice, meant_for(message), judge.wall()))
 
     # ---------------------------------------------------------------------------------------- what is not written
 

@@ -41,6 +41,7 @@ class Standing:
         self._judge = judge
         self._failed: dict[str, str] = {}  # messages that were tried in vain, and have no end -> receiver
         self._ends: dict[str, list[_End]] = {}  # by receiver
+        self._broken: set[str] = set()  # of `failed`: we died at the newest attempt, which says nothing of the receiver
         self._vain: set[str] = set()  # receivers: since their last end something was called back that was tried in vain
         self._lasts: dict[str, tuple[_End, int, frozenset[str]]] = {}  # what `_last` said, of which end, in which life
 
@@ -57,6 +58,7 @@ class Standing:
                 self._vain.discard(receiver)
             elif self._judge.attempts.get(id_):
                 self._failed[id_] = receiver
+                self._broken.discard(id_)
 
     def _last(self, receiver: str) -> frozenset[str]:
         """Say how the last message of a receiver ended; more than one answer where that cannot be told."""
@@ -76,11 +78,14 @@ class Standing:
         for id_, state, _ in self._judge.disk.unsettled():
             if state == "claimed":
                 self._failed[id_] = self._judge.created[id_][1].receiver
+                self._broken.add(id_)
 
     def rename(self, id_: str, new: str) -> None:
         """What is left of a message is owed under another id; nothing may be left."""
         if id_ in self._failed:
             self._failed[new] = self._failed.pop(id_)
+            if id_ in self._broken:
+                self._broken.add(new)
 
     def called_back(self, id_: str) -> None:
         """A message is not sent: what was tried of it proves nothing."""
@@ -99,6 +104,8 @@ class Standing:
 
     def _is_mine(self, receiver: str) -> bool:
         """Tell whether this process has seen the last end, and nothing that proves nothing since: it must say so."""
+        if self._judge.loop.at < self._judge.disk.doubt_until + _TRIED:
+            return False  # there may be claims that nobody holds: they count as attempts that were interrupted
         return self._ends[receiver][-1].life == self._judge.life and receiver not in self._vain
 
     def may_stay_down(self, receiver: str) -> bool:
@@ -123,7 +130,7 @@ class Standing:
                 judge.fail(f"{receiver} is not said to be down, and its last message was given up")
             elif says == "" and WELL not in last:
                 judge.fail(f"{receiver} is said to be well, and nothing was delivered")
-            elif says is None and last == {WELL} and self._is_mine(receiver):
+            elif says is None and last == {WELL} and not most and self._is_mine(receiver):
                 judge.fail(f"{receiver} is not said to be well, and its last message was delivered")
 
     def _waits(self, asked: int) -> dict[str, tuple[int, int]]:
@@ -136,14 +143,20 @@ class Standing:
                 continue
             if id_ in judge.told_by:  # what tells it has waited for as long
                 del self._failed[id_]
+                if id_ in self._broken:
+                    self._broken.add(judge.heir(id_))
                 id_ = judge.heir(id_)  # noqa: PLW2901  the same message, so to speak
                 self._failed[id_] = receiver
             message = judge.created[id_][1]
             told = [each for each in judge.in_key[receiver, message.group_key] if judge.heir(each) == id_]
             since = min((judge.created_at[each] for each in told), default=judge.created_at[id_])
             offsets = {judge.offsets[each] for each in told}
+            unsure = id_ in self._broken
             stepped = offsets != {judge.epoch} or judge.epoch != judge.loop.offset  # its age may look as anything
             waits = asked - since
             least, most = found.get(receiver, (0, 0))
-            found[receiver] = max(least, 0 if stepped else waits), max(most, 24 * 60 * M if stepped else waits + _SAVED)
+            found[receiver] = (
+                max(least, 0 if stepped or unsure else waits),
+                max(most, 24 * 60 * M if stepped else waits + _SAVED),
+            )
         return found

@@ -55,7 +55,7 @@ def test_who_is_told_in_anothers_place_hears_at_once_of_what_has_changed_since()
         (first,) = (await after(house, 0, 20)).notifications
         assert said((await after(house, M, 60)).notifications) == [("pager", "got worse")]
         waiting = Delivery(first, DeliveryState.PENDING, attempts=3, why="refused", owed_since=first.created)
-        assert await house.engine.pass_on([waiting])
+        assert await house.engine.amendments.pass_on([waiting])
         await house.clock.advance(S)
         assert house.engine.tells()
         told = (await house.engine.tick(())).notifications
@@ -132,10 +132,10 @@ def test_an_end_is_not_passed_on_while_its_beginning_is_silenced() -> None:
         await house.engine.take({keeping.silence_name("s"): keeping.silence_text(silence)})
         tried = Delivery(page, attempts=3, outcome=Outcome.UNKNOWN, why="no answer", owed_since=page.created)
         waiting = [tried, Delivery(end, owed_since=end.created)]
-        assert not await house.engine.pass_on(waiting)
+        assert not await house.engine.amendments.pass_on(waiting)
         assert await house.store.unsent("chat") == []
         await house.clock.advance(H)
-        assert await house.engine.pass_on(waiting)
+        assert await house.engine.amendments.pass_on(waiting)
         (told,) = await house.store.unsent("chat")
         assert [each.name for each in told.notification.resolved] == ["High"]
 
@@ -157,7 +157,7 @@ def test_what_is_over_is_passed_on_in_the_windows_of_routes_that_it_did_not_take
         page = Notification("n", "pager", "key", "1 new", fired, "t", firing=(firing,))
         end = page._replace(id="m", firing=(), resolved=(firing._replace(step="resolved", resolved_at=fired + S),))
         waiting = [Delivery(page, attempts=3, why="refused", owed_since=fired), Delivery(end, owed_since=fired + S)]
-        assert await house.engine.pass_on(waiting)
+        assert await house.engine.amendments.pass_on(waiting)
         (told,) = await house.store.unsent("chat")
         assert [each.name for each in told.notification.resolved] == ["StateUnsaved"]
 
@@ -176,10 +176,33 @@ def test_who_is_told_in_anothers_place_is_told_outside_its_own_hours_too() -> No
         house.engine.adopt(setup)
         (page,) = (await house.tick(20)).notifications
         assert page.receiver == "pager"
-        assert await house.engine.pass_on([Delivery(page, attempts=3, why="refused", owed_since=page.created)])
+        assert await house.engine.amendments.pass_on(
+            [Delivery(page, attempts=3, why="refused", owed_since=page.created)]
+        )
         (told,) = await house.store.unsent("chat")
-        assert not house.engine.hushes(told.notification)
-        assert await house.engine.call_back("chat")
+        assert not house.engine.amendments.hushes(told.notification)
+        assert await house.engine.amendments.call_back("chat")
         assert await house.store.unsent("chat") == [told]
+
+    asyncio.run(story())
+
+
+def test_what_is_changed_between_two_turns_is_not_taken_for_a_turn() -> None:
+    """A page is passed on, and another time called back: the newest turn that was saved is still the one before."""
+
+    async def story() -> None:
+        house = await House(rule("High", notify=("pager",))).open()
+        house.engine.adopt(house.setup()._replace(receivers={"chat": Receiver("group"), "pager": PAGER}))
+        (page,) = (await house.tick(20)).notifications
+        turn = house.clock.now()
+        await house.clock.advance(S)
+        assert await house.engine.amendments.pass_on([Delivery(page, attempts=3, why="500", owed_since=page.created)])
+        assert (await house.store.overview()).written_at == turn
+        now = house.clock.now()
+        silence = Silence("s", (Matcher("alertname", "=", "High"),), now, now + H, "ann", "", now)
+        await house.engine.take({keeping.silence_name("s"): keeping.silence_text(silence)})
+        assert await house.engine.amendments.call_back("pager")
+        assert await house.store.unsent("pager") == []
+        assert (await house.store.overview()).written_at == turn
 
     asyncio.run(story())

@@ -167,6 +167,24 @@ def test_what_is_called_back_is_not_owed_and_may_be_owed_again(over) -> None:
     over(scenario)
 
 
+@pytest.mark.parametrize("amended", [
+    {"passed_on": ["n1"]},
+    {"recalled": [Recall("n1", owed("n1-back"), whole=True, why="silenced")]},
+])  # fmt: skip
+def test_only_a_turn_counts_as_the_newest_that_was_saved(over, amended) -> None:
+    """What is changed between two turns, be it at the very moment of one, does not say that a turn was saved."""
+
+    async def scenario(store):
+        await store.commit(Change(AT, notifications=[owed("n1")]))
+        await store.commit(Change(AT + 1, **amended, is_turn=False))
+        assert (await store.open()).written_at == AT
+        assert (await store.overview()).written_at == AT
+        await store.commit(Change(AT + 1, alerts=[alert()]))
+        assert (await store.open()).written_at == AT + 1
+
+    over(scenario)
+
+
 @pytest.mark.parametrize("how", ["claimed", "perhaps", "sent", "never owed"])
 def test_what_has_gone_out_is_not_called_back(over, how) -> None:
     """Nothing is written then: not what else was to be called back either."""
@@ -383,6 +401,22 @@ def test_what_a_fallback_was_told_in_its_place_makes_a_receiver_no_less_down(ove
         assert waiting.owed_since == AT + 300
         assert await store.standing(["slack"], AT) == {"slack": "503"}
         assert await store.standing(["slack"], AT - 1) == {"slack": ""}
+
+    over(scenario)
+
+
+def test_an_attempt_that_we_broke_off_ourselves_says_nothing_of_the_receiver(over) -> None:
+    """It is neither down, nor well because of what it was sent before."""
+
+    async def scenario(store):
+        await store.commit(Change(AT, notifications=[owed("a"), owed("b", group_key="b")]))
+        first, _ = await store.claim("slack", AT, 1_000, 9)
+        await store.settle(sent(first, AT + 1))
+        (again,) = await store.claim("slack", AT + 1_000, 1_000, 9)
+        assert again.attempts == 1
+        assert await store.standing(["slack"], AT) == {}
+        await store.settle(failed(again, AT + 5_000, "503"))
+        assert await store.standing(["slack"], AT) == {"slack": "503"}
 
     over(scenario)
 

@@ -78,9 +78,13 @@ class _Heap:
             episode = notice.key, notice.episode
             self._steps[episode] = step = _untold(self._steps.get(episode), notice.step)
             self.firing[notice.key] = _joined(self.firing.get(notice.key), notice, step)
+        fires = {notice.key for notice in message.firing}
         for notice in message.resolved:
             before = self.firing.get(notice.key)
-            if before is not None and before.episode == notice.episode:
+            if before is not None and before.episode != notice.episode and notice.key not in fires:
+                if not message.instead_of or before.fired_at <= notice.fired_at:
+                    del self.firing[notice.key]  # it ended and fired again, and was not told of as over in between
+            elif before is not None and before.episode == notice.episode:
                 del self.firing[notice.key]
                 if is_first(before, message):
                     self._never.add((notice.key, notice.episode))

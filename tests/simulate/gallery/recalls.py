@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from alerting.amendments import Amendments
 from alerting.core.telling import recall
 from alerting.core.telling.desk import Desk
-from alerting.engine import Engine
 from alerting.model import DeliveryState
 from alerting.store import deliveries
 from tests.simulate.mistakes import mistake
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def silences_call_nothing_back(plant: Plant) -> None:
     """What is owed is sent, though it is silenced before its first attempt."""
     plant.swap(Desk, "may_call_back", lambda *_: False)
-    plant.swap(Engine, "hushes", lambda *_: False)
+    plant.swap(Amendments, "hushes", lambda *_: False)
 
 
 @mistake
