@@ -75,7 +75,20 @@ class PageReader:
         self._forms: dict[tuple[str, ...], _Form] = {}  # by what is outside of the quotes
 
     def read(self, body: bytes, at: Millis, names: frozenset[str] = frozenset()) -> list[Sample]:
-        """Give the samples of `names` (empty: of all), or raise UnreadableError: no page is taken in part."""
+        """Give the samples of `names` (empty: of all), or raise UnreadableError: no page is taken in part.
+
+        Where there is no memory for a page, all that was learned of its target is let go of, so that there is some
+        for whatever else is to be done.
+        """
+        try:
+            return self._read(body, at, names)
+        except MemoryError:
+            self._forget()
+            self._values, self._stamps, self._digest = {}, {}, b""
+            text = "there is no memory left for a page of so many series; give the process more, or a `series_limit`"
+            raise UnreadableError(text, FaultKind.TOO_LARGE) from None
+
+    def _read(self, body: bytes, at: Millis, names: frozenset[str]) -> list[Sample]:
         digest = hashlib.blake2b(body, digest_size=16).digest()
         if names != self._names:
             self._names, self._digest = names, b""

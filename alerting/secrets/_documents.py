@@ -73,9 +73,7 @@ class Documents:
                     self._trouble[name] = f"the secret store gave no answer within {self._deadline:g} s"
                 else:
                     del self._asking[name]
-                    self._trouble[name] = (
-                        "the secret store could not be asked: the machine has no thread left for it"
-                    )
+                    self._trouble[name] = "the secret store could not be asked: the machine has no thread left for it"
             trouble = self._trouble.get(name)
             if trouble:
                 raise SecretError(f"{trouble}; its last values stay in force" if name in self._held else trouble)

@@ -1,9 +1,10 @@
 """The end of a daemon that was asked to end, which nothing may hold up.
 
 What asyncio calls at a signal is called by its loop, and a loop that hangs obeys none. The handlers here are Python's
-own: they run in the main thread between two of its steps, and also while it waits for a lock or a file. They set a
-timer of the system's, and its signal ends the process whatever has not come to its end by then. What is on disk is as
-after a crash: whole, and the next start goes on from it.
+own: they run in the main thread between two of its steps, and interrupt it where it waits for a lock or a file. Those
+of asyncio would not, as the system takes up again what they interrupt. They set a timer of the system's, and its
+signal ends the process, whatever has not come to its end by then. What is on disk is as after a crash: whole, and the
+next start goes on from it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ def see_to(grace: Millis) -> None:
     """From now on TERM and INT set the timer, besides what the running loop does about them."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: end_by(grace))
-        signal.siginterrupt(number, False)  # noqa: FBT003  as asyncio has it
 
 
 def end_by(grace: Millis) -> None:

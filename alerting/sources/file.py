@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from fnmatch import fnmatchcase
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 from alerting.exposition import PageReader, UnreadableError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 OWN = ("up", "exists", "count", "age", "size")  # hide a metric of the same name in a file
 
 _LIMIT = 8 * 1024 * 1024  # bytes read of all files together
+_PIECE = 64 * 1024
 _SERIES = 20_000  # of one file
 _FILES = 10_000
 _WILD = "*?["
@@ -171,8 +173,11 @@ def _content(path: str, limit: int) -> bytes:
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise FailedError(FaultKind.UNREADABLE, f"{_text(path)} is not a file")
-        with open(handle, "rb", closefd=False) as file:
-            page = file.read(limit + 1)
+        whole = BytesIO()  # a read of `limit` would take room for so much at once, however small the file is
+        with open(handle, "rb", buffering=0, closefd=False) as file:
+            while whole.tell() <= limit and (piece := file.read(_PIECE)):
+                whole.write(piece)
+        page = whole.getvalue()
     except OSError as error:
         raise FailedError(FaultKind.UNREADABLE, f"cannot read {_text(path)}: {error.strerror}") from None
     finally:

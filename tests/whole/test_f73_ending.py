@@ -28,10 +28,14 @@ from argparse import Namespace
 from contextlib import AsyncExitStack
 from alerting.cli.run import _ready
 
+def hang():
+    print("it waits for ever", flush=True)
+    threading.Event().wait()
+
 async def main():
     async with AsyncExitStack() as stack:
         daemon = await _ready(Namespace(config=None, log_level="info", log_format="json", grace=500), stack)
-        asyncio.get_running_loop().call_later(1, lambda: (print("hangs", flush=True), threading.Event().wait()))
+        asyncio.get_running_loop().call_later(1, hang)
         await daemon.run()
 
 asyncio.run(main())
@@ -51,7 +55,7 @@ def hanging(scene: Series) -> Daemon:
             stderr=file,
         )
     daemon = Daemon(process, log)
-    eventually(lambda: "hangs" in daemon.log or process.poll() is not None, "that it hangs")
+    eventually(lambda: "it waits for ever" in daemon.log or process.poll() is not None, "that it hangs")
     return daemon
 
 

@@ -54,7 +54,7 @@ def may_be_other() -> bool:
 
 @contextmanager
 def without_threads(daemon: Daemon) -> Iterator[None]:
-    """Leave the daemon the threads that it has: its limit is low, or another process of the same user has all others."""
+    """Leave the daemon the threads that it has: its limit is low, or a process of its user has all others."""
     if os.geteuid():
         most = resource.prlimit(daemon.process.pid, resource.RLIMIT_NPROC)
         resource.prlimit(daemon.process.pid, resource.RLIMIT_NPROC, (1, most[1]))
