@@ -282,6 +282,7 @@ class Daemon:
         if self._stop.is_set():
             raise SystemExit(128 + number)  # a second signal: at once
         self._say("stopping", f"{signal.Signals(number).name}: finishing what is being sent")
+        self._program.store.hasten()
         self._stop.set()
 
     def _reloading_soon(self) -> None:

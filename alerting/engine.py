@@ -9,7 +9,7 @@ transaction** writes alerts, transitions, decisions and messages; only when it i
 follow, and only then is the outbox woken. A turn that could not be saved leaves no trace but `trouble` in the report:
 its rules are evaluated anew. (A daemon's store goes on in memory when its file cannot be written, and says so; that
 is all the engine knows of it, and tells it as `StateUnsaved`.) A turn without rules tells what was held back and is due
-by now.
+by now. What is owed already and changes between two turns is in `amendments`; a turn begins with what that calls back.
 
 A batch whose sources answered is not held up by another whose source hangs. Ticks may overlap, turns do not. A
 tick that is cancelled lets the turn that it is in come to its end.
@@ -26,38 +26,32 @@ from collections import deque
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from alerting.core.backoff import words
+from alerting.amendments import Amendments
 from alerting.core.book import Book, Reach
 from alerting.core.builtin import CANARY
 from alerting.core.progress import Loop
-from alerting.core.schedule import Schedule, batches_of, namespaces_of
+from alerting.core.schedule import Schedule, batches_of, narrowed
 from alerting.core.status import RuleStatus
-from alerting.core.telling.fallback import reasons
 from alerting.core.telling.keeping import PREFIXES
 from alerting.core.telling.picture import kept_for_pictures
 from alerting.core.telling.render import Context
 from alerting.core.turn import parted
 from alerting.errors import AlertingError, StateMoved, StoreError, TooLate
 from alerting.intake import Intake, Target
-from alerting.ports import Change
-from alerting.report import Log, TickReport
+from alerting.report import Log, TickReport, change_of
 from alerting.setup import DEFAULT_LIMITS, Limits, Setup, plan_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 
     from alerting.core.schedule import Batch
-    from alerting.core.telling.effects import Telling
     from alerting.core.telling.muting import Held
-    from alerting.core.turn import Turn
     from alerting.model import (
         Ack,
         Alert,
         AlertKey,
-        Delivery,
         Millis,
         Notice,
-        Notification,
         Patterns,
         Redact,
         Silence,
@@ -101,6 +95,7 @@ class Engine:
         self._lock = asyncio.Lock()  # turns follow one another
         self._turns: set[asyncio.Future[None]] = set()
         self._book = Book()
+        self.amendments = Amendments(store, clock, lambda: self._book.desk, self._alone, on_commit)
         self._intake = Intake(
             clock,
             patterns,
@@ -120,9 +115,7 @@ class Engine:
 
         self._schedule = Schedule()
         self._batches: tuple[Batch, ...] = ()
-        self._running: dict[str, Millis] = {}  # names of batches, and since when by the monotonic clock
-        self._overrun = 0  # rule evaluations left out because their batch was still running
-        self._missed = 0  # of all that were left out, those that were reported
+        self._missed = 0  # of all evaluations that the schedule passed over, those that were reported
         self._clocks = clock.now(), clock.monotonic()
         self._stepped: Millis = 0  # by how much the wall has stepped since a turn was saved
         self._quiet_until: Millis = 0  # by the monotonic clock: before that no turn only tells
@@ -166,59 +159,6 @@ class Engine:
     def report_receivers(self, standing: Mapping[str, str]) -> None:
         """Say which receivers are down and why, and which are well (""); `ReceiverDown` follows at the next tick."""
         self._standing = {name: why and self._redact(why) for name, why in standing.items()}
-
-    async def pass_on(self, waiting: Sequence[Delivery]) -> bool:
-        """Owe what a receiver could not be told (of one group key, in order) to its fallback, once.
-
-        What is silenced by now is left for later. Tells whether anybody is told by that. Raises StoreError.
-        """
-        async with self._alone():
-            now, head, desk = self._clock.now(), waiting[0], self._book.desk
-            whole = [each.notification for each in waiting]
-            messages = desk.audible(whole, now)
-            if not messages:
-                return False
-            why = head.why or f"{len(waiting)} waiting, the oldest since {words(max(0, now - head.owed_since))}"
-            passed = desk.passed_on(messages, why, now)
-            ids = [each.id for each in messages if each in whole]  # what is left of the others comes again
-            told, texts = reasons(passed), desk.stand_ins(passed, now)
-            await self._store.commit(Change(now, notifications=passed, passed_on=ids, texts=texts, decisions=told))
-            desk.note(passed, now)
-        if passed:
-            self._on_commit(tuple(dict.fromkeys(each.receiver for each in passed)))
-        return bool(passed)
-
-    def hushes(self, message: Notification) -> bool:
-        """Tell whether something of a message that waits is silenced now, or in a window. For any thread."""
-        return self._book.desk.hushes(message, self._clock.now())
-
-    async def call_back(self, receiver: str) -> bool:
-        """Call back what waits for a receiver and is silenced; tells whether all was looked at. Raises StoreError."""
-        async with self._alone():
-            try:
-                await self._call_back(self._clock.now(), receiver)
-            except TooLate:
-                return False
-        return True
-
-    async def _call_back(self, now: Millis, receiver: str = "") -> bool:
-        """Call back what waits for a receiver, or (empty) for all, and is silenced; tells whether there was anything.
-
-        Raises StoreError.
-        """
-        desk = self._book.desk
-        found = desk.call_back(await self._store.unsent(receiver), now)
-        if found.recalls:
-            change = Change(
-                now - 1,  # not the time of a turn: by that it is known whether a turn was saved
-                recalled=found.recalls,
-                unsaid=found.unsaid,
-                decisions=found.decisions,
-                texts=found.texts,
-            )
-            await self._store.commit(change)
-        desk.called_back(found, now, everywhere=not receiver)
-        return bool(found.recalls)
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
@@ -327,28 +267,16 @@ class Engine:
         everyone = batches is None
         chosen = self._batches if batches is None else batches
         if only is not None:
-            chosen = self._narrowed(chosen, only)
-        free = [batch for batch in chosen if batch.name not in self._running]
-        self._overrun += sum(len(batch.rules) for batch in chosen if batch.name in self._running)
-        self._running.update((batch.name, self._clock.monotonic()) for batch in free)
+            wanted, tracks = self._book.with_recorders(only), self._book.tracks
+            chosen = narrowed(chosen, {name: rule for name in wanted if (rule := tracks[name].rule) is not None})
+        free = self._schedule.begin(chosen, self._clock.monotonic())
         try:
             if free or not chosen:  # what is left out must not queue up for a turn of nothing
                 await self._run(free, log, everyone=everyone, whole=only is None)
         finally:
-            for batch in free:
-                self._running.pop(batch.name, None)
-        return self._report(log)
-
-    def _narrowed(self, batches: Sequence[Batch], only: Collection[str]) -> list[Batch]:
-        """Leave in batches only these rules and what they read."""
-        wanted, narrowed = self._book.with_recorders(only), []
-        for batch in batches:
-            rules = [track.rule for track in map(self._book.tracks.get, batch.rules) if track and track.rule]
-            kept = [rule for rule in rules if rule.id in wanted]
-            if kept:
-                spaces = frozenset().union(*map(namespaces_of, kept))
-                narrowed.append(batch._replace(namespaces=spaces, rules=tuple(rule.id for rule in kept)))
-        return narrowed
+            self._schedule.end(free)
+        missed, self._missed = self._schedule.missed - self._missed, self._schedule.missed
+        return log.report(missed, self._intake.faults, self._book.blind)
 
     async def _run(self, batches: Sequence[Batch], log: Log, *, everyone: bool, whole: bool) -> None:
         """Read what the batches need; each has its turn as soon as its sources have answered."""
@@ -387,13 +315,12 @@ class Engine:
     async def _turn(self, rules: Sequence[str], log: Log, *, whole: bool) -> None:
         """Evaluate rules (by their ids) at one moment and save what that changes; memory follows only then."""
         async with self._alone():
-            if self._book.desk.may_call_back(self._clock.now()):
-                try:
-                    await self._call_back(self._clock.now())
-                except TooLate:
-                    log.notices.append("something that is silenced was being sent: it is asked once more")
-                except StoreError as refused:
-                    log.trouble = str(refused)
+            try:
+                await self.amendments.call_back_all()
+            except TooLate:
+                log.notices.append("something that is silenced was being sent: it is asked once more")
+            except StoreError as refused:
+                log.trouble = str(refused)
             now = self._see_clocks(log)
             self._intake.samples.withhold_old(now)
             turn = self._book.begin(now, self._intake.samples, self._limits.series)
@@ -408,9 +335,10 @@ class Engine:
                 self._book.retire(turn)
             context = self._context()
             telling = self._book.tell(turn, context, self._intake.samples)
-            faults = dict(self._intake.faults)
+            faults, before = dict(self._intake.faults), self._faults_saved
+            change = change_of(self._book, turn, telling, good_config=good_config, faults=faults, faults_before=before)
             try:
-                await self._store.commit(self._change(turn, telling, faults, good_config))
+                await self._store.commit(change)
             except StateMoved as error:
                 log.trouble = str(error)
                 self._quiet_until = self._clock.monotonic() + _REST
@@ -462,43 +390,7 @@ class Engine:
                 self._intake.begin_afresh()
         return wall
 
-    def _change(self, turn: Turn, telling: Telling, faults: Mapping[str, str], good_config: str | None) -> Change:
-        """Write down what a turn changes."""
-        book, before = self._book, self._faults_saved
-        forgotten = (*book.forgotten, *turn.forgotten)
-        alerts = {key: alert for key, alert in book.moved.items() if key not in turn.dropped} | turn.alerts
-        new_faults: dict[str, str | None] = {name: why for name, why in faults.items() if before.get(name) != why}
-        new_faults.update(dict.fromkeys(before.keys() - faults.keys()))
-        return Change(
-            at=turn.now,
-            alerts=tuple(alerts.values()),
-            dropped=tuple(turn.dropped),
-            transitions=tuple(turn.transitions),
-            notifications=tuple(telling.notifications),
-            evaluated={name: at for name, at in {**book.restamped, **turn.times}.items() if name not in forgotten},
-            forgotten=forgotten,
-            faults=new_faults,
-            good_config=good_config,
-            texts=telling.texts,
-            decisions=tuple(telling.decisions),
-        )
-
     # ---------------------------------------------------------------------------------------- telling how it stands
-
-    def _report(self, log: Log) -> TickReport:
-        passed_over = self._schedule.missed + self._overrun
-        missed, self._missed = passed_over - self._missed, passed_over
-        return TickReport(
-            log.evaluated,
-            missed,
-            log.transitions,
-            log.notifications,
-            log.decisions,
-            dict(self._intake.faults),
-            dict(self._book.blind),
-            log.trouble,
-            log.notices,
-        )
 
     def statuses(self) -> Sequence[RuleStatus]:
         """Tell how each alerting rule stands, as of its last evaluation."""
@@ -522,5 +414,5 @@ class Engine:
         """Say by when what is due is taken up, and by when each batch that runs is through."""
         due, crowded = self._schedule.next_at(), self._intake.crowded_at
         longest = self._limits.fetch_deadline + _COMMIT
-        running = [Loop("evaluation", max(since, crowded) + longest) for since in self._running.values()]
+        running = [Loop("evaluation", max(since, crowded) + longest) for since in self._schedule.running.values()]
         return running if due is None else [Loop("evaluation", due), *running]

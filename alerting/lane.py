@@ -130,6 +130,11 @@ class Lane:
         self.look_at: Millis = 0  # when it looks next for what its fallback should be told
         self.passed = True  # when it looked last, something was to be passed on: there may be more of it
 
+    def status(self, now: Millis) -> LaneStatus:
+        """Tell how the sending goes."""
+        failing_for = 0 if self.failing_since is None else now - self.failing_since
+        return LaneStatus(self.receiver, self.failures, failing_for, self.why, len(self.held), self.trouble)
+
 
 def land(lane: Lane, flight: asyncio.Task[None]) -> None:
     """Note that a flight is over, and wake the lane."""

@@ -21,9 +21,7 @@ messages would be a thousand requests to a service that is down. Its next attemp
 What a notifier does beside its messages (`ports.Follows`) is done step by step when nothing is due, at the lane's pace,
 after the message's own end is on disk; a message that comes meanwhile waits for none of it.
 
-What a receiver cannot be told (it was parked, or is late) is handed to `pass_on`, once: its fallback is told.
-
-What is silenced by the time it would be sent is put back unsent and called back (`core.telling.recall`).
+What is not sent after all, as it is silenced by now or as its receiver cannot be told, is given to `returns`.
 
 Waits and leases run on the monotonic clock, placed on the wall once at the start: a step of the wall moves none.
 """
@@ -32,23 +30,25 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from itertools import takewhile
 from typing import TYPE_CHECKING
 
+from alerting.attempt import Attempts
 from alerting.core import pace
-from alerting.core.backoff import Limits, after, exhausted, pause
+from alerting.core.backoff import Limits
 from alerting.core.builtin import DOWN_AFTER
 from alerting.core.progress import Loop
 from alerting.core.telling.folding import folded
 from alerting.errors import StoreError
 from alerting.lane import PLAIN, QUICK, Lane, LaneStatus, Pause, Terms, Watch, first_of, land
-from alerting.model import Answer, DeliveryState, Outcome
+from alerting.model import DeliveryState
+from alerting.returns import LOOK, Returns
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from alerting.model import Delivery, Millis, Notification, Redact
     from alerting.ports import Clock, Fold, Notifier, Store
+    from alerting.returns import Amends
 
 LIMITS = Limits()
 DEADLINE: Millis = 15_000  # of one attempt: a second line behind the notifier's own
@@ -56,13 +56,11 @@ LEASE: Millis = 120_000  # of a claim; longer than any attempt
 PATIENCE: Millis = 5_000  # how long `drain` waits for a second attempt
 GRACE: Millis = 8_000  # for what is in flight when the end is asked for
 IDLE: Millis = 60_000  # a lane with nothing to do looks this often, should a wake be lost
-_REST = (2_000, 20_000)  # first and longest rest of a receiver that fails; so at most ten attempts a minute
 _SOONEST: Millis = 10  # a wait is never shorter, so that no lane runs hot
 _STORE_REST: Millis = 1_000  # before a store that failed is asked again
 _FAULT_REST: Millis = 5_000  # before a lane goes on after a fault of ours
 _STORE: Millis = 30_000  # the longest that the store may take over one call
 _SOON: Millis = 1_000  # a lane that is woken goes on within
-_LOOK: Millis = 5_000  # how often a lane looks for what its fallback should be told
 _AHEAD = 8  # so many messages are claimed in advance for each that may be in flight
 
 
@@ -80,37 +78,38 @@ class Outbox:
         limits: Limits = LIMITS,
         deadline: Millis = DEADLINE,
         redact: Redact = str,
-        pass_on: Callable[[Sequence[Delivery]], Awaitable[bool]] | None = None,
-        hushes: Callable[[Notification], bool] = lambda _: False,
-        call_back: Callable[[str], Awaitable[bool]] | None = None,
+        amends: Amends | None = None,
         on_settled: Callable[[Delivery], None] = lambda _: None,
         on_trouble: Callable[[str], None] = lambda _: None,
         on_fault: Callable[[str, BaseException], None] = lambda _part, _error: None,
     ) -> None:
         """Build it; nothing runs yet.
 
-        `random` gives numbers in [0, 1). `terms` are by receiver. `pass_on` owes messages of one group key to the
-        fallback of their receiver, tells whether anybody is told by that, and raises StoreError. `hushes` tells whether
-        something of a message is silenced by now (any thread may ask); `call_back` calls back what waits for a receiver
-        and is, tells whether it could look at all, and raises StoreError. `on_settled` is called
-        when the end of an attempt is on disk, `on_trouble` with what operators should know: a store that fails, a fault
-        of ours. `on_fault` is given such a fault itself, with the part that it was in.
+        `random` gives numbers in [0, 1). `terms` are by receiver. `amends` changes what is owed and is not sent
+        (`alerting.returns`). `on_settled` is called when the end of an attempt is on disk, `on_trouble` with what
+        operators should know: a store that fails, a fault of ours. `on_fault` is given such a fault itself, with the
+        part that it was in.
         """
         self._store = store
         self._notifiers = dict(notifiers)
         self._terms = dict(terms or {})
         self._clock = clock
-        self._random = random
-        self._limits = limits
         self._deadline = deadline
-        self._redact = redact
-        self._pass_on = pass_on
-        self._hushes = hushes
-        self._call_back = call_back
         self._on_settled = on_settled
         self._on_trouble = on_trouble
         self._on_fault = on_fault
         self._epoch = clock.now() - clock.monotonic()
+        self._attempt = Attempts(
+            clock,
+            self._now,
+            random,
+            terms_of=self._terms_of,
+            limits=limits,
+            deadline=deadline,
+            redact=redact,
+            on_fault=on_fault,
+        )
+        self._returns = Returns(store, clock, self._now, amends)
         self._lanes: dict[str, Lane] = {}
         self._stop: asyncio.Event | None = None  # set while `run` runs
         self._back_by: Millis = 0  # by then `run` looks for lanes again
@@ -180,71 +179,6 @@ class Outbox:
         for notifier in self._notifiers.values():
             await notifier.close()
 
-    # ------------------------------------------------------------------------------------- one attempt
-
-    async def deliver(self, delivery: Delivery, deadline: Millis, watch: Watch) -> Delivery:
-        """Make one attempt at a claimed message and decide what becomes of it; the caller records that."""
-        notification = delivery.notification
-        if delivery.attempts >= self._limits.most:  # nobody saw their ends: the process died in them
-            spent = exhausted(delivery.attempts, notification.created, self._clock.now(), self._limits)
-            why = f"given up {spent}: {delivery.why}"
-            return delivery._replace(state=DeliveryState.PARKED, why=why, settled_at=self._clock.now())
-        began = self._clock.monotonic()
-        answer = await self._ask(delivery, min(self._deadline, deadline), watch)
-        answer = answer._replace(why=self._redact(answer.why))
-        self._note(self._lane(notification.receiver), answer, began)
-        attempts, now = delivery.attempts + 1, self._now()
-        age = min(now, self._clock.now()) - notification.created  # by the wall then and now: no step makes it old
-        decided = after(attempts, answer, now - age, now, limits=self._limits, jitter=self._random())
-        owed = decided.state is DeliveryState.PENDING
-        kept = delivery.receipt if owed and answer.receipt is None else answer.receipt  # a note to the next attempt
-        return delivery._replace(
-            state=decided.state,
-            attempts=attempts,
-            next_at=decided.at,
-            why=decided.why,
-            outcome=answer.outcome,
-            receipt=kept,
-            settled_at=0 if owed else self._clock.now(),
-            tried_at=self._clock.now(),
-        )
-
-    async def _ask(self, delivery: Delivery, deadline: Millis, watch: Watch) -> Answer:
-        """Ask the notifier under a total deadline. Whatever it does, there is an answer."""
-        notification = delivery.notification
-        notifier = self._notifiers.get(notification.receiver)
-        if notifier is None:
-            return Answer(Outcome.RETRY, f"the settings have no receiver named {notification.receiver!r}")
-        try:
-            previous = delivery.previous if delivery.receipt is None else delivery.receipt
-            attempt = asyncio.ensure_future(notifier.deliver(notification, previous))
-            await watch.wait(attempt, deadline)
-            if not attempt.done() or attempt.cancelled():
-                return Answer(Outcome.UNKNOWN, f"no answer within {deadline / 1000:g} s")
-            return attempt.result()
-        except Exception as error:  # noqa: BLE001  a notifier may not raise; if one does, the message stays owed
-            self._on_fault(f"sending to {notification.receiver}", error)
-            return Answer(Outcome.UNKNOWN, f"a fault of alerting itself: {type(error).__name__}")
-
-    def _note(self, lane: Lane, answer: Answer, began: Millis) -> None:
-        """Let a receiver rest that failed twice in a row, or that asked for it; several at once fail as one."""
-        now = self._clock.monotonic()
-        lane.took = now - began
-        terms = self._terms_of(lane)
-        if terms.pace is not None:
-            lane.paid_until = pace.answered(terms.pace, lane.paid_until, now)
-        if answer.outcome in (Outcome.SENT, Outcome.REFUSED):
-            lane.failures, lane.failing_since = 0, None
-            return
-        if not lane.failures or began >= lane.failed_at:
-            lane.failures += 1
-        lane.failed_at, lane.why = now, answer.why
-        if lane.failing_since is None:
-            lane.failing_since = now
-        rest = pause(lane.failures - 1, *_REST, self._random()) if lane.failures > 1 else 0
-        wish = min(answer.retry_after or 0, self._limits.longest_wish)
-        lane.rests_until = max(lane.rests_until, now + max(rest, wish))
-
     # ------------------------------------------------------------------------------------- lanes
 
     async def _work(self, lane: Lane, stop: asyncio.Event) -> None:
@@ -273,7 +207,7 @@ class Outbox:
         while (left := ends - self._clock.monotonic()) > 0:
             lane.woken.clear()
             try:
-                passed = await self._hand_over(lane) or passed
+                passed = await self._returns.hand_over(lane, self._terms_of(lane).late_after) or passed
                 step = await self._step(lane, left, results)
             except StoreError as error:
                 self._on_trouble(str(error))
@@ -288,7 +222,7 @@ class Outbox:
         lane.beside.leave()
         try:
             await self._put_back(lane)
-            return await self._hand_over(lane) or passed
+            return await self._returns.hand_over(lane, self._terms_of(lane).late_after) or passed
         except StoreError as error:
             self._on_trouble(str(error))
             return passed
@@ -306,13 +240,14 @@ class Outbox:
         if self._stop is not None and self._stop.is_set():
             await self._put_back(lane)
             return Pause(IDLE if lane.flying else 0)
-        if lane.hushed and not await self._call_it_back(lane):
+        if lane.hushed and not await self._returns.call_back(lane):
             return Pause(_STORE_REST)
         patience = IDLE
-        if self._stop is not None and self._terms_of(lane).late_after is not None:
-            patience = _LOOK
+        late_after = self._terms_of(lane).late_after
+        if self._stop is not None and late_after is not None:
+            patience = LOOK
             if now >= lane.look_at:
-                await self._hand_over(lane)
+                await self._returns.hand_over(lane, late_after)
         if lane.rests_until > now:
             await self._put_back(lane)
             return Pause(min(patience, lane.rests_until - now))
@@ -383,12 +318,13 @@ class Outbox:
     async def _attempts(self, lane: Lane, left: Millis, results: dict[str, Delivery] | None, watch: Watch) -> None:
         while lane.ready:
             delivery = lane.ready.popleft()
-            if self._is_hushed(lane, delivery):
+            if self._returns.is_hushed(lane, delivery):
                 lane.hushed.add(delivery.notification.id)
                 lane.held.append(delivery._replace(state=DeliveryState.PENDING))
                 lane.woken.set()
                 continue
-            result = await self.deliver(delivery, left, watch)
+            notifier = self._notifiers.get(lane.receiver)
+            result = await self._attempt.make(delivery, lane, notifier, left, watch)
             if results is not None:
                 results[result.notification.id] = result
             lane.held.append(result)
@@ -396,27 +332,6 @@ class Outbox:
             resting = lane.rests_until > self._clock.monotonic()  # another flight was asked to leave it alone
             if lane.failures or resting or (self._stop is not None and self._stop.is_set()) or results is not None:
                 return
-
-    def _is_hushed(self, lane: Lane, delivery: Delivery) -> bool:
-        """Tell whether a message is not to be sent, as it is silenced by now; one that may have arrived goes on."""
-        id_ = delivery.notification.id
-        if self._call_back is None or delivery.outcome is Outcome.UNKNOWN or id_ in lane.looked_at:
-            lane.looked_at.discard(id_)
-            return False
-        return self._hushes(delivery.notification)
-
-    def _could_be_called_back(self, delivery: Delivery) -> bool:
-        """Tell whether a message is owed, has surely reached nobody, and is silenced by now."""
-        unsent = delivery.state is DeliveryState.PENDING and delivery.outcome is not Outcome.UNKNOWN
-        return unsent and self._hushes(delivery.notification)
-
-    async def _call_it_back(self, lane: Lane) -> bool:
-        """Have called back what was found to be silenced; what stays is sent after all. Raises StoreError."""
-        hushed, lane.hushed = lane.hushed, set()
-        if self._call_back is None or not await self._call_back(lane.receiver):
-            return False
-        lane.looked_at = hushed
-        return True
 
     async def _put_back(self, lane: Lane) -> None:
         """Record what has ended, and give back what was claimed and not begun."""
@@ -435,7 +350,7 @@ class Outbox:
                     self._on_settled(each)
                 if each.state is DeliveryState.PARKED:
                     lane.look_at = 0
-                if each.state is DeliveryState.PENDING and each.tried_at and self._is_hushed(lane, each):
+                if each.state is DeliveryState.PENDING and each.tried_at and self._returns.is_hushed(lane, each):
                     lane.hushed.add(each.notification.id)  # it was in flight when that began
                 if each.state is DeliveryState.SENT:
                     lane.beside.add(each)
@@ -448,43 +363,19 @@ class Outbox:
 
         def fold(waiting: Sequence[Notification]) -> tuple[int, Notification]:
             """Fold, up to what is silenced by now: that would be told by a message that may have arrived."""
-            audible = takewhile(lambda each: not self._hushes(each), waiting[1:])
-            return folded([waiting[0], *audible], notifier.stands_for)
+            return folded([waiting[0], *self._returns.audible(waiting[1:])], notifier.stands_for)
 
         return fold
 
     def _terms_of(self, lane: Lane) -> Terms:
         return self._terms.get(lane.receiver, PLAIN)
 
-    # ------------------------------------------------------------------------------------- what cannot be told
-
-    async def _hand_over(self, lane: Lane) -> bool:
-        """Pass on what was parked or is late, each once; tell whether anybody is told by that. Raises StoreError."""
-        late_after = self._terms_of(lane).late_after
-        if late_after is None or self._pass_on is None:
-            return False
-        waiting: dict[str, list[Delivery]] = {}
-        found = await self._unheard(lane, late_after)
-        if self._call_back is not None and any(map(self._could_be_called_back, found)):
-            await self._call_back(lane.receiver)  # once for all of its keys
-            found = await self._unheard(lane, late_after)
-        for each in found:
-            waiting.setdefault(each.notification.group_key, []).append(each)
-        lane.passed = bool(waiting)
-        passed = [await self._pass_on(each) for each in waiting.values()]
-        lane.look_at = self._clock.monotonic() + _LOOK
-        return any(passed)
-
-    async def _unheard(self, lane: Lane, late_after: Millis) -> Sequence[Delivery]:
-        before = min(self._now(), self._clock.now()) - late_after
-        return await self._store.unheard(lane.receiver, before)
+    # ------------------------------------------------------------------------------------- telling how it goes
 
     async def standing(self) -> Mapping[str, str]:
         """Say which receivers are down and why, which are well (empty); of whom nothing is known is left out."""
         before = min(self._now(), self._clock.now()) - DOWN_AFTER
         return await self._store.standing(tuple(self._notifiers), before)
-
-    # ------------------------------------------------------------------------------------- telling how it goes
 
     def loops(self) -> Sequence[Loop]:
         """Say by when each lane goes on, and the looking for lanes; for while `run` should run."""
@@ -495,17 +386,7 @@ class Outbox:
     def lanes(self) -> Sequence[LaneStatus]:
         """Tell how the sending to each receiver goes."""
         now = self._clock.monotonic()
-        return [
-            LaneStatus(
-                lane.receiver,
-                lane.failures,
-                0 if lane.failing_since is None else now - lane.failing_since,
-                lane.why,
-                len(lane.held),
-                lane.trouble,
-            )
-            for lane in self._lanes.values()
-        ]
+        return [lane.status(now) for lane in self._lanes.values()]
 
     # ------------------------------------------------------------------------------------- the lanes themselves
 

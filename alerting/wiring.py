@@ -88,21 +88,9 @@ class Program:
             self._samples = sample_store(url, root, blocking=Pool(1), gather=GATHER)
         elif dry is None:
             self._samples = sample_store(url, root)
-        pool = Pool(1) if daemon else None
-        self.store = dry or sqlite_store(url, root, blocking=pool, lasting=daemon)
-        self.outbox = Outbox(
-            self.store,
-            {},
-            self.clock,
-            _random,
-            redact=self.redact,
-            pass_on=lambda waiting: self.engine.pass_on(waiting),  # noqa: PLW0108  the engine is made below
-            hushes=lambda message: self.engine.hushes(message),  # noqa: PLW0108  as above
-            call_back=lambda receiver: self.engine.call_back(receiver),  # noqa: PLW0108  as above
-            on_settled=on_settled,
-            on_trouble=on_trouble,
-            on_fault=on_fault,
-        )
+        if dry is None and daemon:
+            dry = sqlite_store(url, root, blocking=Pool(1), lasting=True, patience=settings.store_patience)
+        self.store = dry or sqlite_store(url, root)
         self.engine = Engine(
             self.store,
             self.clock,
@@ -112,6 +100,17 @@ class Program:
             on_commit=self._wake,
             on_fault=on_fault,
             limits=Limits(lookback=settings.lookback),
+        )
+        self.outbox = Outbox(
+            self.store,
+            {},
+            self.clock,
+            _random,
+            redact=self.redact,
+            amends=self.engine.amendments,
+            on_settled=on_settled,
+            on_trouble=on_trouble,
+            on_fault=on_fault,
         )
 
     async def open(self) -> Snapshot:

@@ -40,19 +40,18 @@ class Street(House):
         super().__init__(*rules, **{"clock": people[0].clock, **more})
 
     def new_engine(self) -> Engine:
+        engine = Engine(self.store, self.clock, compile_pattern, on_commit=self._wake)
         self.outbox = Outbox(
             self.store,
             self.people,
             self.clock,
             random.Random(7).random,
             terms=self.terms,
-            pass_on=lambda waiting: self.engine.pass_on(waiting),  # noqa: PLW0108  the engine is made below
-            hushes=lambda message: self.engine.hushes(message),  # noqa: PLW0108  as above
-            call_back=lambda receiver: self.engine.call_back(receiver),  # noqa: PLW0108  as above
+            amends=engine.amendments,
             on_settled=self.settled.append,
         )
         self.stop = asyncio.Event()
-        return Engine(self.store, self.clock, compile_pattern, on_commit=self._wake)
+        return engine
 
     def setup(self, rules: Sequence[Rule] | None = None) -> Setup:
         kinds = {

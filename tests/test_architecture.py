@@ -34,7 +34,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "alerting.selfwatch.canary",
         "alerting.rotation",
     ),
-    ("alerting.setup", "alerting.report"),
+    ("alerting.setup", "alerting.report", "alerting.amendments", "alerting.attempt", "alerting.returns"),
     (
         "alerting.config",
         "alerting.sources",

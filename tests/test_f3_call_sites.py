@@ -1,8 +1,8 @@
 """F3: each place where an evaluation calls the store, a condition or a source may raise; no alert moves for that.
 
-The places are read from the code: calls of the store in the engine, the intake and the outbox, of a condition and of
-what it found where rules are judged, of a source where it is read. A story that comes by all of them is played as it
-should go, and then again and again, each time with one call that raises.
+The places are read from the code: calls of the store in the engine, the outbox and what belongs to them, of a
+condition and of what it found where rules are judged, of a source where it is read. A story that comes by all of them
+is played as it should go, and then again and again, each time with one call that raises.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from tests.figures import Figure
 
 ROOT = Path(alerting.__file__).parent
-STORED = ("engine.py", "intake.py", "outbox.py")
+STORED = ("engine.py", "amendments.py", "intake.py", "outbox.py", "returns.py")
 FOUND = {"evaluate", "judge", "why"}
 JUDGED = {"core/evaluate.py": FOUND, "core/levels.py": FOUND, "intake.py": {"fetch"}}
 TICK = 30 * S
@@ -252,18 +252,16 @@ class Scene(Street):
 
     def new_engine(self) -> Engine:
         fault = lambda part, error: self.troubles.append(f"{part}: {error!r}")  # noqa: E731  a callback of one line
-        self.outbox = Outbox(
-            self.store, self.people, self.clock, random.Random(7).random, terms=self.terms,
-            pass_on=lambda waiting: self.engine.pass_on(waiting),  # noqa: PLW0108  the engine is made below
-            hushes=lambda message: self.engine.hushes(message),  # noqa: PLW0108  as above
-            call_back=lambda receiver: self.engine.call_back(receiver),  # noqa: PLW0108  as above
-            on_trouble=self.troubles.append, on_fault=fault,
-        )  # fmt: skip
-        self.stop = asyncio.Event()
         samples: Any = Wired(NoSamples(), self.wire)
-        return Engine(
+        engine = Engine(
             self.store, self.clock, compile_pattern, sample_store=samples, on_commit=self._wake, on_fault=fault
         )
+        self.outbox = Outbox(
+            self.store, self.people, self.clock, random.Random(7).random, terms=self.terms,
+            amends=engine.amendments, on_trouble=self.troubles.append, on_fault=fault,
+        )  # fmt: skip
+        self.stop = asyncio.Event()
+        return engine
 
     async def certainly(self, act: Any) -> Any:
         """Do something until it is done, as whoever started it would."""
@@ -396,7 +394,7 @@ def _some_of_each(made: list[set[Site]]) -> tuple[set[int], set[int]]:
         for site in seen:
             by.setdefault(site, []).append(number)
     middle = {numbers[len(numbers) // 2] for numbers in by.values()}
-    return middle, {numbers[-1] for (name, _), numbers in by.items() if name == "engine.py"}
+    return middle, {numbers[-1] for (name, _), numbers in by.items() if name in {"engine.py", "amendments.py"}}
 
 
 def test_f3_a_rule_whose_reason_cannot_be_told_stops_no_other(figure: Figure) -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 from alerting.core.backoff import Limits
 from alerting.core.pace import Pace
-from alerting.lane import Terms, Watch
+from alerting.lane import Terms
 from alerting.model import Answer, DeliveryState, Outcome
 from alerting.store import sqlite
 from tests.clock import FakeClock
@@ -270,13 +270,15 @@ def test_a_message_that_kills_the_process_is_given_up_in_the_end() -> None:
         slack = Receiver(clock)
         bench = Bench(slack, clock=clock, limits=Limits(most=3))
         await bench.owe(owed("n1"))
-        for _ in range(4):
+        for _ in range(3):
             (claimed,) = await bench.store.claim("slack", clock.now(), 1_000, 1)
             await clock.advance(1_000)
-        assert claimed.attempts == 3
-        result = await bench.outbox.deliver(claimed, 1_000, Watch(clock))
+        assert claimed.attempts == 2
+        await bench.start()
+        (result,) = bench.settled
         assert (result.state, slack.ids) == (DeliveryState.PARKED, [])
         assert result.why.startswith("given up after 3 attempts")
+        await bench.end()
 
     asyncio.run(main())
 

@@ -141,7 +141,8 @@ def _serve(settings: Settings, program: Program, voice: _Voice) -> Server | None
 def _fixed(settings: Settings) -> object:
     """Give what a reload does not change; secrets by the names of what they refer to."""
     heartbeat = settings.heartbeat or {}
-    return settings.web, {key: each.label if isinstance(each, Secret) else each for key, each in heartbeat.items()}
+    beating = {key: each.label if isinstance(each, Secret) else each for key, each in heartbeat.items()}
+    return settings.web, beating, settings.store_patience
 
 
 def _beside(
@@ -186,7 +187,7 @@ class _Reload:
             place = Problem("", *said).where()
             return self._refused(f"{place}: `store` cannot change while the daemon runs; start it anew")
         if _fixed(loaded.settings) != self._fixed:
-            self._voice.trouble("`web` and `heartbeat` stay as they are until the next start")
+            self._voice.trouble("`web`, `heartbeat` and `store_patience` stay as they are until the next start")
         try:
             await adopt(self._program, loaded, None)
         except StoreError as error:

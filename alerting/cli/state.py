@@ -14,6 +14,7 @@ from alerting.core.telling.keeping import ACK, SILENCE, read_ack, read_silence
 from alerting.core.telling.render import Context, notice
 from alerting.core.telling.routing import matched
 from alerting.errors import AlertingError, LockHeld
+from alerting.pool import Pool
 from alerting.store.sqlite import build, file_of
 from alerting.wiring import external_labels
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _PATIENCE = 5.0  # s that a command waits for whoever holds the state
 _PAUSE = 0.05
+_ANSWER: Millis = 10_000  # that a command waits for the disk
 
 
 class Seen(NamedTuple):
@@ -75,7 +77,7 @@ def exists(settings: Settings) -> bool:
 @asynccontextmanager
 async def reading(settings: Settings) -> AsyncIterator[SqliteStore]:
     """Give the state to be read, beside whoever writes it; `look` opens it."""
-    store = build(settings.store, settings.root, read_only=True)
+    store = build(settings.store, settings.root, blocking=Pool(1), read_only=True, deadline=_ANSWER)
     try:
         yield store
     finally:

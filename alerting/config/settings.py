@@ -49,6 +49,7 @@ class Settings(NamedTuple):
     rules: tuple[str, ...] = DEFAULT_RULES  # patterns, relative to root
     interval: Millis = 30_000
     store: str = "sqlite:///alerting.db"
+    store_patience: Millis = 10_000  # in one call of a daemon that its disk does not answer
     sources: Mapping[str, Section] = NO_SECTIONS
     receivers: Mapping[str, Section] = NO_SECTIONS
     teams: Mapping[str, tuple[str, ...]] = NO_TEAMS  # names that stand for several receivers, or for none
@@ -242,6 +243,7 @@ class _Reading:
             rules=(value["rules"],) if isinstance(value["rules"], str) else tuple(value["rules"]),
             interval=millis(value["interval"]),
             store=self._plain(("store",), value["store"]),
+            store_patience=millis(value["store_patience"]),
             sources=sections["sources"],
             receivers=sections["receivers"],
             teams={name: tuple(members) for name, members in teams.items()},

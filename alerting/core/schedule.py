@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from alerting.core.alertseries import is_read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from alerting.model import Millis, Rule
 
@@ -64,16 +64,28 @@ def batches_of(rules: Sequence[Rule]) -> tuple[Batch, ...]:
     return tuple(sorted(made, key=lambda batch: batch.reads_alerts))
 
 
+def narrowed(batches: Iterable[Batch], rules: Mapping[str, Rule]) -> list[Batch]:
+    """Leave in batches only these rules, by their ids, and what they read."""
+    found = []
+    for batch in batches:
+        kept = [rules[rule_id] for rule_id in batch.rules if rule_id in rules]
+        if kept:
+            spaces = frozenset().union(*map(namespaces_of, kept))
+            found.append(batch._replace(namespaces=spaces, rules=tuple(rule.id for rule in kept)))
+    return found
+
+
 def namespaces_of(rule: Rule) -> frozenset[str]:
     """Tell what a rule reads."""
     return frozenset(need.namespace for need in rule.needs)
 
 
 class Schedule:
-    """The heap. It changes in place, and only by what it is told."""
+    """The heap, and what of it runs. It changes in place, and only by what it is told."""
 
     def __init__(self, batches: Iterable[Batch] = (), start: Millis = 0) -> None:
-        self.missed = 0  # rule evaluations that were due and passed over
+        self.missed = 0  # rule evaluations that were due and passed over, or left out as their batch still ran
+        self.running: dict[str, Millis] = {}  # names of batches, and since when
         self._heap: list[tuple[Millis, int, Batch]] = []
         self.replace(batches, start)
 
@@ -95,6 +107,22 @@ class Schedule:
             heapq.heapreplace(self._heap, (at + (passed_over + 1) * batch.interval, order, batch))
             found.append(batch)
         return tuple(found)
+
+    def begin(self, batches: Iterable[Batch], now: Millis) -> list[Batch]:
+        """Have batches run; one that runs already is left out, and counted. Gives the others: `end` them."""
+        free = []
+        for batch in batches:
+            if batch.name in self.running:
+                self.missed += len(batch.rules)
+            else:
+                free.append(batch)
+        self.running.update((batch.name, now) for batch in free)
+        return free
+
+    def end(self, batches: Iterable[Batch]) -> None:
+        """Note that batches have run."""
+        for batch in batches:
+            self.running.pop(batch.name, None)
 
     def next_at(self) -> Millis | None:
         """When something is due next; None: never."""

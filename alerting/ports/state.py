@@ -38,11 +38,11 @@ class Snapshot(NamedTuple):
     good_config: str | None  # the last set of rules and settings that loaded, as text
     faults: Mapping[str, str]  # source -> why it failed last; absent: well
     notices: Sequence[Notice] = ()  # what was announced of the alerts in `announced`, newest last
-    written_at: Millis | None = None  # `at` of the newest change that is held
+    written_at: Millis | None = None  # `at` of the newest change of a turn that is held
 
 
 class Change(NamedTuple):
-    """What one tick writes, in one transaction: all or nothing."""
+    """What is written in one transaction, all or nothing: by a turn, or between two of them."""
 
     at: Millis
     alerts: Sequence[Alert] = ()  # put
@@ -58,6 +58,7 @@ class Change(NamedTuple):
     passed_on: Sequence[str] = ()  # ids of messages whose receivers' fallbacks are told with this
     recalled: Sequence[Recall] = ()  # called back: nothing is written unless all of them still can be
     unsaid: Sequence[Unsaid] = ()  # what that changes in who was told of what
+    is_turn: bool = True  # a turn's, which `Snapshot.written_at` names; else what was owed already is changed
 
 
 class Account(NamedTuple):
@@ -100,7 +101,7 @@ class Store(Protocol):
         ...
 
     async def commit(self, change: Change) -> None:
-        """Write one tick's change. Returns only when it is on disk.
+        """Write a change. Returns only when it is on disk.
 
         Raises TooLate where something of `recalled` is not owed any more, is being sent, or may have arrived.
         """
@@ -179,6 +180,10 @@ class Store(Protocol):
     @property
     def unsaved(self) -> str:
         """Why what happens is held in memory only; empty: it is on disk."""
+        ...
+
+    def hasten(self) -> None:
+        """Wait for what does not answer no longer than somebody does who wants the process to end."""
         ...
 
     async def close(self) -> None:

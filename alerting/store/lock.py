@@ -27,13 +27,18 @@ class Mark(NamedTuple):
     commits: int = 0
 
 
+def path_of(state: str) -> str:
+    """Give the path of the lock of a state file."""
+    return f"{state}.lock"
+
+
 class Lock:
     """Exclusive, for as long as this process lives or until `release`."""
 
     def __init__(self, state: str) -> None:
         """Name the state file whose lock this is."""
         self._state = state
-        self.path = f"{state}.lock"
+        self.path = path_of(state)
         self._file = -1
 
     def take(self) -> Mark:

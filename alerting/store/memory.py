@@ -299,6 +299,9 @@ class MemoryStore:
         """Nothing is expected to be on disk."""
         return ""
 
+    def hasten(self) -> None:
+        """Nothing is waited for."""
+
     async def close(self) -> None:
         """Nothing to let go of."""
 

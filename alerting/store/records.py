@@ -45,8 +45,8 @@ UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)  
 
 R = TypeVar("R", bound="tuple[Any, ...]")
 
-# ASCII, so that odd characters of names survive any file. What JSON does not know is a mapping.
-dump = json.JSONEncoder(separators=(",", ":"), default=dict).encode
+# ASCII, so that odd characters of names survive any file. What JSON does not know is a mapping; none holds itself.
+dump = json.JSONEncoder(separators=(",", ":"), default=dict, check_circular=False).encode
 
 
 def is_empty(change: Change) -> bool:

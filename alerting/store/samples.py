@@ -96,6 +96,8 @@ class FileSamples:
         self._waiting: list[tuple[Sequence[Kept], Millis]] = []  # to be written, and when received
         self._horizon: Millis = 0
         self._writing: asyncio.Task[None] | None = None  # will write what waits, or does
+        self._made: object = None  # the call that the thread is in
+        self._hung: object = None  # one for which nobody waits: what comes while the thread is in it is not kept
         self._connection: sqlite3.Connection | None = None
         self._ids: dict[tuple[str, Kind, str], dict[Labels, int]] = {}  # namespace, kind, name -> labels -> number
         self._swept_at: Millis | None = None
@@ -136,9 +138,20 @@ class FileSamples:
     async def _call(self, work: Callable[[], T]) -> T | None:
         if self._blocking is None:
             return work()
+        if self._hung is not None and self._hung is self._made:
+            return None
+
+        def made() -> T:
+            self._made = made
+            try:
+                return work()
+            finally:
+                self._made = None
+
         try:
-            return await self._blocking(work, self._deadline)
+            return await self._blocking(made, self._deadline)
         except TimeoutError:
+            self._hung = self._made
             self.trouble = f"{self._path} gave no answer in {self._deadline / 1000:g} s"
             return None
 

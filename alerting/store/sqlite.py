@@ -6,21 +6,21 @@ is void as soon as its run is over: the lock is exclusive, so whoever opens the 
 
 from __future__ import annotations
 
-import asyncio
 import os
 from typing import TYPE_CHECKING, TypeVar
 
-from alerting.errors import StateRefused, StoreError, TooLate
+from alerting.errors import StateRefused, TooLate
 from alerting.model import DeliveryState
 from alerting.ports import BEGINNING
 from alerting.store import accounts, deliveries, outlook, statements
+from alerting.store.calls import DEADLINE, Calls
 from alerting.store.handle import Handle
 from alerting.store.records import is_empty
 from alerting.store.schema import BUSY
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from alerting.model import AlertKey, Decision, Delivery, Millis, Receipt
     from alerting.ports import Account, Blocking, Change, Fold, History, Marks, Overview, Snapshot
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 HISTORY: Millis = 30 * 86_400_000  # how long transitions and settled messages are kept
-DEADLINE: Millis = 30_000  # of one operation in the thread; longer means that the disk hangs
-_PRUNE_EVERY: Millis = 60_000
+_PRUNE_EVERY: Millis = 60_000  # while something is old enough
+_PRUNE_SELDOM: Millis = 600_000  # so long after nothing was
 _SAVE_EVERY: Millis = 5_000  # so often it is tried to save what is unsaved
 
 
@@ -42,16 +42,24 @@ def build(
     busy: Millis = BUSY,
     deadline: Millis = DEADLINE,
     lasting: bool = False,
+    patience: Millis | None = None,
 ) -> SqliteStore:
     """Build the store of `sqlite:///FILE` (relative to `root`) or `sqlite:////FILE`; nothing is opened yet.
 
     `blocking` must have one thread; without it the calls run where they are made, which suits one-shot commands.
     `read_only` is for `status`: it takes no lock and works beside a daemon. `busy` bounds the wait for others that
     hold the file, `deadline` one call in the thread. `lasting`: what the file does not take is held in memory until it
-    does (`unsaved`), which suits a daemon. Raises StateRefused for addresses of another kind.
+    does (`unsaved`), which suits a daemon; so is what comes when the thread has been in one call for `patience`. Raises
+    StateRefused for addresses of another kind.
     """
-    handle = Handle(file_of(url, root), read_only=read_only, busy=busy, lasting=lasting)
-    return SqliteStore(handle, blocking, deadline)
+    handle = Handle(
+        file_of(url, root),
+        read_only=read_only,
+        busy=busy,
+        lasting=lasting,
+        follows=blocking is not None and patience is not None,
+    )
+    return SqliteStore(handle, blocking, deadline, patience)
 
 
 def file_of(url: str, root: str | os.PathLike[str]) -> str:
@@ -68,15 +76,24 @@ def file_of(url: str, root: str | os.PathLike[str]) -> str:
 class SqliteStore:
     """The Store port over one file."""
 
-    def __init__(self, handle: Handle, blocking: Blocking | None = None, deadline: Millis = DEADLINE) -> None:
-        self._handle = handle
-        self._blocking = blocking
-        self._deadline = deadline
+    def __init__(
+        self,
+        handle: Handle,
+        blocking: Blocking | None = None,
+        deadline: Millis = DEADLINE,
+        patience: Millis | None = None,
+    ) -> None:
+        self._call = Calls(handle, blocking, deadline, patience)
         self._run = os.urandom(8).hex()  # names this run in its claims
         self._ended: dict[str, Delivery] = {}  # receiver -> what this run has sent or parked last
         self._vain: set[str] = set()  # receivers: since then something was called back that was tried in vain
         self._pruned_at: Millis | None = None
+        self._prune_after = _PRUNE_EVERY
         self._saved_at: Millis | None = None  # when it was last tried to save what is unsaved
+
+    @property
+    def _handle(self) -> Handle:
+        return self._call.handle
 
     async def open(self) -> Snapshot:
         """Open and check the file, make it where it never was, void the claims of runs that are over.
@@ -88,19 +105,22 @@ class SqliteStore:
     async def commit(self, change: Change) -> None:
         """Write a change; with nothing in it, nothing is done, unless an earlier one is in doubt."""
         if not is_empty(change):
-            self._vain |= await self._call(lambda: self._commit(change))
+            self._vain |= await self._call(lambda handle: self._commit(handle, change))
         elif self._handle.in_doubt or self._handle.unsaved:
-            await self._call(lambda: self._look(change.at))  # else who has nothing to write would never learn of it
+            await self._call(
+                lambda handle: self._look(handle, change.at)
+            )  # else who has nothing to write would never learn of it
 
     async def claim(
         self, receiver: str, now: Millis, lease: Millis, limit: int, fold: Fold | None = None
     ) -> Sequence[Delivery]:
         """Claim what is due; see the port."""
-        return await self._call(lambda: self._claim(receiver, now, lease, limit, fold))
+        fold = fold and deliveries.once(fold)  # it is claimed again in memory, the same
+        return await self._call(lambda handle: self._claim(handle, receiver, now, lease, limit, fold=fold))
 
     async def settle(self, *ended: Delivery) -> None:
         """Record how attempts ended; what was sent, parked or folded stays so."""
-        await self._call(lambda: self._handle.write(lambda rows: deliveries.settle(rows, ended)))
+        await self._call(lambda handle: handle.write(lambda rows: deliveries.settle(rows, ended)))
         for each in ended:
             if each.state in (DeliveryState.SENT, DeliveryState.PARKED):
                 self._ended[each.notification.receiver] = each
@@ -108,11 +128,13 @@ class SqliteStore:
 
     async def unsent(self, receiver: str = "") -> Sequence[Delivery]:
         """Give what is owed and not settled."""
-        return await self._call(lambda: self._handle.read(lambda rows: outlook.unsent(rows, receiver)))
+        return await self._call(lambda handle: handle.read(lambda rows: outlook.unsent(rows, receiver), single=True))
 
     async def unheard(self, receiver: str, before: Millis) -> Sequence[Delivery]:
         """Give what its fallback should be told of and was not."""
-        return await self._call(lambda: self._handle.read(lambda rows: outlook.unheard(rows, receiver, before)))
+        return await self._call(
+            lambda handle: handle.read(lambda rows: outlook.unheard(rows, receiver, before), single=True)
+        )
 
     async def standing(self, receivers: Sequence[str], before: Millis) -> Mapping[str, str]:
         """Say which receivers are down and why, and which are well."""
@@ -124,91 +146,85 @@ class SqliteStore:
             }
             return {name: why for name, why in found.items() if why is not None}
 
-        return await self._call(lambda: self._handle.read(read))
+        return await self._call(lambda handle: handle.read(read))
 
     async def next_due(self, receiver: str | None = None) -> Millis | None:
         """When something may be claimed next."""
-        return await self._call(lambda: self._handle.read(lambda rows: outlook.next_due(rows, receiver)))
+        single = receiver is not None
+        return await self._call(
+            lambda handle: handle.read(lambda rows: outlook.next_due(rows, receiver), single=single)
+        )
 
     async def owing(self) -> Sequence[str]:
         """Give the receivers to which something is owed."""
-        return await self._call(lambda: self._handle.read(outlook.owing))
+        return await self._call(lambda handle: handle.read(outlook.owing, single=True))
 
     async def previous_receipt(self, receiver: str, group_key: str) -> Receipt | None:
         """Give the receipt of the newest sent message with this key."""
-        return await self._call(lambda: self._handle.read(lambda rows: outlook.receipt(rows, receiver, group_key)))
+        return await self._call(lambda handle: handle.read(lambda rows: outlook.receipt(rows, receiver, group_key)))
 
     async def overview(self, limit: int = 200) -> Overview:
         """Read what `status` shows."""
-        return await self._call(
-            lambda: self._handle.read(lambda rows: statements.overview(rows, self._handle.path, limit))
-        )
+        return await self._call(lambda handle: handle.read(lambda rows: statements.overview(rows, handle.path, limit)))
 
     async def keep(self, texts: Mapping[str, str | None]) -> None:
         """Put or forget texts by name; returns when that is on disk."""
-        await self._call(lambda: self._handle.write(lambda rows: statements.keep(rows, texts)))
+        await self._call(lambda handle: handle.write(lambda rows: statements.keep(rows, texts)))
 
     async def kept(self, prefix: str) -> Mapping[str, str]:
         """Give the texts whose names begin so."""
-        return await self._call(lambda: self._handle.read(lambda rows: statements.kept(rows, prefix)))
+        return await self._call(lambda handle: handle.read(lambda rows: statements.kept(rows, prefix)))
 
     async def decisions(self, key: AlertKey, limit: int = 200) -> Sequence[Decision]:
         """Give the newest decisions about one alert, newest first."""
-        return await self._call(lambda: self._handle.read(lambda rows: statements.decisions(rows, key, limit)))
+        return await self._call(lambda handle: handle.read(lambda rows: statements.decisions(rows, key, limit)))
 
     async def account(self, key: AlertKey, limit: int = 200) -> Account:
         """Give what is kept of one alert."""
-        return await self._call(lambda: self._handle.read(lambda rows: accounts.account(rows, key, limit)))
+        return await self._call(lambda handle: handle.read(lambda rows: accounts.account(rows, key, limit)))
 
     async def history(self, since: Millis, after: Marks = BEGINNING, limit: int = 10_000) -> History:
         """Give what happened since a time and was written after `after`."""
-        return await self._call(lambda: self._handle.read(lambda rows: accounts.history(rows, since, after, limit)))
+        return await self._call(lambda handle: handle.read(lambda rows: accounts.history(rows, since, after, limit)))
 
     @property
     def unsaved(self) -> str:
         """Why what happens is held in memory only; empty: it is on disk."""
         return self._handle.unsaved
 
+    def hasten(self) -> None:
+        """Wait for the disk no longer than somebody does who wants the process to end."""
+        self._call.hasten()
+
     async def close(self) -> None:
         """Close the file and release the lock. Raises StoreError when something stays unsaved."""
-        await self._call(self._handle.close)
+        await self._call.close()
 
-    async def _call(self, work: Callable[[], T]) -> T:
-        if self._blocking is None:
-            return work()
-        try:
-            return await self._blocking(work, self._deadline)
-        except TimeoutError:
-            self._handle.moved = True  # the thread may still do it
-            limit = self._deadline / 1000
-            raise StoreError(f"the state {self._handle.path} gave no answer in {limit:g} s; look at its disk") from None
-        except asyncio.CancelledError:
-            self._handle.moved = True
-            raise
-
-    def _open(self) -> Snapshot:
-        self._handle.open()
-        if self._handle.may_write and self._handle.read(lambda rows: outlook.has_void(rows, self._run)):
-            self._handle.write(lambda rows: deliveries.void(rows, self._run))
-        snapshot = self._handle.read(lambda rows: statements.snapshot(rows, self._handle.path))
-        self._handle.moved = False
-        self._handle.sound = True
+    def _open(self, handle: Handle) -> Snapshot:
+        handle.open()
+        if handle.may_write and handle.read(lambda rows: outlook.has_void(rows, self._run)):
+            handle.write(lambda rows: deliveries.void(rows, self._run))
+        snapshot = handle.read(lambda rows: statements.snapshot(rows, handle.path))
+        handle.see_to_beside()
+        handle.moved = False
+        handle.sound = True
         return snapshot
 
-    def _look(self, now: Millis) -> None:
+    def _look(self, handle: Handle, now: Millis) -> None:
         """Save what is unsaved, if it is time to try; see that the caller knows all that is on disk."""
-        if self._handle.unsaved and (self._saved_at is None or abs(now - self._saved_at) >= _SAVE_EVERY):
+        if handle.unsaved and (self._saved_at is None or abs(now - self._saved_at) >= _SAVE_EVERY):
             self._saved_at = now
-            self._handle.save()
-        self._handle.agree()
+            handle.save()
+        handle.agree()
 
-    def _commit(self, change: Change) -> set[str]:
+    def _commit(self, handle: Handle, change: Change) -> set[str]:
         """Write it; gives the receivers at which something that was called back had been tried in vain."""
-        self._look(change.at)
-        if change.recalled and not self._handle.read(lambda rows: deliveries.all_unsent(rows, change.recalled)):
+        self._look(handle, change.at)
+        if change.recalled and not handle.read(lambda rows: deliveries.all_unsent(rows, change.recalled)):
             raise TooLate("what was to be called back is being sent")
         vain: set[str] = set()
-        prune = self._pruned_at is None or abs(change.at - self._pruned_at) >= _PRUNE_EVERY
+        prune = self._pruned_at is None or abs(change.at - self._pruned_at) >= self._prune_after
+        pruned: list[int] = []
 
         def write(rows: sqlite3.Connection) -> None:
             statements.write_alerts(rows, change)
@@ -217,17 +233,19 @@ class SqliteStore:
             deliveries.note_passed_on(rows, change.passed_on)
             if change.recalled:
                 vain.update(deliveries.call_back(rows, change.recalled, change.unsaid, change.at))
-            if prune and not self._handle.unsaved:  # what it would remove is not here
-                statements.prune(rows, change.at - HISTORY)
+            if prune and not handle.unsaved:  # what it would remove is not here
+                pruned.append(statements.prune(rows, change.at - HISTORY))
 
-        self._handle.write(write)
+        handle.write(write)
         if prune:
-            self._pruned_at = change.at
+            self._pruned_at, self._prune_after = change.at, _PRUNE_EVERY if any(pruned) else _PRUNE_SELDOM
         return vain
 
-    def _claim(self, receiver: str, now: Millis, lease: Millis, limit: int, fold: Fold | None) -> Sequence[Delivery]:
+    def _claim(
+        self, handle: Handle, receiver: str, now: Millis, lease: Millis, limit: int, *, fold: Fold | None
+    ) -> Sequence[Delivery]:
         """Look first: where nothing is due, nothing is written."""
-        found = self._handle.read(lambda rows: outlook.claimable(rows, receiver, now, limit))
+        found = handle.read(lambda rows: outlook.claimable(rows, receiver, now, limit), single=True)
         if not found:
             return ()
-        return self._handle.write(lambda rows: deliveries.claim(rows, found, self._run, now, lease, fold=fold))
+        return handle.write(lambda rows: deliveries.claim(rows, found, self._run, now, lease, fold=fold))

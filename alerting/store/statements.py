@@ -54,26 +54,29 @@ _TROUBLED = f"""{DELIVERY} WHERE d.seq IN ({_PARKED} UNION ALL
 
 def write_alerts(rows: sqlite3.Connection, change: Change) -> None:
     """Put and drop alerts; append what happened to them."""
-    rows.executemany("DELETE FROM alert WHERE rule_id = ? AND fingerprint = ?", change.dropped)
+    if change.dropped:
+        rows.executemany("DELETE FROM alert WHERE rule_id = ? AND fingerprint = ?", change.dropped)
     rows.executemany(
         "INSERT INTO alert VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET record = excluded.record",
         ((*alert.key, alert_text(alert)) for alert in change.alerts),
     )
-    rows.executemany(
-        "INSERT INTO transition (rule_id, fingerprint, at, record) VALUES (?, ?, ?, ?)",
-        ((*each.key, each.at, transition_text(each)) for each in change.transitions),
-    )
+    if change.transitions:
+        rows.executemany(
+            "INSERT INTO transition (rule_id, fingerprint, at, record) VALUES (?, ?, ?, ?)",
+            ((*each.key, each.at, transition_text(each)) for each in change.transitions),
+        )
 
 
 def write_rest(rows: sqlite3.Connection, change: Change) -> None:
     """Write what is known of rules, sources and the configuration."""
     if change.is_turn:  # by this it is known whether a turn was saved
         rows.execute("UPDATE meta SET written_at = ?", (change.at,))
-    rows.executemany("DELETE FROM evaluated WHERE rule_id = ?", ((rule_id,) for rule_id in change.forgotten))
-    rows.executemany(
-        "INSERT INTO evaluated VALUES (?, ?) ON CONFLICT DO UPDATE SET at = excluded.at",
-        (change.evaluated or {}).items(),
-    )
+    if change.forgotten:
+        rows.executemany("DELETE FROM evaluated WHERE rule_id = ?", ((rule_id,) for rule_id in change.forgotten))
+    if change.evaluated:
+        rows.executemany(
+            "INSERT INTO evaluated VALUES (?, ?) ON CONFLICT DO UPDATE SET at = excluded.at", change.evaluated.items()
+        )
     for source, why in (change.faults or {}).items():
         if why is None:
             rows.execute("DELETE FROM fault WHERE source = ?", (source,))
@@ -84,10 +87,11 @@ def write_rest(rows: sqlite3.Connection, change: Change) -> None:
         keep(rows, {"good_config": change.good_config})
     if change.texts:
         keep(rows, change.texts)
-    rows.executemany(
-        "INSERT INTO decision (rule_id, fingerprint, at, record) VALUES (?, ?, ?, ?)",
-        ((*each.key, each.at, decision_text(each)) for each in change.decisions),
-    )
+    if change.decisions:
+        rows.executemany(
+            "INSERT INTO decision (rule_id, fingerprint, at, record) VALUES (?, ?, ?, ?)",
+            ((*each.key, each.at, decision_text(each)) for each in change.decisions),
+        )
 
 
 def keep(rows: sqlite3.Connection, texts: Mapping[str, str | None]) -> None:
@@ -103,16 +107,23 @@ def kept(rows: sqlite3.Connection, prefix: str) -> dict[str, str]:
     return dict(rows.execute(found, (len(prefix), prefix)))
 
 
-def prune(rows: sqlite3.Connection, before: Millis) -> None:
-    """Forget a bounded number of old transitions and settled messages; never what is open or still needed."""
+def prune(rows: sqlite3.Connection, before: Millis) -> int:
+    """Forget a bounded number of old transitions and settled messages; never what is open or still needed.
+
+    Gives how many rows that were; 0: there is nothing so old.
+    """
+    pruned = 0
     for table in ("transition", "decision"):
-        rows.execute(
+        pruned += rows.execute(
             f"DELETE FROM {table} WHERE at < ? AND seq IN (SELECT seq FROM {table} ORDER BY seq LIMIT ?)",  # noqa: S608
             (before, _PRUNE_ROWS),
-        )
+        ).rowcount
     for state in SETTLED:
-        gone = rows.execute(_GONE, (state, before, _PRUNE_ROWS))
-        rows.execute(f"UPDATE meta SET gone_{state} = gone_{state} + ?", (gone.rowcount,))  # noqa: S608  names from above
+        gone = rows.execute(_GONE, (state, before, _PRUNE_ROWS)).rowcount
+        pruned += gone
+        if gone:
+            rows.execute(f"UPDATE meta SET gone_{state} = gone_{state} + ?", (gone,))  # noqa: S608  names from above
+    return pruned
 
 
 # ------------------------------------------------------------------------------------------- reading

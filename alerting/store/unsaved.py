@@ -8,6 +8,9 @@ that happened is put into it in one transaction: small tables are replaced, what
 
 `handle` decides when. It holds the lock all the while, so the file may only have changed by a commit of ours that was
 thought to have failed; what is put back covers that.
+
+A file that hangs can be read no more than written. So that one can go on then, such a copy may also be kept beside a
+file that is well: what is written there is done here as well (`follow`).
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ T = TypeVar("T")
 
 _PAGES = 65_536  # of 4 KiB each: what is unsaved may take 256 MiB, then nothing more is taken
 _RECENT = 1_000  # of the history, this much comes along
+_GROWTH = 1_024  # pages by which a copy that follows may exceed twice its first size, before it is made anew
 _REPLACED = ("kept", "alert", "evaluated", "announced", "fault")
 _OUTBOX = ("delivery", "message")
 _APPENDED = ("transition", "decision", "attempt")
@@ -57,17 +61,15 @@ class Unsaved:
     def __init__(self, file: sqlite3.Connection) -> None:
         """Copy it out of a file in which no transaction is open. Raises sqlite3.Error where that cannot be read."""
         self.why = ""  # the file could not be written
-        self._rows = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self._rows = _memory()
         self._tops: dict[str, int] = {}  # table -> the newest row that came from the file
         try:
             upgrade(self._rows, 0)
-            self._rows.execute(f"PRAGMA max_page_count = {_PAGES}")
             file.execute("BEGIN")
             self._rows.execute("BEGIN")
             self._copy(file)
             self._count_as_here(self._rows)
-            self._left = self._left_behind(file)
-            self._count_as_gone(self._rows, self._left)
+            self._count_as_gone(self._rows, self._left_behind(file))
             file.execute("COMMIT")
             self._rows.execute("COMMIT")
             found = self._rows.execute("SELECT installation, commits FROM meta").fetchone()
@@ -77,6 +79,8 @@ class Unsaved:
         self.installation: str = found[0]
         self.commits: int = found[1]
         self.origins = {self.commits}  # the file may have so many commits when all of this is put into it
+        self._known: int = self.commits  # so many commits are surely in the file
+        self._enough = 2 * self._pages() + _GROWTH
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` on what is held."""
@@ -98,8 +102,57 @@ class Unsaved:
         self.commits += 1
         return result
 
+    def follow(
+        self, work: Callable[[sqlite3.Connection], T], result: T, file: sqlite3.Connection, changed: int
+    ) -> bool:
+        """Do here what was done to the file, with this result and so many changes; tell whether both are still alike.
+
+        Where they are not, or there is no room, this is to be let go of.
+        """
+        before = self._rows.total_changes
+        try:
+            made = self.write(work)
+        except Exception:  # noqa: BLE001  the file has taken it: what it cannot be done to is not the same
+            return False
+        if made != result and repr(made) != repr(result):  # a value may be NaN, which equals nothing
+            return False
+        if self._rows.total_changes - before == changed:
+            return True
+        # What is pruned is not always here; but rows that come later must get the same numbers.
+        return _tops_of(file) == _tops_of(self._rows)
+
+    @property
+    def has_news(self) -> bool:
+        """Tell whether it holds anything that may not be in the file."""
+        return self.commits != self._known
+
+    @property
+    def is_large(self) -> bool:
+        """Tell whether it has grown by so much that it is better made anew: nothing is removed from what follows."""
+        return self._pages() > self._enough
+
+    def set_off(self) -> None:
+        """From here on it goes alone. The file may get one more commit, which it was given and did not confirm."""
+        self._tops, self._known = _tops_of(self._rows), self.commits
+        self.origins = {self.commits, self.commits + 1}
+
+    def image(self) -> Unsaved:
+        """Give a copy, which may be put into the file instead; this one may be in use in another thread."""
+        twin = object.__new__(Unsaved)
+        twin.why, twin.installation, twin.commits = self.why, self.installation, self.commits
+        twin._tops, twin._known, twin._enough = dict(self._tops), self._known, self._enough
+        twin.origins = self.origins = {*self.origins, self.commits}
+        twin._rows = _memory()
+        try:
+            self._rows.backup(twin._rows)
+        except BaseException:
+            twin._rows.close()
+            raise
+        return twin
+
     def put_into(self, file: sqlite3.Connection) -> None:
         """Write all that happened into the file, in whose open transaction this is one piece of work."""
+        gone = self._gone_from(file)
         for table in _REPLACED:
             file.execute(f"DELETE FROM {table}")  # noqa: S608  names from above, as below
             _copy_rows(self._rows, file, table, f"SELECT * FROM {table}")  # noqa: S608
@@ -111,7 +164,7 @@ class Unsaved:
             news = f"SELECT * FROM {table} WHERE seq > {self._tops[table]}"  # noqa: S608
             _copy_rows(self._rows, file, table, news)
         _copy_rows(self._rows, file, "meta", "SELECT * FROM meta")
-        self._count_as_gone(file, {state: -count for state, count in self._left.items()})
+        file.execute("UPDATE meta SET gone_sent = :sent, gone_parked = :parked, gone_folded = :folded", gone)
         self._count_as_here(file)
 
     def close(self) -> None:
@@ -127,8 +180,20 @@ class Unsaved:
         for table in _OUTBOX:
             _copy_rows(file, self._rows, table, _LIVING.format(table), {"lately": written_at - GIVEN_UP})
         _copy_rows(file, self._rows, "attempt", _TRIED)
-        for table in ("delivery", *_APPENDED):
-            self._tops[table] = self._rows.execute(f"SELECT max(seq) FROM {table}").fetchone()[0] or 0  # noqa: S608
+        self._tops = _tops_of(self._rows)
+
+    def _pages(self) -> int:
+        return int(self._rows.execute("PRAGMA page_count").fetchone()[0])
+
+    def _gone_from(self, file: sqlite3.Connection) -> dict[str, int]:
+        """Count by state the settled deliveries that the file will lack. One of its commits may have pruned some."""
+        count = "SELECT gone_sent, gone_parked, gone_folded FROM meta"
+        gone = dict(zip(("sent", "parked", "folded"), file.execute(count).fetchone(), strict=True))
+        old = "SELECT seq, state FROM delivery WHERE settled_at IS NOT NULL AND seq <= ?"
+        for seq, state in self._rows.execute(old, (self._tops["delivery"],)):
+            if file.execute("SELECT 1 FROM delivery WHERE seq = ?", (seq,)).fetchone() is None:
+                gone[state] -= 1  # it comes back
+        return gone
 
     def _left_behind(self, file: sqlite3.Connection) -> dict[str, int]:
         """Count by state the settled deliveries that were not copied."""
@@ -146,6 +211,18 @@ class Unsaved:
         """Keep the accounts right without the rows of these deliveries."""
         for state, count in counts.items():
             rows.execute(f"UPDATE meta SET gone_{state} = gone_{state} + ?", (count,))  # noqa: S608  states of the table
+
+
+def _memory() -> sqlite3.Connection:
+    rows = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    rows.execute(f"PRAGMA max_page_count = {_PAGES}")
+    return rows
+
+
+def _tops_of(rows: sqlite3.Connection) -> dict[str, int]:
+    """Give the number of the newest row of each table that grows."""
+    tops = ((name, rows.execute(f"SELECT max(seq) FROM {name}").fetchone()[0]) for name in ("delivery", *_APPENDED))  # noqa: S608
+    return {name: top or 0 for name, top in tops}
 
 
 def lifted(file: sqlite3.Connection) -> Unsaved | None:

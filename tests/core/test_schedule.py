@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerting.core.schedule import Batch, Schedule, batches_of
+from alerting.core.schedule import Batch, Schedule, batches_of, narrowed
 from alerting.model import Need, Origin, Rule, RuleSpec
 from tests.tick import Above
 
@@ -110,6 +110,26 @@ def test_a_reload_keeps_the_pace_of_what_was_there() -> None:
     schedule.replace([], 31 * S)
     assert schedule.next_at() is None
     assert schedule.due(10 * M) == ()
+
+
+def test_a_batch_that_still_runs_is_left_out_and_counted() -> None:
+    """It runs again once it has ended; others are not held up by it."""
+    schedule, slow, quick = Schedule(), batch("slow"), batch("quick")
+    assert schedule.begin([slow], 5) == [slow]
+    assert schedule.begin([slow, quick], 7) == [quick]
+    assert schedule.missed == 1
+    assert schedule.running == {slow.name: 5, quick.name: 7}
+    schedule.end([slow])
+    assert schedule.begin([slow, quick], 9) == [slow]
+    assert schedule.missed == 2
+
+
+def test_narrowed_batches_read_only_for_what_is_left_in_them() -> None:
+    """A batch of which nothing is left is gone; the order of rules stays."""
+    a, b, c = reading("a", id="1"), reading("b", id="2"), reading("a", "c", id="3")
+    whole = [Batch("x", M, frozenset("abc"), ("3", "2", "1")), Batch("y", M, frozenset("d"), ("4",))]
+    assert narrowed(whole, {"1": a, "3": c}) == [Batch("x", M, frozenset("ac"), ("3", "1"))]
+    assert narrowed(whole, {"2": b}) == [Batch("x", M, frozenset("b"), ("2",))]
 
 
 INTERVALS = st.lists(st.sampled_from([S, 7 * S, 30 * S, M]), min_size=1, max_size=6)

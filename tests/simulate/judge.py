@@ -115,9 +115,10 @@ class Judge:
 
     def _saved_in_time(self, stage: Stage) -> None:
         """What is held in memory is put into the file as soon as it can be written."""
-        well = min(self.disk.windows.since(stage.at), stage.at - self.calm_since)
-        if self.disk.in_memory and well > SAVED_WITHIN:
-            self.fail(f"still in memory, and the file can be written for {well / S:g} s")
+        if self.disk.in_memory:
+            well = min(self.disk.windows.since(stage.at), stage.at - self.calm_since)
+            if well > SAVED_WITHIN:
+                self.fail(f"still in memory, and the file can be written for {well / S:g} s")
 
     def key_of(self, of: Notice | Transition) -> Key:
         key = self.model.key_of(of.key.rule_id, of.key.fingerprint)

@@ -45,6 +45,9 @@ class Life:
         return replace(self, held=(0, self.held[1]), quiet=self.quiet and (0, self.quiet[1]))
 
 
+FIRES = Life(firing=True)  # nearly all that fires: what is true leaves it as it is
+
+
 class Turned(NamedTuple):
     """An alert begins to fire, or ends; with `sure` False it may do so now or later."""
 
@@ -101,7 +104,7 @@ def ended(life: Life, how: str, otherwise: Life | None = None) -> Next:
 
 def _begun(look: Look) -> Next:
     if look.policy.for_ <= 0:
-        return Life(firing=True, no_data=look.missing), Turned(FIRING)
+        return _firing(no_data=look.missing), Turned(FIRING)
     return Life(firing=False, no_data=look.missing), None
 
 
@@ -113,12 +116,12 @@ def _pended(life: Life, look: Look) -> Next:
         return replace(life, held=held, last=look.said, gone=look.gone), None
     sure = held[0] >= look.policy.for_
     still = Life(firing=False, held=(held[0], min(held[1], look.policy.for_ - 1)))
-    return Life(firing=True, no_data=look.missing), Turned(FIRING, "", sure, None if sure else still)
+    return _firing(no_data=look.missing), Turned(FIRING, "", sure, None if sure else still)
 
 
 def _fired(life: Life, look: Look) -> Next:
     if look.said == TRUE:
-        return Life(firing=True, no_data=life.no_data and look.missing), None
+        return _firing(no_data=life.no_data and look.missing), None
     quiet = life.quiet
     if quiet is not None and life.last == FALSE:
         quiet = _sum(quiet, look.passed)
@@ -130,6 +133,10 @@ def _fired(life: Life, look: Look) -> Next:
         return replace(life, quiet=quiet, last=FALSE, gone=look.gone), None
     still = replace(life, quiet=(quiet[0], min(quiet[1], max(0, keep - 1))), last=FALSE, gone=look.gone)
     return ended(life, look.ended, None if quiet[0] >= keep else still)
+
+
+def _firing(*, no_data: bool) -> Life:
+    return Life(firing=True, no_data=True) if no_data else FIRES
 
 
 def _sum(span: Span, more: Span) -> Span:

@@ -61,16 +61,18 @@ class Loop(asyncio.BaseEventLoop):
         self.create_future = partial(asyncio.Future, loop=self)  # type: ignore[method-assign]  # without its checks
         self.create_task = partial(asyncio.Task, loop=self)  # type: ignore[method-assign]  # likewise
         self._made = 0
+        ready = self._ready.append  # type: ignore[attr-defined]
+
+        def call_soon(callback: Callable[..., Any], *args: Any, context: Any = None) -> None:
+            ready((callback, args, copy_context() if context is None else context))
+
+        self.call_soon = call_soon  # type: ignore[assignment]  # without asyncio's checks and its handle: nothing is called so often
         self.set_exception_handler(lambda _, context: self.faults.append(str(context.get("exception") or context)))
 
     get_debug = staticmethod(bool)  # each task and future asks: False, without a call
 
     def time(self) -> float:
         return self.at / 1000
-
-    def call_soon(self, callback: Callable[..., Any], *args: Any, context: Any = None) -> Any:
-        """Do what asyncio's does, without its checks and its handle: nothing is called so often."""
-        self._ready.append((callback, args, copy_context() if context is None else context))  # type: ignore[attr-defined]
 
     def call_at(self, when: float, callback: Callable[..., Any], *args: Any, context: Any = None) -> Any:  # type: ignore[override]
         call, within = Call(callback), copy_context() if context is None else context

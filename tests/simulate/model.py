@@ -14,6 +14,7 @@ from alerting.model import NO_LABELS, SHARED, Labels, OnMissing
 from tests.simulate.key import Key
 from tests.simulate.life import (
     FALSE,
+    FIRES,
     FIRING,
     NONE,
     REMOVED,
@@ -85,6 +86,7 @@ class _Look(NamedTuple):
     failed: list[str]  # sources
     blind: bool  # something else keeps it from seeing
     holds: dict[Key, str]  # for which alerts it holds, and at which level; empty: it has none
+    policy: Policy
 
 
 @dataclass(slots=True)
@@ -190,24 +192,24 @@ class Model:
             rule = self.rules[rule_id]
             blind.append((rule, self._judge(turn, rule, raised=raised)))
         for source, fault in self.heard.items():
-            key, policy, truth = _DOWN[source], Policy(PLACE[source].unknown_after), TRUE if fault else FALSE
-            self._step_builtin(turn, key, truth, policy)
+            self._step_builtin(turn, _DOWN[source], TRUE if fault else FALSE, _FOR_DOWN[source])
         for rule, why in blind:
             self._step_builtin(turn, _blind(rule.id), why, _FOR_BLIND)
-        self._step_builtin(turn, _BROKEN, TRUE if self.problem else FALSE, Policy())
+        self._step_builtin(turn, _BROKEN, TRUE if self.problem else FALSE, _AT_ONCE)
         for receiver, down in self.down.items():
-            self._step_builtin(turn, _AWAY[receiver], TRUE if down else FALSE, Policy())
-        self._step_builtin(turn, _UNSAVED, TRUE if unsaved else FALSE, Policy())
+            self._step_builtin(turn, _AWAY[receiver], TRUE if down else FALSE, _AT_ONCE)
+        self._step_builtin(turn, _UNSAVED, TRUE if unsaved else FALSE, _AT_ONCE)
         for rule_id, lives in self._by_rule.items():
             if lives and self._is_gone(rule_id):
                 for key, life in lives.items():
                     self._put(turn, key, ended(life, REMOVED))
-        hushes = [each for each in self.silences.values() if each.starts <= wall < each.ends]
-        for key in self.lives | turn.lives if self.exact else ():
-            told = self.told.get(key, ())
-            fresh = tuple([name for name in self._for(key.rule) if name not in told])
-            if fresh and not any(each.fits(key) for each in hushes):
-                turn.fresh[key] = fresh
+        if self.exact:
+            hushes = [each for each in self.silences.values() if each.starts <= wall < each.ends]
+            for key in self.lives | turn.lives:
+                told = self.told.get(key, ())
+                fresh = tuple([name for name in self._for(key.rule) if name not in told])
+                if fresh and not any(each.fits(key) for each in hushes):
+                    turn.fresh[key] = fresh
         return turn
 
     def settle(self, turn: Stage, happened: set[tuple[Key, str]]) -> str:
@@ -243,10 +245,10 @@ class Model:
                 of_rule.pop(key, None)
             else:
                 self.lives[key] = of_rule[key] = life
-        for name, now in turn.judged.items():
-            self._clock[name] = now
-            self._skewed.pop(name, None)
-            self._shaken.discard(name)
+        self._clock.update(turn.judged)
+        self._shaken.difference_update(turn.judged)
+        if self._skewed:
+            self._skewed = {name: by for name, by in self._skewed.items() if name not in turn.judged}
 
     def acknowledge(self, turn: Stage) -> None:
         """Take note that the program knows that a turn is on disk: the readings that it judged are done with."""
@@ -299,9 +301,12 @@ class Model:
         if rule.second:
             turn.levels |= holds
         if lives or holds or gaps or blind or raised:
-            policy = Policy(rule.for_, rule.keep, OnMissing.KEEP if raised else rule.on_missing, rule.vanish)
+            policy = look.policy._replace(on_missing=OnMissing.KEEP) if raised else look.policy
             keys = dict.fromkeys((*holds, *lives))
+            shaken = rule.id in self._shaken
             for key in keys:
+                if not shaken and key in holds and lives.get(key) is FIRES:
+                    continue  # it fires on
                 truth = TRUE if key in holds else UNKNOWN if raised else self._truth(rule, look, key, lives[key])
                 if truth == TRUE and key not in holds and rule.second:
                     turn.levels[key] = WARNING  # not clear yet, though no level holds
@@ -339,7 +344,8 @@ class Model:
             for labels, value in each.series[rule.metric].items()
             if value > rule.limit and rule.zone in {"", labels.get("zone")}
         }
-        look = self._looks[rule.id] = _Look(*self._gaps(rule), holds)
+        policy = Policy(rule.for_, rule.keep, rule.on_missing, rule.vanish)
+        look = self._looks[rule.id] = _Look(*self._gaps(rule), holds, policy)
         return look
 
     def _truth(self, rule: RuleDef, look: _Look, key: Key, life: Life) -> str:
@@ -399,7 +405,9 @@ class Model:
 _DOWN = {place.name: Key(f"{SOURCE_DOWN}{place.name}", Labels({"source": place.name})) for place in PLACES}
 _AWAY = {name: Key(f"{RECEIVER_DOWN}{name}", Labels({"receiver": name})) for name in RECEIVERS}
 _BROKEN = Key("alerting/ConfigBroken", NO_LABELS)
+_FOR_DOWN = {place.name: Policy(place.unknown_after) for place in PLACES}
 _FOR_BLIND = Policy(UNKNOWN_AFTER)
+_AT_ONCE = Policy()
 _UNSAVED = Key("alerting/StateUnsaved", NO_LABELS)
 
 

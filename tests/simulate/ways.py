@@ -119,9 +119,8 @@ class Quiet(NamedTuple):
     def held(self, key: Key, labels: Named, way: Way) -> str:
         """Say what keeps an alert back; empty: nothing."""
         rule = self.rules.get(key.rule)
-        names = {each["alertname"] for each in self.firing.values()}
         for name in rule.depends if rule else ():
-            if name in names:
+            if any(each["alertname"] == name for each in self.firing.values()):
                 return f"{name} fires"
         for hush in self.hushes:
             if labels.get(hush.name) == hush.value:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from alerting import outbox
+from alerting import attempt, outbox
 from alerting.core import backoff
 from alerting.core.telling.folding import Folded
 from alerting.model import Answer, Outcome
@@ -35,14 +35,14 @@ def any_200_taken_for_success(plant: Plant) -> None:
 @mistake
 def refused_for_good_and_tried_again(plant: Plant) -> None:
     """A receiver's final no is taken for an outage."""
-    original = outbox.after
+    original = attempt.after
 
     def after(attempts: int, answer: Answer, *arguments: Any, **options: Any) -> Any:
         if answer.outcome is Outcome.REFUSED:
             answer = answer._replace(outcome=Outcome.RETRY)
         return original(attempts, answer, *arguments, **options)
 
-    plant.swap(outbox, "after", after)
+    plant.swap(attempt, "after", after)
 
 
 @mistake
@@ -65,7 +65,7 @@ def given_up_within_minutes(plant: Plant) -> None:
 @mistake
 def no_pause_between_attempts(plant: Plant) -> None:
     """A receiver that is down is asked as often as the loop turns."""
-    plant.swap(outbox, "pause", lambda *_: 0)
+    plant.swap(attempt, "pause", lambda *_: 0)
     plant.swap(backoff, "pause", lambda *_: 0)
 
 
@@ -115,11 +115,11 @@ def one_incident_per_message(plant: Plant) -> None:
 @mistake
 def folded_without_a_word(plant: Plant) -> None:
     """Of messages that piled up only the newest is sent; what the others had to say is told to nobody."""
-    plant.swap(outbox, "folded", lambda waiting, **_: Folded(len(waiting), waiting[-1]))
+    plant.swap(outbox, "folded", lambda waiting, *_: Folded(len(waiting), waiting[-1]))
 
 
 @mistake
 def page_folded_into_its_resolve(plant: Plant) -> None:
     """What is over by the time the pager can be reached is told as a resolve alone, which pages nobody."""
     original = outbox.folded
-    plant.swap(outbox, "folded", lambda waiting, **_: original(waiting, "group"))
+    plant.swap(outbox, "folded", lambda waiting, *_: original(waiting, "group"))

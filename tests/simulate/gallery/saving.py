@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from alerting.attempt import Attempts
 from alerting.errors import StateMoved, StoreError
 from alerting.model import DeliveryState
 from alerting.outbox import Outbox
@@ -15,6 +16,7 @@ from tests.simulate.mistakes import mistake
 if TYPE_CHECKING:
     from alerting.engine import Engine
     from alerting.ports import Change
+    from alerting.store.handle import Handle
     from tests.simulate.mistakes import Plant
 
 
@@ -42,13 +44,19 @@ def sent_before_it_is_saved(plant: Plant) -> None:
 @mistake
 def marked_as_sent_before_it_is(plant: Plant) -> None:
     """A message counts as sent from the moment at which its sending begins."""
-    original = Outbox.deliver
+    built: list[Outbox] = []
+    building, original = Outbox.__init__, Attempts.make
 
-    async def deliver(self: Outbox, delivery: Any, *arguments: Any) -> Any:
-        await self._store.settle(delivery._replace(state=DeliveryState.SENT, settled_at=self._clock.now()))
+    def build(self: Outbox, *arguments: Any, **options: Any) -> None:
+        building(self, *arguments, **options)
+        built[:] = [self]
+
+    async def make(self: Attempts, delivery: Any, *arguments: Any) -> Any:
+        await built[0]._store.settle(delivery._replace(state=DeliveryState.SENT, settled_at=self._clock.now()))
         return await original(self, delivery, *arguments)
 
-    plant.swap(Outbox, "deliver", deliver)
+    plant.swap(Outbox, "__init__", build)
+    plant.swap(Attempts, "make", make)
 
 
 @mistake
@@ -61,7 +69,7 @@ def claims_in_memory_only(plant: Plant) -> None:
         ids = [(each.notification.id,) for each in claimed]
         undo = "UPDATE delivery SET state = 'pending', claimed_by = '', claimed_until = 0 WHERE id = ?"
         if ids:
-            await self._call(lambda: self._handle.write(lambda rows: rows.executemany(undo, ids)))
+            await self._call(lambda handle: handle.write(lambda rows: rows.executemany(undo, ids)))
         return claimed
 
     plant.swap(SqliteStore, "claim", claim)
@@ -113,10 +121,10 @@ def torn_commit_not_noticed(plant: Plant) -> None:
     """A commit that was reported as failed and is on disk after all is made a second time."""
     original = SqliteStore._commit
 
-    def commit(self: SqliteStore, change: Change) -> None:
-        self._handle.ready()
-        self._handle.moved = False
-        original(self, change)
+    def commit(self: SqliteStore, handle: Handle, change: Change) -> set[str]:
+        handle.ready()
+        handle.moved = False
+        return original(self, handle, change)
 
     plant.swap(SqliteStore, "_commit", commit)
 
