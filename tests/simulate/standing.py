@@ -110,7 +110,7 @@ class Standing:
 
     def may_stay_down(self, receiver: str) -> bool:
         """Tell whether a receiver counts as down until it is told something more."""
-        return GIVEN_UP in self._last(receiver)
+        return GIVEN_UP in self._last(receiver) or receiver in self._vain
 
     def said(self, standing: Mapping[str, str], asked: int) -> None:
         """Hold to the truth what the program says of its receivers. `asked`: when it was to be told."""
