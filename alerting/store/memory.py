@@ -203,12 +203,12 @@ class MemoryStore:
             owed = self._owed.get(receiver, {}).values()
             stuck = [each.why for each in owed if each.attempts and self._oldest_told_by(each) <= before]
             ended = self._ended.get(receiver)
-            if stuck:
-                ours = [why for why in stuck if why != INTERRUPTED]
-                found.update({receiver: ours[0]} if ours else {})
+            theirs = [why for why in stuck if why != INTERRUPTED]
+            if theirs:
+                found[receiver] = theirs[0]
             elif ended is not None and ended.state is DeliveryState.PARKED:
                 found[receiver] = ended.why
-            elif ended is not None and receiver not in self._vain:
+            elif ended is not None and receiver not in self._vain and not stuck:
                 found[receiver] = ""
         return found
 

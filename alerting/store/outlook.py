@@ -130,8 +130,8 @@ def standing(
     """
     asked = {"receiver": receiver, "before": before, "interrupted": INTERRUPTED}
     stuck = rows.execute(_STUCK, asked).fetchone()
-    if stuck is not None:
-        return None if stuck[0] == INTERRUPTED else str(stuck[0])
+    if stuck is not None and stuck[0] != INTERRUPTED:
+        return str(stuck[0])
     if ended is not None:
         state, why = ended.state.value, ended.why
     else:
@@ -142,7 +142,7 @@ def standing(
         vain = vain or rows.execute(_TRIED_IN_VAIN, (receiver, at)).fetchone() is not None
     if state == DeliveryState.PARKED:
         return str(why)
-    return None if vain else ""
+    return None if vain or stuck is not None else ""
 
 
 def receipt(rows: sqlite3.Connection, receiver: str, group_key: str) -> Receipt | None:

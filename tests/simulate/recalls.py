@@ -35,6 +35,7 @@ class Recalls:
         self.kept_at: dict[str, int] = {}  # silences: since when each is on disk
         self._perhaps: set[Said] = set()
         self._accepted: set[Said] = set()
+        self._taken_back: set[Said] = set()  # beginnings that were called back, and not said since
         self._settings: tuple[object, object] = (None, None)  # rules, people
         self._offset = 0  # of the wall
         self._settings_at = 0
@@ -75,8 +76,13 @@ class Recalls:
             self._perhaps.update(self._said(notification))
 
     def accepted(self, notification: Notification) -> None:
-        """A receiver took a message."""
+        """A receiver took a message. It tells of no end whose beginning was called back."""
         self._accepted.update(self._said(notification))
+        self._taken_back -= self._accepted
+        for notice in notification.resolved:
+            place = notification.receiver, self._judge.key_of(notice), notice.episode
+            if place in self._taken_back and place not in self._perhaps:
+                self._judge.fail(f"{self._judge.place(notification.id)} tells the end of what was called back: {place}")
 
     def _said(self, message: Notification) -> set[Said]:
         firing = (each for each in message.firing if each.step != ONGOING)
@@ -123,6 +129,7 @@ class Recalls:
             arrived = begun & self._accepted
             if arrived:
                 judge.fail(f"{judge.place(id_)} is called back, and has arrived: {arrived}")
+            self._taken_back |= begun
             for notice in before.firing:
                 place = before.receiver, judge.key_of(notice), notice.episode
                 known = self._fires(notice) is not None or not judge.model.people.windows
@@ -200,10 +207,10 @@ class Recalls:
     def remember(self) -> Callable[[], None]:
         """Give what puts back what is known now."""
         self._undo = []
-        accepted = set(self._accepted)
+        accepted, taken_back = set(self._accepted), set(self._taken_back)
 
         def back() -> None:
-            self._accepted = accepted  # nobody remembers that it arrived
+            self._accepted, self._taken_back = accepted, taken_back  # nobody remembers that it arrived
             while self._undo:
                 self._undo.pop()()
 
