@@ -142,6 +142,7 @@ class Judge:
                 for notice in (*message.firing, *message.resolved)
             )
             self.telling.created(message)
+            self.recalls.owed(message)
             self.say("owed", message.receiver, self.place(message.id), steps)
         if change.notifications:
             self.account()
@@ -157,8 +158,9 @@ class Judge:
     def account(self) -> None:
         """Created = sent + parked + pending + claimed."""
         counts = self.disk.counts()
-        if self.disk.gone():
-            self.fail(f"{self.disk.gone()} messages count as pruned, and nothing was")
+        gone = self.disk.gone()
+        if gone:
+            self.fail(f"{gone} messages count as pruned, and nothing was")
         if not len(self.created) == sum(counts.values()) == self.disk.created():
             self.fail(f"the accounts do not balance: {len(self.created)} owed, {self.disk.created()} counted, {counts}")
 
@@ -189,7 +191,7 @@ class Judge:
         """A message says what it was owed to say, and what those had to say that were folded into it."""
         own = self.created[sent.id][1]
         place = sent.receiver, sent.group_key
-        parts = [self.created[each][1] for each in self.in_key[place] if self.heir(each) == sent.id]
+        parts = [self.created[each][1] for each in self.in_key[place] if self.is_told_by(each, sent.id)]
         fires = {(notice.key, notice.episode): notice.step for notice in sent.firing}
         names = {(notice.key, notice.episode) for notice in own.firing}
         besides = fires.keys() - names  # what is passed on names its own alone, until something is folded into it
@@ -297,6 +299,10 @@ class Judge:
             id_ = self.told_by[id_]
         return id_
 
+    def is_told_by(self, id_: str, heir: str) -> bool:
+        """Tell whether a message is told by this one: by itself, unless it was folded."""
+        return self.heir(id_) == heir if id_ in self.told_by else id_ == heir
+
     def is_fresh(self, id_: str) -> bool:
         """Tell whether a message was never tried, nor one that it had to wait for."""
         if id_ not in self.created:
@@ -312,7 +318,9 @@ class Judge:
         heir = self.heir(id_)
         if heir in self.called_back:
             return True
-        return any(attempt.accepted for each in {id_, heir} for attempt in self.attempts.get(each, ()))
+        if any(attempt.accepted for attempt in self.attempts.get(heir, ())):
+            return True
+        return heir != id_ and any(attempt.accepted for attempt in self.attempts.get(id_, ()))
 
     def is_forgotten(self, receiver: str, group_key: str) -> bool:
         """Tell whether a process has told something under a key and died before it could be written."""

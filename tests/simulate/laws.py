@@ -61,6 +61,7 @@ class Laws:
         self._stand_ins: set[tuple[str, str]] = set()  # (receiver, group key) of what was told in another's place
         self._stood_in: set[tuple[Key, str, str]] = set()  # (alert, receiver, episode)
         self._now = 0  # of the turn that is looked at
+        self._followed = 0  # since when these settings hold
         self._next = 0  # when time alone may make something owed
         self._labels: dict[Key, Mapping[str, str]] = {}
         self._ways: dict[tuple[Key, str], dict[str, list[Way]]] = {}
@@ -202,7 +203,7 @@ class Laws:
         """Go by these settings from now on."""
         if people is self.people:
             return
-        self.people, self._ways, self.disturbed = people, {}, True
+        self.people, self._ways, self.disturbed, self._followed = people, {}, True, self._now
         self._longest = max(self._longest, *(each for way in _all(people) for each in way))
         created = self._judge.created
         self._unheard = {id_: at for id_, at in self._unheard.items() if created[id_][1].receiver in people.fallback}
@@ -399,7 +400,8 @@ class Laws:
         for key, receiver, step, within in self._owed(stage, quiet):
             place = key, receiver, step
             since = standing[place] = self._since.get(place) or self._stamp()
-            due = since.late + within + SLACK
+            storm = self.people.storm.within and receiver in GROUPS  # what new settings let go may be one
+            due = max(since.late, self._followed if storm else 0) + within + SLACK
             if now > due:
                 how = f"for {(now - since.at) / S:g} s, {within / S:g} s at most"
                 judge.fail(f"{receiver} is not told {step} of {key.rule}{key.labels}, which is owed {how}")

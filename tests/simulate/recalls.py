@@ -35,7 +35,7 @@ class Recalls:
         self.kept_at: dict[str, int] = {}  # silences: since when each is on disk
         self._perhaps: set[Said] = set()
         self._accepted: set[Said] = set()
-        self._taken_back: set[Said] = set()  # beginnings that were called back, and not said since
+        self._taken_back: set[Said] = set()  # beginnings that were called back, and not owed since
         self._settings: tuple[object, object] = (None, None)  # rules, people
         self._offset = 0  # of the wall
         self._settings_at = 0
@@ -70,6 +70,10 @@ class Recalls:
                     told = f"{judge.place(notification.id)} tells {notification.receiver} of {place[1]}"
                     judge.fail(f"{told}, though {why}")
 
+    def owed(self, message: Notification) -> None:
+        """A message is owed: what it begins with is to be told after all."""
+        self._taken_back -= self._said(message)
+
     def answered(self, notification: Notification, outcome: str) -> None:
         """An attempt ended: what has not failed for sure may have arrived."""
         if outcome in {"sent", "unknown"}:
@@ -78,7 +82,6 @@ class Recalls:
     def accepted(self, notification: Notification) -> None:
         """A receiver took a message. It tells of no end whose beginning was called back."""
         self._accepted.update(self._said(notification))
-        self._taken_back -= self._accepted
         for notice in notification.resolved:
             place = notification.receiver, self._judge.key_of(notice), notice.episode
             if place in self._taken_back and place not in self._perhaps:
