@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 BLOCK = 4096  # bytes that a disk writes whole or not at all; ext4 counts on that for its own block
 
 _NEW_MOUNTS = 0x00020000  # CLONE_NEWNS
-_MOST = 128 * 1024  # bytes of one write
 _HEAD = struct.Struct("<IIQQIIIHH")  # length, operation, its number, node, …
 _ANSWER = struct.Struct("<IiQ")  # length, error, number
 _READ = struct.Struct("<QQI")  # handle, offset, bytes
@@ -109,14 +108,13 @@ class Disk:
 
     def __init__(self, contents: bytes) -> None:
         """Begin with this on it."""
-        self.flushes = 0
         self.lies = False  # it says that it flushed its cache, and does not
         self._moment = threading.Condition()
         self._left: int | None = None  # writes to come before it stops; 0: it is stopped
-        self._first = 0  # bytes, at least, of the first of them
+        self._crowd = 0  # so many have to be in its cache when they begin to be counted
         self._now = bytearray(contents)
         self._certain = bytearray(contents)
-        self._since: list[tuple[int, bytes]] = []  # offset and bytes of each write since its cache was flushed
+        self._since: list[tuple[int, bytes]] = []  # offset and bytes of each block since its cache was flushed
 
     @contextmanager
     def served(self, path: Path) -> Iterator[Path]:
@@ -126,7 +124,7 @@ class Disk:
             requests = os.open("/dev/fuse", os.O_RDWR)
         except OSError as error:
             pytest.skip(f"no disk of its own can be had here: {error}")
-        thread = threading.Thread(target=self._serve, args=(requests,), name="a disk")
+        thread = threading.Thread(target=self._serve, args=(requests,), name="a disk", daemon=True)
         try:
             words = f"fd={requests},rootmode={stat.S_IFREG:o},user_id=0,group_id=0".encode()
             library = ctypes.CDLL(None, use_errno=True)
@@ -142,13 +140,13 @@ class Disk:
             os.close(requests)  # whatever still asks gets an error
 
     @contextmanager
-    def stopped(self, writes: int, first: int = 0) -> Iterator[None]:
+    def stopped(self, writes: int, crowd: int = 0) -> Iterator[None]:
         """Let it take so many writes, and do nothing more for as long as the block lasts.
 
-        They are counted from one of at least `first` bytes on. Where there are less in 20 seconds, it stops then.
+        They are counted once there are `crowd` in its cache. Where there are less in 20 seconds, it stops then.
         """
         with self._moment:
-            self._left, self._first = writes, first
+            self._left, self._crowd = writes, crowd
             self._moment.wait_for(lambda: self._left == 0, 20)
             try:
                 yield
@@ -164,22 +162,14 @@ class Disk:
         """
         with self._moment:
             image, since = bytearray(self._certain), tuple(self._since)
-        blocks = [
-            (offset + at, written[at : at + BLOCK]) for offset, written in since for at in range(0, len(written), BLOCK)
-        ]
-        kinds: tuple[list[tuple[int, bytes]], ...] = (
-            [],
-            blocks,
-            blocks[: dice.randint(0, len(blocks))],
-            [each for each in blocks if dice.random() < 0.5],
-        )
+        kinds = ((), since, since[: dice.randint(0, len(since))], tuple(each for each in since if dice.random() < 0.5))
         left = kinds[dice.randrange(len(kinds))]
         for offset, block in left:
             image[offset : offset + len(block)] = block
-        return bytes(image), len(blocks) - len(left)
+        return bytes(image), len(since) - len(left)
 
     def _serve(self, requests: int) -> None:
-        buffer = bytearray(_MOST + BLOCK)
+        buffer = bytearray(1 << 16)  # the kernel wants some room beyond the block
         while True:
             try:
                 size = os.readv(requests, [buffer])
@@ -203,7 +193,7 @@ class Disk:
             match operation:
                 case Ask.INIT:
                     major, minor, ahead = struct.unpack_from("<III", asked)
-                    return struct.pack("<IIIIHHIIHH8I", major, min(minor, 31), ahead, 0, 16, 12, _MOST, 1, *(0,) * 10)
+                    return struct.pack("<IIIIHHIIHH8I", major, min(minor, 31), ahead, 0, 16, 12, BLOCK, 1, *(0,) * 10)
                 case Ask.GETATTR | Ask.SETATTR:
                     return struct.pack("<QII", 1, 0, 0) + self._attributes()
                 case Ask.OPEN:
@@ -223,23 +213,20 @@ class Disk:
     def _attributes(self) -> bytes:
         size = len(self._now)
         times = (0,) * 6
-        return struct.pack(
-            "<6Q10I", 1, size, size // 512, *times[:3], *times[3:], stat.S_IFREG | 0o600, 1, 0, 0, 0, BLOCK, 0
-        )
+        return struct.pack("<6Q10I", 1, size, size // 512, *times, stat.S_IFREG | 0o600, 1, 0, 0, 0, BLOCK, 0)
 
     def _write(self, asked: bytes) -> bytes:
         _, offset, size, *_ = _WRITE.unpack_from(asked)
         written = asked[_WRITE.size : _WRITE.size + size]
         self._now[offset : offset + size] = written
         self._since.append((offset, written))
-        if self._left and size >= self._first:
-            self._left, self._first = self._left - 1, 0
+        if self._left and len(self._since) >= self._crowd:
+            self._left, self._crowd = self._left - 1, 0
             self._moment.notify_all()
             self._moment.wait_for(lambda: self._left != 0, 60)
         return struct.pack("<II", size, 0)
 
     def _flush(self) -> None:
-        self.flushes += 1
         if self.lies:
             return
         for offset, written in self._since:
