@@ -49,13 +49,13 @@ simulate: $(VENV)/.test ## faults by seed in virtual time: SEEDS=200 HOURS=2, SE
 	$(BIN)/python -m tests.simulate $(if $(SEED),--seed $(SEED) $(if $(HOURS),--hours $(HOURS)),\
 		$(if $(MISTAKES),--mistakes,--seeds $(or $(SEEDS),200) --hours $(or $(HOURS),2)))
 
-faults: $(VENV)/.test ## the fault rows in full, into docs/faults.md; ROW=F9 runs one and prints it, SEED=7 plays it again, SHORT=1 quickly
+faults: $(VENV)/.test ## the fault rows in full, into docs/faults.md; ROW=F9 runs one and prints it (KEEP=1 puts it there), SEED=7 plays it again, SHORT=1 quickly
 	@rm -f $(FIGURES)
 	files=$$($(BIN)/python -m tests.faults --files $(or $(ROW),all)) || exit; \
 	ALERTING_FULL=$(if $(SHORT),0,1) ALERTING_FIGURES=$(FIGURES) ALERTING_ROWS=$(or $(ROW),all) \
 		$(if $(SEED),ALERTING_SEED=$(SEED)) $(PYTEST) --timeout 1800 -p no:randomly \
 		--continue-on-collection-errors $$files; ran=$$?; \
-	$(BIN)/python -m tests.faults $(FIGURES) $(if $(ROW)$(SHORT),,docs/faults.md) && exit $$ran
+	$(BIN)/python -m tests.faults $(FIGURES) $(if $(SHORT),,$(if $(ROW),$(if $(KEEP),docs/faults.md --keep),docs/faults.md)) && exit $$ran
 
 lint: $(VENV)/.lint ## ruff and mypy, as in CI
 	$(BIN)/ruff check .

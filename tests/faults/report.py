@@ -18,14 +18,17 @@ if TYPE_CHECKING:
 _TEST = re.compile(r"^def (test_f\d+_\w+)\(", re.MULTILINE)
 TESTS = Path(__file__).parents[1]
 
+_COLUMNS = """| row | fault | met? | figures (target, n) | seed | s | commit | tests |
+|---|---|---|---|---|---|---|---|"""
 SEEDS = 3  # shown; more are counted
 
 HEAD = """\
 # Faults
 
 What happens to alerts when something breaks: a row for each fault, with what its tests measured. This file is made by
-a run of `make faults` and by nothing else; a figure that is not in it is not claimed. `make faults ROW=F9` runs one row
-and prints it, `SEED=…` plays random trials again.
+runs of `make faults` in full and by nothing else; a figure that is not in it is not claimed. `make faults ROW=F9` runs
+one row and prints it, with `KEEP=1` it puts the row in here; `SEED=…` plays random trials again. Each row names the
+commit that it was run at.
 
 """
 NOTES = """
@@ -63,7 +66,7 @@ class Measure(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One row of the table."""
+    """One row of the table, of one run."""
 
     row: Row
     verdict: str
@@ -160,35 +163,45 @@ def _names(nodeids: Iterable[str]) -> str:
     return ", ".join(sorted({f"`{each.rpartition('::')[2]}`" for each in nodeids}))
 
 
-def page(run: Run, lines: Sequence[Line]) -> str:
-    """Write the whole file."""
-    return f"{HEAD}{summary(run, lines)}\n{NOTES}\n" + "\n".join(_rows(lines)) + "\n"
+def page(run: Run, lines: Sequence[Line], before: str = "") -> str:
+    """Write the whole file: these rows, and of all others what it said `before`."""
+    rows = {text.split(" | ", 1)[0]: text for text in before.splitlines() if text.startswith("| F")}
+    rows |= {text.split(" | ", 1)[0]: text for text in _rows(run, lines)}
+    places = [f"| {row.id}" for row in ROWS]
+    whole = [rows[place] for place in places if place in rows]
+    verdicts = [text.split(" | ")[2] for text in whole]
+    return f"{HEAD}{told_of(run)}\n{_count(verdicts)}\n{NOTES}\n{_COLUMNS}\n" + "\n".join(whole) + "\n"
 
 
 def summary(run: Run, lines: Sequence[Line]) -> str:
     """Say in a few lines what was run, and how these rows went."""
+    return f"{told_of(run)}\n{_count([each.verdict for each in lines])}" if lines else told_of(run)
+
+
+def told_of(run: Run) -> str:
+    """Say in a line what was run, where and when."""
     about = run.about
     at = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(about["at"]))
     took = "cut short" if run.seconds is None else f"{run.seconds} s"
     form = "full form" if about["full"] else "short form, with fewer trials than the targets ask for"
-    told = f"Commit {about['commit']}, {at}, {about['machine']}, {about['software']}; {took}; {form}.\n"
-    if not lines:
-        return told
-    ways = Counter(each.verdict if each.verdict in {"met", "no test"} else "else" for each in lines)
+    return f"The newest run: commit {about['commit']}, {at}, {about['machine']}, {about['software']}; {took}; {form}.\n"
+
+
+def _count(verdicts: Sequence[str]) -> str:
+    ways = Counter(each if each in {"met", "no test"} else "else" for each in verdicts)
     return (
-        f"{told}\nOf {len(lines)} rows {ways['met']} are met, {ways['no test']} have no test, "
+        f"Of {len(verdicts)} rows {ways['met']} are met, {ways['no test']} have no test, "
         f"and {ways['else']} are so in part or not at all, as it says there.\n"
     )
 
 
-def _rows(lines: Sequence[Line]) -> Iterator[str]:
-    yield "| row | fault | met? | figures (target, n) | seed | s | tests |"
-    yield "|---|---|---|---|---|---|---|"
+def _rows(run: Run, lines: Sequence[Line]) -> Iterator[str]:
     for each in lines:
         seeds = ", ".join(each.seeds) if len(each.seeds) <= SEEDS else f"{len(each.seeds)} of them"
         figures = "<br>".join(map(str, each.measures))
         tests = _names(each.tests).replace(", ", "<br>")
-        cells = (each.row.id, each.row.title, each.verdict, figures, seeds, f"{each.seconds:.0f}", tests)
+        told = (each.row.title, each.verdict, figures, seeds, f"{each.seconds:.0f}", run.about["commit"], tests)
+        cells = (each.row.id, *told)
         yield f"| {' | '.join(text.replace('|', '&#124;') for text in cells)} |"
 
 

@@ -90,6 +90,26 @@ def test_every_row_has_its_line_whatever_was_run(tmp_path: Path, capsys: pytest.
     assert main([str(written(tmp_path / "it"))]) == 1
 
 
+def test_one_row_can_be_put_among_those_of_another_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each row names the commit that it was run at; the others stay as they were; the short form is not kept."""
+    target = tmp_path / "faults.md"
+    main([str(written(tmp_path / "it", ended(figure()))), str(target)])
+    before = _lines(target)
+    newer = json.dumps({"run": RUN | {"commit": "def"}})
+    kept = tmp_path / "newer"
+    kept.write_text("\n".join([newer, json.dumps(ended(figure(row="F56"), row="F56")), json.dumps({"seconds": 1})]))
+    capsys.readouterr()
+    main([str(kept), str(target), "--keep"])
+    assert capsys.readouterr().out.startswith("F56 ")
+    after = _lines(target)
+    assert [one for one, other in zip(before, after, strict=True) if one != other] == [before[55]]
+    assert " | def | " in after[55]
+    assert " | abc | " in after[54]
+    assert f"Of {len(ROWS)} rows " in target.read_text(encoding="utf-8")
+    kept.write_text(json.dumps({"run": RUN | {"full": False}}))
+    assert main([str(kept), str(target), "--keep"]) == 2
+
+
 def test_the_files_of_a_row_are_found(capsys: pytest.CaptureFixture[str]) -> None:
     """So that one row takes no longer than it must; a row that nobody tests is said."""
     assert main(["--files", "f58"]) == 0
@@ -117,13 +137,14 @@ def test_the_rows_are_those_of_the_matrix() -> None:
 
 
 def test_the_file_names_only_tests_that_there_are() -> None:
-    """docs/faults.md: every row with its title, seven cells each, and no test that is gone."""
+    """docs/faults.md: every row with its title, eight cells each, and no test that is gone."""
     path = REPOSITORY / "docs" / "faults.md"
     if not path.is_file():
         pytest.skip("no `make faults` was run yet")
     lines = _lines(path)
     cells = [re.split(r"(?<!\\) \| ", line.strip("| ")) for line in lines]
     assert [tuple(each[:2]) for each in cells] == [(row.id, row.title) for row in ROWS]
+    assert {line.count(" | ") for line in lines} == {7}
     there = {each.rpartition("::")[2] for tests in known().values() for each in tests}
     named = set(re.findall(r"`(test_\w+)`", path.read_text(encoding="utf-8")))
     assert sorted(named - there) == []
