@@ -80,11 +80,12 @@ class Recalls:
             self._perhaps.update(self._said(notification))
 
     def accepted(self, notification: Notification) -> None:
-        """A receiver took a message. It tells of no end whose beginning was called back."""
+        """A receiver took a message. It tells of no end whose beginning was called back, save in another's place."""
         self._accepted.update(self._said(notification))
         for notice in notification.resolved:
             place = notification.receiver, self._judge.key_of(notice), notice.episode
-            if place in self._taken_back and place not in self._perhaps:
+            own = place not in self._perhaps and not notification.instead_of
+            if place in self._taken_back and own:
                 self._judge.fail(f"{self._judge.place(notification.id)} tells the end of what was called back: {place}")
 
     def _said(self, message: Notification) -> set[Said]:
