@@ -136,9 +136,12 @@ def _write(line: object) -> None:
 
 
 def _commit() -> str:
-    """Give the commit that is checked out, and whether anything differs from it."""
+    """Give the commit that is checked out, and whether anything differs from it but the report itself."""
     told = []
-    for words in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain"]):
+    for words in (
+        ["rev-parse", "--short=12", "HEAD"],
+        ["status", "--porcelain", ":(top)", ":(top,exclude)docs/faults.md"],
+    ):
         line = ["git", "-C", str(Path(__file__).parent), *words]
         try:
             told.append(subprocess.run(line, capture_output=True, text=True, check=True).stdout.strip())

@@ -91,23 +91,21 @@ def test_every_row_has_its_line_whatever_was_run(tmp_path: Path, capsys: pytest.
 
 
 def test_one_row_can_be_put_among_those_of_another_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each row names the commit that it was run at; the others stay as they were; the short form is not kept."""
+    """Each row names the commit that it was run at, and the others stay; no short form, and no half of a row."""
     target = tmp_path / "faults.md"
     main([str(written(tmp_path / "it", ended(figure()))), str(target)])
-    before = _lines(target)
-    newer = json.dumps({"run": RUN | {"commit": "def"}})
-    kept = tmp_path / "newer"
-    kept.write_text("\n".join([newer, json.dumps(ended(figure(row="F56"), row="F56")), json.dumps({"seconds": 1})]))
-    capsys.readouterr()
-    main([str(kept), str(target), "--keep"])
-    assert capsys.readouterr().out.startswith("F56 ")
-    after = _lines(target)
-    assert [one for one, other in zip(before, after, strict=True) if one != other] == [before[55]]
-    assert " | def | " in after[55]
-    assert " | abc | " in after[54]
-    assert f"Of {len(ROWS)} rows " in target.read_text(encoding="utf-8")
-    kept.write_text(json.dumps({"run": RUN | {"full": False}}))
-    assert main([str(kept), str(target), "--keep"]) == 2
+    before = target.read_text(encoding="utf-8")
+    newer = read(written(tmp_path / "it", ended(figure(row="F56"), row="F56")))._replace(about=RUN | {"commit": "def"})
+    after = page(newer, [each for each in table(newer, TESTS) if each.row.id == "F56"], before)
+    changed = [each for each in after.splitlines() if each not in before.splitlines() and each.startswith("| ")]
+    assert [each.split(" | ")[0] for each in changed] == ["| F56"]
+    assert " | def | " in changed[0]
+    assert "Of 73 rows 1 are met" in after
+    assert main([str(tmp_path / "it"), str(target), "--keep"]) == 1
+    assert _lines(target) == [each for each in before.splitlines() if re.match(r"\| F\d+ \|", each)]
+    (tmp_path / "it").write_text(json.dumps({"run": RUN | {"full": False}}))
+    assert main([str(tmp_path / "it"), str(target), "--keep"]) == 2
+    assert "in full" in capsys.readouterr().err
 
 
 def test_the_files_of_a_row_are_found(capsys: pytest.CaptureFixture[str]) -> None:
