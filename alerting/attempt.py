@@ -32,6 +32,7 @@ class Attempts:
         self,
         clock: Clock,
         now: Callable[[], Millis],
+        age: Callable[[Millis], Millis],
         random: Callable[[], float],
         *,
         terms_of: Callable[[Lane], Terms],
@@ -40,12 +41,14 @@ class Attempts:
         redact: Redact,
         on_fault: Callable[[str, BaseException], None],
     ) -> None:
-        """`now` gives the time of waits, `random` numbers in [0, 1), `terms_of` what holds for a lane at that moment.
+        """`now` gives the time of waits, `age` how old a stamp of the wall is by then, `random` numbers in [0, 1).
 
-        `deadline` is of one attempt. `on_fault` is called with what a notifier raises, and the part that it was in.
+        `terms_of` gives what holds for a lane at that moment. `deadline` is of one attempt. `on_fault` is called with
+        what a notifier raises, and the part that it was in.
         """
         self._clock = clock
         self._now = now
+        self._age = age
         self._random = random
         self._terms_of = terms_of
         self._limits = limits
@@ -67,8 +70,8 @@ class Attempts:
         answer = answer._replace(why=self._redact(answer.why))
         self._note(lane, answer, began)
         attempts, now = delivery.attempts + 1, self._now()
-        age = min(now, self._clock.now()) - notification.created  # by the wall then and now: no step makes it old
-        decided = after(attempts, answer, now - age, now, limits=self._limits, jitter=self._random())
+        since = now - self._age(notification.created)  # no step of the wall makes it old
+        decided = after(attempts, answer, since, now, limits=self._limits, jitter=self._random())
         owed = decided.state is DeliveryState.PENDING
         kept = delivery.receipt if owed and answer.receipt is None else answer.receipt  # a note to the next attempt
         return delivery._replace(

@@ -38,6 +38,7 @@ from alerting.core.backoff import Limits
 from alerting.core.builtin import DOWN_AFTER
 from alerting.core.progress import Loop
 from alerting.core.telling.folding import folded
+from alerting.core.wall import Wall
 from alerting.errors import StoreError
 from alerting.lane import PLAIN, QUICK, Lane, LaneStatus, Pause, Terms, Watch, first_of, land
 from alerting.model import DeliveryState
@@ -99,9 +100,11 @@ class Outbox:
         self._on_trouble = on_trouble
         self._on_fault = on_fault
         self._epoch = clock.now() - clock.monotonic()
+        self._wall = Wall(clock.monotonic(), clock.now())
         self._attempt = Attempts(
             clock,
             self._now,
+            self._wall.age,
             random,
             terms_of=self._terms_of,
             limits=limits,
@@ -426,4 +429,6 @@ class Outbox:
 
     def _now(self) -> Millis:
         """Time for waits and leases: the wall as it was at the start, moved on by the monotonic clock."""
-        return self._epoch + self._clock.monotonic()
+        monotonic = self._clock.monotonic()
+        self._wall.note(monotonic, self._clock.now())
+        return self._epoch + monotonic

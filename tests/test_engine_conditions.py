@@ -223,6 +223,45 @@ def test_a_window_survives_a_restart() -> None:
     asyncio.run(story())
 
 
+CRON: list[tuple[int, float | None, str, str]] = [  # seconds since the last look, the counter (None: it fails), then
+    (60, 100.0, "unknown", "one reading of metrics so far, and what happens per minute takes two"),
+    (60, 112.0, "firing", "http_errors_total = 12 > 10 per minute"),
+    (58, 112.0, "ok", "http_errors_total = 0.4, not > 10 per minute (0 in 58s, 12 in the 1m before)"),
+    (63, 122.0, "ok", "http_errors_total = 9.52, not > 10 per minute (10 in 1m3s)"),
+    (59, 133.0, "firing", "http_errors_total = 11.2 > 10 per minute (11 in 59s, 10 in the 1m3s before)"),
+    (61, 11.0, "firing", "http_errors_total = 10.8 > 10 per minute (11 in 1m1s)"),  # it began again
+    (120, 99.0, "firing", "the last two readings of metrics are 2m apart"),
+    (60, None, "firing", "could not read metrics"),
+    (60, 99.0, "firing", "the last two readings of metrics are 2m apart"),
+    (60, 99.0, "ok", "http_errors_total = 0, not > 10 per minute"),
+    (3600, 999.0, "unknown", "the last two readings of metrics are 1h apart"),
+    (60, 999.0, "ok", "http_errors_total = 0, not > 10 per minute"),
+]
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["daemon", "cron"])
+def test_a_rate_in_words_over_a_counter_read_once_a_minute(restart: bool) -> None:
+    """It fires and ends, late or early; a look that was left out and a failed one tell neither."""
+
+    async def story() -> None:
+        world = World({"Errors": "http_errors_total > 10 per minute"})
+        await world.start()
+        for number, (passed, value, state, why) in enumerate(CRON):
+            world.page.fault = Fault(FaultKind.REFUSED, "refused") if value is None else None
+            world.page.samples = [("http_errors_total", {}, value)]
+            await world.tick(passed * S)
+            (status,) = world.engine.statuses()
+            told = status.unknown or status.why
+            assert (number, status.state) == (number, state)
+            assert told.startswith(why), (number, told)
+            if restart:
+                await world.engine.close()
+                await world.start()
+        assert {row[2].name for row in world.kept.rows} >= {"http_errors_total"}
+
+    asyncio.run(story())
+
+
 def test_up_sees_a_failure_that_everything_else_does_not() -> None:
     """`up == 0` fires on a failed reading; other conditions over the same source are unknown."""
 

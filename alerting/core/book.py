@@ -6,7 +6,7 @@ clock stepped) and `apply` (a turn that was saved). Everything else asks it, or 
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.core import builtin, lifecycle
@@ -253,7 +253,7 @@ class Book:
         for source, fault in heard.items():
             rule_id = f"{builtin.SOURCE_DOWN}{source}"
             if source in self._sources and (fault or rule_id in self.watchers):  # most are well, and were
-                labels = Labels({"source": source})
+                labels = _labels_of("source", source)
                 track = self._watcher_if(rule_id, labels, raised=bool(fault))
                 if track is not None:
                     names = partial(self._names_of_blind, self._sources[source].namespace)
@@ -263,7 +263,7 @@ class Book:
         for receiver, why in standing.items():
             rule_id = f"{RECEIVER_DOWN}{receiver}"
             if (why or rule_id in self.watchers) and self._others(receiver):
-                labels = Labels({"receiver": receiver})
+                labels = _labels_of("receiver", receiver)
                 track = self._watcher_if(rule_id, labels, raised=bool(why))
                 if track is not None:
                     turn.step(track, builtin.receiver_verdict(track.spec.id, labels, why))
@@ -281,7 +281,7 @@ class Book:
             self.blind[judged.spec.id] = why
         else:
             self.blind.pop(judged.spec.id, None)
-        labels = Labels({"rule": judged.spec.name})
+        labels = _labels_of("rule", judged.spec.name)
         track = self._watcher_if(f"{builtin.RULE_BLIND}{judged.spec.id}", labels, raised=bool(why))
         if track is not None:
             labels = next(iter(track.alerts), labels)  # the rule may have another name since
@@ -399,3 +399,9 @@ class Book:
             self._shown.pop(key, None)
         self.desk.apply(telling)
         self.watchers = {rule_id: track for rule_id, track in self.watchers.items() if track.alerts}
+
+
+@lru_cache(maxsize=4096)
+def _labels_of(what: str, name: str) -> Labels:
+    """Give the labels of a built-in alert: those that are raised are asked for with each turn."""
+    return Labels({what: name})

@@ -11,12 +11,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from alerting.core.telling.routing import receivers_of
-from alerting.model import RECEIVER_DOWN, Labels, RuleSpec, Truth, Verdict
+from alerting.model import NO_LABELS, RECEIVER_DOWN, RuleSpec, Truth, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from alerting.model import Alert, Gap, Millis
+    from alerting.model import Alert, Gap, Labels, Millis
 
 SOURCE_DOWN = "alerting/SourceDown/"
 RULE_BLIND = "alerting/RuleBlind/"
@@ -87,20 +87,18 @@ def receiver_verdict(rule_id: str, labels: Labels, why: str) -> Verdict:
 
 def config_verdict(problem: str) -> Verdict:
     """Judge the configuration by the problem of its last loading; empty: none."""
-    labels = Labels()
     if not problem:
-        return Verdict(CONFIG_BROKEN, labels, Truth.FALSE, "loaded", lambda: "the configuration loads again")
+        return Verdict(CONFIG_BROKEN, NO_LABELS, Truth.FALSE, "loaded", lambda: "the configuration loads again")
     why = f"the last good rules and settings stay in force: {problem}"
-    return Verdict(CONFIG_BROKEN, labels, Truth.TRUE, "not loaded", lambda: why)
+    return Verdict(CONFIG_BROKEN, NO_LABELS, Truth.TRUE, "not loaded", lambda: why)
 
 
 def unsaved_verdict(why: str) -> Verdict:
     """Judge the state by why it is in memory only; empty: it is on disk."""
-    labels = Labels()
     if not why:
-        return Verdict(STATE_UNSAVED, labels, Truth.FALSE, "saved", lambda: "the state is saved again")
+        return Verdict(STATE_UNSAVED, NO_LABELS, Truth.FALSE, "saved", lambda: "the state is saved again")
     text = f"{why}; what happens meanwhile is in memory only, and lost if alerting is killed"
-    return Verdict(STATE_UNSAVED, labels, Truth.TRUE, "not saved", lambda: text)
+    return Verdict(STATE_UNSAVED, NO_LABELS, Truth.TRUE, "not saved", lambda: text)
 
 
 def blindness(gaps: Sequence[Gap], overflow: str) -> str:

@@ -98,6 +98,8 @@ def advance(
     else:
         if truth is Truth.TRUE and is_steady(alert, verdict.level):
             return Step(alert)
+        if truth is Truth.FALSE and alert.state is AlertState.RESOLVED:  # so it is for as long as it is shown
+            return _shown(alert, now, policy)
         last = _seen_at(alert) if previous is None else previous
         unseen = not 0 <= now - last <= policy.max_gap
         lost_from = alert.paused_at if alert.paused_at is not None else last if unseen else now
@@ -314,9 +316,13 @@ def _pause(alert: Alert, moment: _Moment) -> Step:
 
 
 def _show(alert: Alert, moment: _Moment) -> Step:
+    return _shown(alert, moment.now, moment.policy)
+
+
+def _shown(alert: Alert, now: Millis, policy: Policy) -> Step:
     """Keep a resolved alert for display, and as long as its firings matter; then drop it."""
-    kept = max(moment.policy.keep_resolved, moment.policy.memory)
-    return Step(alert if 0 <= moment.now - alert.since < kept else None)
+    kept = max(policy.keep_resolved, policy.memory)
+    return Step(alert if 0 <= now - alert.since < kept else None)
 
 
 # What is done, by state and by what the verdict comes to. DESIGN's table of an alert's life, as data.

@@ -136,7 +136,10 @@ class Selection:
         ]
 
     def short(self, start: Millis, end: Millis, least: int) -> list[Gap]:
-        """Say which series have fewer than `least` samples in `(start, end]` because we read too seldom."""
+        """Say which series have fewer than `least` samples in `(start, end]` because we read too seldom.
+
+        So has one that is reported all the time, by stamps of its own that all lie before.
+        """
         if self.space.promql:
             return []
         found: dict[Target, Gap] = {}
@@ -149,6 +152,10 @@ class Selection:
             if high - low < least and times < least:
                 read = "was read only once" if times else "was not read"
                 why = f"{target.source} {read} in the {(end - start) // 1000} s that are looked at"
+                found[target] = Gap(why, target.labels.merged(self.equal))
+            elif low == high and series.at <= start and series.live and series.received is None:
+                name = self.spelled() if self.name else series.name
+                why = f"the newest {name} of {target.source} is {(end - series.at) // 1000} s old"
                 found[target] = Gap(why, target.labels.merged(self.equal))
         return list(found.values())
 

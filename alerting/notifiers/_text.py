@@ -67,7 +67,7 @@ def cut(text: str, limit: int, costs: Mapping[str, int] = NO_COSTS) -> str:
     A unit is one of UTF-16, the strictest reading of a vendor's "characters"; `costs` says what single
     characters become (an entity) when they are sent.
     """
-    if len(text) * max((2, *costs.values())) <= limit:
+    if len(text) * (max(2, *costs.values()) if costs else 2) <= limit:
         return text
     room = limit - len(MARK)
     end = used = 0

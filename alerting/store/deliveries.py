@@ -193,19 +193,6 @@ def claim(
     return claimed
 
 
-def once(fold: Fold) -> Fold:
-    """Give a fold that answers alike whenever it is asked the same again: what is folded depends on the moment."""
-    known: dict[tuple[str, ...], tuple[int, Notification]] = {}
-
-    def answer(waiting: Sequence[Notification]) -> tuple[int, Notification]:
-        ids = tuple(each.id for each in waiting)
-        if ids not in known:
-            known[ids] = fold(waiting)
-        return known[ids]
-
-    return answer
-
-
 def _interrupted(delivery: Delivery) -> Delivery:
     """Count a claim whose lease is over as an attempt that nobody knows the end of."""
     if delivery.state is not DeliveryState.CLAIMED:

@@ -19,7 +19,7 @@ import sqlite3
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from alerting.errors import StateMoved, StateRefused, StoreError
 from alerting.store.lock import Lock
@@ -28,9 +28,10 @@ from alerting.store.schema import BUSY, VERSION, check, connect, inspect_file, i
 from alerting.store.unsaved import Unsaved, lifted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from alerting.model import Millis
+    from alerting.store.led import Led
 
 T = TypeVar("T")
 
@@ -62,7 +63,7 @@ class Handle:
         self.may_write = not read_only
         self._busy = busy
         self._lock = Lock(path)
-        self._connection: sqlite3.Connection | None = None
+        self._connection: Led | None = None
         self._identity: tuple[int, int] | None = None
         self._installation = ""
         self._commits = 0  # as known to the callers
@@ -190,8 +191,10 @@ class Handle:
         before = connection.total_changes
         try:
             connection.execute("BEGIN IMMEDIATE")
+            connection.follower = self._step if self._beside is not None else None
             result = work(connection)
             connection.execute("UPDATE meta SET commits = commits + 1")
+            connection.follower = None
             self.stay()
         except sqlite3.Error as error:
             began = connection.in_transaction or code_of(error) != sqlite3.SQLITE_BUSY
@@ -217,8 +220,7 @@ class Handle:
         self._lock.note(self._installation, self._commits)
         with self._guard:
             self._stay()
-            beside, file = self._beside, self._connection
-            if beside and file and not beside.follow(work, result, file, file.total_changes - before):
+            if self._beside is not None and not self._beside.arrive(connection, connection.total_changes - before):
                 self._let_follow(None)
             self._done = True
         return result
@@ -340,6 +342,13 @@ class Handle:
         if self._left:
             raise LeftBehind
 
+    def _step(self, statement: str, rows: Sequence[Any]) -> None:
+        """Follow a statement of the file, between two of its own."""
+        with self._guard:
+            self._stay()
+            if self._beside is not None and not self._beside.follow(statement, rows):
+                self._let_follow(None)
+
     def _let_follow(self, unsaved: Unsaved | None) -> None:
         """Keep this beside the file from now on, where that is wanted. Whoever calls holds the guard."""
         if not self._follows and unsaved is not None:
@@ -358,7 +367,7 @@ class Handle:
 
     # ------------------------------------------------------------------------------------- the connection
 
-    def ready(self) -> sqlite3.Connection:
+    def ready(self) -> Led:
         """Give a connection whose file was checked; opens it anew after a failure, and learns then what was saved."""
         if self._connection is not None and identity(self.path) != self._identity:
             self._drop(lift=True)  # removed or replaced under us: what we write would be nobody's
@@ -398,7 +407,7 @@ class Handle:
         finally:
             connection.close()
 
-    def _connect(self, busy: Millis | None = None, *, locked: bool = False) -> sqlite3.Connection:
+    def _connect(self, busy: Millis | None = None, *, locked: bool = False) -> Led:
         """Open, check and take note of the file. Raises StateRefused or StoreError, and leaves nothing open then.
 
         `locked`: others may hold it, which is seen before it is checked: that takes long where it is large.
@@ -456,11 +465,17 @@ class Handle:
         if self._commits == before:
             raise failure(self.path, "written", error) from None
         self._forget_spare()
+        with self._guard:
+            self._let_follow(None)  # it turned back
 
     def _drop(self, *, lift: bool = False) -> None:
         """Let go of the handle; what was not committed is rolled back. `lift`: keep what may be gone on with."""
         connection, self._connection = self._connection, None
         if connection is not None:
+            connection.follower = None
+            with self._guard:
+                if self._beside is not None:
+                    self._beside.turn_back()
             if lift and self._lasting:
                 self._forget_spare()
                 self._spare = lifted(connection)  # while it is open: a full disk has no room to open it anew

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alerting.errors import StateRefused
+from alerting.store.led import Led
 from alerting.store.records import DAMAGED
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ def refused(path: str, what: str, remedy: str = "") -> StateRefused:
     return StateRefused(f"the state {path} {what}; {remedy or otherwise}")
 
 
-def connect(path: str, mode: str, busy: Millis = BUSY) -> sqlite3.Connection:
+def connect(path: str, mode: str, busy: Millis = BUSY) -> Led:
     """Open an existing file with SQLite, `mode` rw or ro; wait at most `busy` for others. Raises sqlite3.Error."""
     address = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     connection = sqlite3.connect(
@@ -208,6 +209,7 @@ def connect(path: str, mode: str, busy: Millis = BUSY) -> sqlite3.Connection:
         timeout=busy / 1000,
         isolation_level=None,  # transactions are begun by name, as writers
         check_same_thread=False,  # used by one thread at a time: the caller sees to it
+        factory=Led,
     )
     connection.text_factory = _text
     connection.execute("PRAGMA trusted_schema = OFF")

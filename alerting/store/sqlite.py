@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 HISTORY: Millis = 30 * 86_400_000  # how long transitions and settled messages are kept
 _PRUNE_EVERY: Millis = 60_000  # while something is old enough
-_PRUNE_SELDOM: Millis = 600_000  # so long after nothing was
+_PRUNE_SELDOM: Millis = 300_000  # so long after nothing was
 _SAVE_EVERY: Millis = 5_000  # so often it is tried to save what is unsaved
 
 
@@ -115,7 +115,6 @@ class SqliteStore:
         self, receiver: str, now: Millis, lease: Millis, limit: int, fold: Fold | None = None
     ) -> Sequence[Delivery]:
         """Claim what is due; see the port."""
-        fold = fold and deliveries.once(fold)  # it is claimed again in memory, the same
         return await self._call(lambda handle: self._claim(handle, receiver, now, lease, limit, fold=fold))
 
     async def settle(self, *ended: Delivery) -> None:

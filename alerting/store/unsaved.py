@@ -10,13 +10,13 @@ that happened is put into it in one transaction: small tables are replaced, what
 thought to have failed; what is put back covers that.
 
 A file that hangs can be read no more than written. So that one can go on then, such a copy may also be kept beside a
-file that is well: what is written there is done here as well (`follow`).
+file that is well: what is changed there is changed here as well (`follow`).
 """
 
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from alerting.errors import StoreError
 from alerting.store.outlook import RECEIVERS, settled
@@ -24,7 +24,7 @@ from alerting.store.records import GIVEN_UP
 from alerting.store.schema import upgrade
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 T = TypeVar("T")
 
@@ -33,6 +33,7 @@ _RECENT = 1_000  # of the history, this much comes along
 _GROWTH = 1_024  # pages by which a copy that follows may exceed twice its first size, before it is made anew
 _REPLACED = ("kept", "alert", "evaluated", "announced", "fault")
 _OUTBOX = ("delivery", "message")
+_SELDOM = 32  # commits
 _APPENDED = ("transition", "decision", "attempt")
 _RECENTLY = {name: f"SELECT * FROM {name} ORDER BY seq DESC LIMIT {_RECENT}" for name in ("transition", "decision")}  # noqa: S608  names from above
 # Of the deliveries: what is owed, what was settled within the hour, what was sent last under each key that still
@@ -81,6 +82,7 @@ class Unsaved:
         self.origins = {self.commits}  # the file may have so many commits when all of this is put into it
         self._known: int = self.commits  # so many commits are surely in the file
         self._enough = 2 * self._pages() + _GROWTH
+        self._changes = 0  # of rows, before those that follow now
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` on what is held."""
@@ -102,24 +104,35 @@ class Unsaved:
         self.commits += 1
         return result
 
-    def follow(
-        self, work: Callable[[sqlite3.Connection], T], result: T, file: sqlite3.Connection, changed: int
-    ) -> bool:
-        """Do here what was done to the file, with this result and so many changes; tell whether both are still alike.
-
-        Where they are not, or there is no room, this is to be let go of.
-        """
-        before = self._rows.total_changes
+    def follow(self, statement: str, rows: Sequence[Any]) -> bool:
+        """Make a change here that was made in the file; the first one begins a transaction. False: it cannot be."""
         try:
-            made = self.write(work)
-        except Exception:  # noqa: BLE001  the file has taken it: what it cannot be done to is not the same
+            if not self._rows.in_transaction:
+                self._changes = self._rows.total_changes
+                self._rows.execute("BEGIN")
+            if len(rows) == 1:
+                self._rows.execute(statement, rows[0])
+            else:
+                self._rows.executemany(statement, rows)
+        except (sqlite3.Error, MemoryError):
             return False
-        if made != result and repr(made) != repr(result):  # a value may be NaN, which equals nothing
+        return True
+
+    def arrive(self, file: sqlite3.Connection, changed: int) -> bool:
+        """Keep what followed: it is in the file now, by so many changes of rows. False: they are not alike any more."""
+        try:
+            self._rows.execute("COMMIT")
+            self.commits += 1
+            # What is pruned is not always here; but rows that come later must get the same numbers.
+            alike = self._rows.total_changes - self._changes == changed or _tops_of(file) == _tops_of(self._rows)
+        except (sqlite3.Error, MemoryError):
             return False
-        if self._rows.total_changes - before == changed:
-            return True
-        # What is pruned is not always here; but rows that come later must get the same numbers.
-        return _tops_of(file) == _tops_of(self._rows)
+        return alike
+
+    def turn_back(self) -> None:
+        """Undo what followed: it is not in the file, or that is not known."""
+        if self._rows.in_transaction:
+            self._rows.execute("ROLLBACK")
 
     @property
     def has_news(self) -> bool:
@@ -128,11 +141,12 @@ class Unsaved:
 
     @property
     def is_large(self) -> bool:
-        """Tell whether it has grown by so much that it is better made anew: nothing is removed from what follows."""
-        return self._pages() > self._enough
+        """Tell now and then whether it is better made anew, as it has grown: nothing is removed from what follows."""
+        return self.commits % _SELDOM == 0 and self._pages() > self._enough
 
     def set_off(self) -> None:
         """From here on it goes alone. The file may get one more commit, which it was given and did not confirm."""
+        self.turn_back()
         self._tops, self._known = _tops_of(self._rows), self.commits
         self.origins = {self.commits, self.commits + 1}
 
@@ -141,6 +155,7 @@ class Unsaved:
         twin = object.__new__(Unsaved)
         twin.why, twin.installation, twin.commits = self.why, self.installation, self.commits
         twin._tops, twin._known, twin._enough = dict(self._tops), self._known, self._enough
+        twin._changes = 0
         twin.origins = self.origins = {*self.origins, self.commits}
         twin._rows = _memory()
         try:

@@ -24,10 +24,19 @@ receivers: {ops: {type: console}}
 route: {receiver: ops}
 """
 FASTER = "alert: B\ncondition: b > 1\ninterval: 10s\n"
+WORDED = (
+    "1:1: warning: A: {} needs readings at most {} apart, and they are {} apart, write an `interval:` of at most {}"
+)
 SAID = "1:1: warning: A: {} needs two readings within {}, and they are {} apart, write an `interval:` of at most {}"
 
 CASES = [
-    ("a_total > 10 per minute", "", SAID.format("increase(a_total[1m])", "1m", "1m", "30s, or look back 2m")),
+    ("a_total > 10 per minute", "", ""),  # the reading before the minute is taken along
+    ("increase(a_total[1m]) > 10", "", SAID.format("increase(a_total[1m])", "1m", "1m", "30s, or look back 2m")),
+    ("a_total > 5 per 30s", "", WORDED.format("a_total per 30s", "45s", "1m", "45s, or write a number per minute")),
+    ("sum(a_total) > 5 per 30s", FASTER, ""),
+    ("sum(a_total) > 5 per 30s", "", WORDED.format("a_total per 30s", "45s", "1m", "45s, or write")),
+    ("a_total > 5 per hour\ninterval: 1h", "", ""),
+    ("a_total > 5 per day\ninterval: 2h", "", WORDED.format("a_total per day", "1h30m", "2h", "1h30m")),
     ("rate(a_total[90s]) > 1", "", SAID.format("rate(a_total[1m30s])", "1m30s", "1m", "45s, or look back 2m")),
     ("sum(b) / -(sum(deriv(b[1m])) + 1) > 1", "", SAID.format("deriv(b[1m])", "1m", "1m", "30s, or look back 2m")),
     ("a_total > 10 per 2m", "", ""),
@@ -36,7 +45,7 @@ CASES = [
     ("b offset 30s > 1", "", ""),
     ("rate(a_total[10m:1m]) > 1", "", ""),
     ("other.size > 1", "", ""),
-    ("a_total > 10 per minute", FASTER + "enabled: false\n", SAID.format("increase(a_total[1m])", "1m", "1m", "30s")),
+    ("a_total > 5 per 30s", FASTER + "enabled: false\n", WORDED.format("a_total per 30s", "45s", "1m", "45s")),
 ]
 
 

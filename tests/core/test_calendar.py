@@ -34,6 +34,16 @@ def covers(span: TimeSpan, text: str) -> bool:
     return Calendar({"w": [span]}, ZoneInfo).covers("w", at(text))
 
 
+def test_what_is_open_is_known_anew_with_each_minute() -> None:
+    """Also where time goes back: a minute is looked at once, and no answer outlives it."""
+    calendar = Calendar(
+        {"noon": [TimeSpan(times=((12 * 60, 13 * 60),))], "night": [TimeSpan(times=((0, 60),))]}, ZoneInfo
+    )
+    noon = at("2026-11-24T12:00:00")
+    asked = (noon - 1, noon, noon + MINUTE - 1, noon + 60 * MINUTE, noon + 720 * MINUTE, noon)
+    assert [sorted(calendar.open_at(moment)) for moment in asked] == [[], ["noon"], ["noon"], [], ["night"], ["noon"]]
+
+
 NIGHT = TimeSpan(times=((22 * 60, 6 * 60),), weekdays=((5, 5),))  # Friday night
 LAST_DAYS = TimeSpan(days_of_month=((-2, -1),))
 

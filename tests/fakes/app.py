@@ -83,6 +83,7 @@ class App:
         self.database_latency = 4.0
         self.errors = 0
         self.fields: dict[str, Any] = {}
+        self.series: dict[str, float] = {}
 
     def break_database(self) -> None:
         """Lose the database. The HTTP status stays 200, as in the real app."""
@@ -99,6 +100,11 @@ class App:
     def set_fields(self, **fields: Any) -> None:
         """Put (or, with None, null) further fields into `/health`."""
         self.fields.update(fields)
+
+    def set_series(self, **series: Any) -> None:
+        """Put further series, without labels, onto `/health/metrics`."""
+        with self._lock:
+            self.series.update({name: float(value) for name, value in series.items()})
 
     def answer(self, status: int = 200, body: str | None = None) -> None:
         """Answer every request with this status and, unless None, this body instead of the app's own."""
@@ -132,6 +138,7 @@ class App:
                 "database_up": int(self.database == "ok"),
                 "memory_used_megabytes": 121.5,
                 "process_uptime_seconds": round(time.monotonic() - self._started, 3),
+                **self.series,
             }
         return "\n".join(f"{name} {value}" for name, value in lines.items())
 
@@ -159,6 +166,7 @@ class App:
                 self.mend_database,
                 self.raise_errors,
                 self.set_fields,
+                self.set_series,
                 self.answer,
                 self.hang,
             )

@@ -86,8 +86,7 @@ class Disk:
 
     def gone(self) -> int:
         """Count the deliveries that count as pruned: none is so old."""
-        columns = " + ".join(f"gone_{state}" for state in ("sent", "parked", "folded"))
-        return int(self.witness.execute(f"SELECT {columns} FROM meta").fetchone()[0])  # noqa: S608  names from above
+        return int(self.witness.execute("SELECT gone_sent + gone_parked + gone_folded FROM meta").fetchone()[0])
 
     def created(self) -> int:
         """How many messages were ever owed, by the state's own count."""

@@ -400,8 +400,8 @@ class Laws:
         for key, receiver, step, within in self._owed(stage, quiet):
             place = key, receiver, step
             since = standing[place] = self._since.get(place) or self._stamp()
-            storm = self.people.storm.within and receiver in GROUPS  # what new settings let go may be one
-            due = max(since.late, self._followed if storm else 0) + within + SLACK
+            storm = self.people.storm.within if receiver in GROUPS else 0  # what new settings let go may be one
+            due = max(since.late + within, self._followed + storm if storm else 0) + SLACK
             if now > due:
                 how = f"for {(now - since.at) / S:g} s, {within / S:g} s at most"
                 judge.fail(f"{receiver} is not told {step} of {key.rule}{key.labels}, which is owed {how}")

@@ -148,7 +148,8 @@ class Standing:
                 id_ = judge.heir(id_)  # noqa: PLW2901  the same message, so to speak
                 self._failed[id_] = receiver
             message = judge.created[id_][1]
-            told = [each for each in judge.in_key[receiver, message.group_key] if judge.heir(each) == id_]
+            of_key = judge.in_key[receiver, message.group_key]
+            told = [each for each in of_key if judge.is_told_by(each, id_)]
             since = min((judge.created_at[each] for each in told), default=judge.created_at[id_])
             offsets = {judge.offsets[each] for each in told}
             unsure = id_ in self._broken

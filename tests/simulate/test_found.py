@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from alerting.core import lifecycle
+from alerting.core.backoff import Limits
 from alerting.core.telling import keeping
 from alerting.errors import StoreError
 from alerting.lane import Terms
@@ -32,6 +33,8 @@ from alerting.store.handle import Handle
 from alerting.store.memory import MemoryStore
 from alerting.store.sqlite import SqliteStore
 from tests.clock import FakeClock
+from tests.sending import RETRY, Bench, Receiver
+from tests.store.made import owed
 from tests.tick import H, House, M, S, rule
 
 if TYPE_CHECKING:
@@ -256,5 +259,28 @@ def test_what_happens_twice_at_one_stamp_is_told_twice(*, restarts: bool) -> Non
         assert len({message.firing[0].episode for message, *_ in seen}) == 3
         assert len({page.group_key for page, *_ in seen}) == 3
         assert (await house.store.overview()).counts["sent"] == 12
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("step", [-24 * H, 24 * H], ids=["set back and put right", "set ahead and put right"])
+def test_nothing_is_given_up_for_a_wall_that_was_wrong_when_it_was_owed(step: int) -> None:
+    """A message that is owed meanwhile looks a day older or younger afterwards: it is tried for as long as any."""
+
+    async def play() -> None:
+        clock = FakeClock()
+        bench = Bench(Receiver(clock, otherwise=RETRY), clock=clock, limits=Limits(patience=H))
+        await bench.start()
+        await clock.advance(M)
+        clock.step(step)
+        await bench.owe(owed("n1"))
+        await clock.advance(10 * M)
+        clock.step(-step)
+        await clock.advance(49 * M)
+        assert {each.state for each in bench.settled} == {DeliveryState.PENDING}
+        await clock.advance(2 * M)
+        assert [each.state for each in bench.settled][-1] is DeliveryState.PARKED
+        assert bench.settled[-1].why == f"given up after {len(bench.settled)} attempts in 1h: 500"
+        await bench.end()
 
     asyncio.run(play())

@@ -165,6 +165,27 @@ def test_attempts_go_with_their_message(tmp_path) -> None:
     asyncio.run(scenario())
 
 
+def test_what_is_old_is_looked_for_seldom_until_there_is_some(tmp_path) -> None:
+    """Every five minutes where nothing was old enough; every minute from then on."""
+    minute = 60_000
+
+    async def scenario():
+        store = sqlite.build("sqlite:///state.db", tmp_path)
+        await store.open()
+        for late in (2, 5, 6):  # minutes from the first write on, after which each is old
+            old = transition(f"old{late}")._replace(at=AT - sqlite.HISTORY + late * minute - 1)
+            await store.commit(Change(AT, transitions=[old]))
+        left = []
+        for after in (3, 5, 6):
+            await store.commit(Change(AT + after * minute, transitions=[transition(f"new{after}")]))
+            names = [each.key.rule_id for each in (await store.history(0)).transitions]
+            left.append(sum("old" in name for name in names))
+        assert left == [3, 1, 0]
+        await store.close()
+
+    asyncio.run(scenario())
+
+
 def test_it_is_read_beside_whoever_writes(tmp_path) -> None:
     """Read only, without the lock: what a command of people does while a daemon runs."""
 

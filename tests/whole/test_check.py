@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -76,6 +77,48 @@ def test_for_works_across_cron_runs(scene: Scene) -> None:
     assert states(first) == {"DatabaseDown": "pending"}
     threading.Event().wait(1.1)
     assert states(scene.check(code=1)) == {"DatabaseDown": "firing"}
+
+
+PAGE_ALONE = """\
+sources:
+  health_check: {{type: health, url: {app}/health}}
+  metrics: {{type: prometheus, url: {app}/health/metrics, units: {{http_request_duration_p95: ms}}}}
+  host: {{type: host}}
+receivers:
+  slack:     {{type: slack, webhook_url: "${{SLACK_WEBHOOK_URL}}"}}
+  pagerduty: {{type: pagerduty, routing_key: "${{PAGERDUTY_ROUTING_KEY}}", base_url: {pagerduty}}}
+"""
+
+
+def passed(scene: Scene, seconds: int) -> None:
+    """Let what was read so far be so much older: in life cron waits as long."""
+    with closing(sqlite3.connect(scene.folder / "alerting.db.samples")) as file, file:
+        file.execute("UPDATE sample SET at = at - ?, received = received - ?", (1000 * seconds, 1000 * seconds))
+
+
+@pytest.mark.slow
+def test_the_four_rules_run_from_cron_once_a_minute_where_errors_are_a_counter_on_a_page(scene: Scene) -> None:
+    """The guide's rules as they stand, without Sentry: of each run one reading; the first alone knows nothing."""
+    scene.settings(PAGE_ALONE.format(app=scene.app.url, pagerduty=scene.pagerduty.url))
+    assert "warning" not in scene.run("validate", code=0).stderr
+    story = [  # seconds since the last run, the counter, the exit code, the state, and why
+        (0, 4000, 3, "unknown", "one reading of metrics so far, and what happens per minute takes two"),
+        (57, 4025, 1, "firing", "> 10 per minute"),
+        (58, 4025, 0, "ok", ", not > 10 per minute"),
+        (59, 25, 1, "firing", "> 10 per minute"),  # the app began again
+        (120, 99, 3, "firing", "readings of metrics are 2m"),
+        (57, 99, 0, "ok", ", not > 10 per minute"),
+    ]
+    for number, (seconds, errors, code, state, why) in enumerate(story):
+        scene.app.set_series(error_count=errors, http_request_duration_p95=420)
+        if number:
+            passed(scene, seconds)
+        document = scene.check("--every", "1m", code=code)
+        (found,) = [rule for rule in document["rules"] if rule["name"] == "HighErrorRate"]
+        assert states(document) == {"HighErrorRate": state, "DatabaseDown": "ok", "SlowAPI": "ok", "DiskSpaceLow": "ok"}
+        assert why in json.dumps(found), found
+        assert len(scene.pagerduty.incidents.open) == (state == "firing")
+    assert [each["event_action"] for each in scene.pagerduty.accepted] == ["trigger", "resolve"] * 2
 
 
 def test_a_gap_longer_than_every_allows_does_not_ripen(scene: Scene) -> None:

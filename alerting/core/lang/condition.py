@@ -22,10 +22,10 @@ from alerting.core.lang.running.binary import BETWEEN, MIRRORED
 from alerting.core.lang.running.bucketed import with_buckets
 from alerting.core.lang.running.compile import Compiled, Compiler
 from alerting.core.lang.running.explain import compared, inside
-from alerting.core.lang.running.judge import Judge
-from alerting.core.lang.running.over_time import FUNCTIONS, Span
+from alerting.core.lang.running.judge import Judge, Parts
+from alerting.core.lang.running.over_time import FUNCTIONS
 from alerting.core.lang.running.selecting import is_open
-from alerting.core.lang.running.values import BUDGET, NAME, Moment, Stretch, finished
+from alerting.core.lang.running.values import BUDGET, NAME, Moment, Span, Stretch, finished
 from alerting.core.lang.syntax.parser import parse
 from alerting.core.lang.tree import Binary, Call, Number, Range, Selector
 from alerting.errors import EvaluationError
@@ -86,7 +86,7 @@ class CompiledCondition:
     """A condition that can be evaluated, and asked for its reasons (model.Condition)."""
 
     __slots__ = (
-        *("_dialect", "_interval", "_names", "_patterns", "_run", "_tree"),
+        *("_dialect", "_interval", "_names", "_parts", "_patterns", "_run", "_tree"),
         *("needs", "text", "unit", "watches_buckets", "weight"),
     )
 
@@ -105,6 +105,7 @@ class CompiledCondition:
         self._names, self._patterns, self._dialect, self._interval = origin
         self._run = run
         self._tree: Node | None = None  # once a series was judged by it: it will be at the next evaluation, too
+        self._parts: Parts | None = None
         self.weight = 0
 
     def evaluate(self, samples: Samples, now: Millis, since: Millis | None = None) -> Found:
@@ -138,9 +139,9 @@ class CompiledCondition:
 
     def _judge(self, found: Found) -> Judge:
         if found.judged is None:
-            if self._tree is None:
-                self._tree = self.tree()
-            found.judged = Judge(self._tree, self.compiler(), found.samples, now=found.now, since=found.since)
+            if self._tree is None or self._parts is None:
+                self._tree, self._parts = self.tree(), Parts(self.compiler())
+            found.judged = Judge(self._tree, self._parts, found.samples, now=found.now, since=found.since)
         return found.judged
 
     def tree(self) -> Node:

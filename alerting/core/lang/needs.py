@@ -11,11 +11,22 @@ if TYPE_CHECKING:
     from alerting.core.lang.tree import Node
     from alerting.model import Millis
 
+FARTHEST: Millis = 5_400_000  # however long the period: memory is held for it
+
+
+def farthest(period: Millis) -> Millis:
+    """Say how much older than the sample after it an anchor may be: one and a half periods, 90 minutes at most.
+
+    Of `N per period` on a counter, see running/gained.py. Late by half a period is late; twice as late is left out.
+    """
+    return min(period * 3 // 2, FARTHEST)
+
 
 def needs_of(node: Node) -> tuple[Need, ...]:
     """Collect. A window of 0 is the newest sample alone; with an offset it reaches back by it; lookback is not in it.
 
-    `@` with a fixed time asks for no more than the same selector without it.
+    Under `gained` it also reaches back to where an anchor may lie. `@` with a fixed time asks for no more than the same
+    selector without it.
     """
     found: dict[Need, None] = {}
     _collect(node, 0, 0, found)
@@ -36,7 +47,8 @@ def _collect(node: Node, back: Millis, bucket: Millis, found: dict[Need, None]) 
             if node.func == "peak" and isinstance(node.args[1], Number):
                 bucket = round(node.args[1].value * 1000)
             for arg in node.args:
-                _collect(arg, back, bucket, found)
+                anchored = node.func == "gained" and isinstance(arg, Range) and farthest(arg.window)
+                _collect(arg, back + anchored, bucket, found)
         case Subquery():
             _collect(node.expr, back + node.window + node.offset, 0, found)
         case Aggregate():

@@ -79,6 +79,7 @@ FUNCTIONS: dict[str, Signature] = {
 OWN: dict[str, Signature] = {
     # what `check` makes of `N per D`; nobody writes it, see tree.Call
     "peak": Signature(("range", "scalar")),
+    "gained": Signature(("range",), unit=KEEPS),
 }
 
 COUNTER_FUNCTIONS = frozenset({"rate", "irate", "increase", "resets"})  # make no sense of a level

@@ -144,8 +144,8 @@ class Aggregate(NamedTuple):
 class Call(NamedTuple):
     """`rate(x[5m])`, and what `check` makes of the left side of `error_count > 10 per 5m`.
 
-    On a counter that is `Call("increase", (Range(selector, D),))`. On counts of events per closed minute
-    (Kind.COUNT) it is `Call("peak", (Range(selector, D + 59 min), Number(D in seconds)))`: D is a whole number
+    On a counter that is `Call("gained", (Range(selector, D),))`, see running/gained.py. On counts of events per closed
+    minute (Kind.COUNT) it is `Call("peak", (Range(selector, D + 59 min), Number(D in seconds)))`: D is a whole number
     of minutes; the sum of any D/1min consecutive buckets is a candidate; the value is the highest candidate that
     ended since the rule's last evaluation (the newest one if none did), of at most 60. Labels are kept.
     """

@@ -24,11 +24,12 @@ _LOOKS = 64  # boundaries that `changes_at` looks at for a true change: a week o
 class Calendar:
     """All windows by name, with their zones looked up."""
 
-    __slots__ = ("_windows",)
+    __slots__ = ("_newest", "_windows")
 
     def __init__(self, intervals: Mapping[str, Sequence[TimeSpan]], zones: Callable[[str], tzinfo]) -> None:
         """Look up the zones; whatever `zones` raises for one that is not known is raised."""
         self._windows = {name: tuple((each, zones(each.zone)) for each in spans) for name, spans in intervals.items()}
+        self._newest: tuple[int, frozenset[str]] = (-1, frozenset())  # a minute, and what is open in it
 
     def __contains__(self, name: object) -> bool:
         """Tell whether there is a window of this name."""
@@ -41,8 +42,12 @@ class Calendar:
         )
 
     def open_at(self, now: Millis) -> frozenset[str]:
-        """Give the windows that are open."""
-        return frozenset(name for name in self._windows if self.covers(name, now))
+        """Give the windows that are open. Any thread may ask; each turn does, so a minute is looked at once."""
+        minute = now // _MINUTE
+        newest = self._newest
+        if newest[0] != minute:
+            newest = self._newest = minute, frozenset(name for name in self._windows if self.covers(name, now))
+        return newest[1]
 
     def changes_at(self, name: str, now: Millis) -> Millis | None:
         """Give the next moment at which the window opens or closes, or one before it; None: never again."""

@@ -1,8 +1,8 @@
 """Rates in words: what `error_count > 10 per minute` is, by the kind of the metric.
 
 On counts of events per closed minute it is the highest count of that length since the last evaluation, so that
-a rule that is evaluated every five minutes misses none. On a counter it is `increase(x[D])`. A gauge has no
-events to count.
+a rule that is evaluated every five minutes misses none. On a counter it is what was gained since the
+newest sample at or before the D (running/gained.py). A gauge has no events to count.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _counted(checker: Checker, node: Node, per: Per) -> tuple[Node, Facts]:
     if metric.kind is Kind.COUNT:
         return _peak(checker, selected, per), facts
     _check_counter(checker, selected, metric, per)
-    return Call("increase", (Range(selected, per.every, node.span),), node.span), facts
+    return Call("gained", (Range(selected, per.every, node.span),), node.span), facts
 
 
 def _peak(checker: Checker, selected: Selector, per: Per) -> Node:
@@ -107,7 +107,7 @@ def _check_counter(checker: Checker, selected: Selector, metric: Metric, per: Pe
         hint = f"{where} name ends in _total or _count; if it is one, write increase({name}[{length}])"
         checker.error(f"{name} is not known to be a counter", selected.span, hint)
     elif per.every < _SHORTEST:
-        hint = f"write rate({name}[1m]) > {format_literal(per.number * 1000 / per.every)}"
+        hint = f"write {format_literal(per.number * BUCKET / per.every)} per minute"
         checker.error(f"{name} is read too rarely to tell what happens {_period(per)}", per.span, hint)
 
 

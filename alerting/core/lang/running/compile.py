@@ -12,7 +12,7 @@ from alerting.core.lang import tree
 from alerting.core.lang.running import aggregations, functions, histogram, matching, over_time, selecting
 from alerting.core.lang.running.binary import COMPARISONS, Operand, arithmetic, comparison, negated
 from alerting.core.lang.running.bucketed import bucketed
-from alerting.core.lang.running.values import MAX_STEPS, mistyped
+from alerting.core.lang.running.values import MAX_STEPS, Span, mistyped
 from alerting.errors import ConditionError, Diagnostic, EvaluationError
 from alerting.model import NO_LABELS, Gap, Labels
 
@@ -180,12 +180,12 @@ class Compiler:
                 numbers.append(made.scalar)
         if ranges is None:
             raise _wrong(f"{node.func} expects a range such as x[5m]", node)
-        return over(over_time.FUNCTIONS[node.func], ranges, numbers, node.func)
+        return over(over_time.FUNCTIONS[node.func], ranges, numbers)
 
 
-def over(function: over_time.OverTime, ranges: RangesOf, params: list[ScalarOf], name: str) -> VectorOf:
+def over(function: over_time.OverTime, ranges: RangesOf, params: list[ScalarOf]) -> VectorOf:
     """Make a function of stretches of time. Where it has no answer because we fetched too seldom: a gap."""
-    compute, least, keeps, walks, slides = function
+    compute, least, keeps, walks, slides, lacking = function
 
     def run(m: Moment, t: Millis) -> Vector:
         mark = len(m.gaps)
@@ -193,7 +193,7 @@ def over(function: over_time.OverTime, ranges: RangesOf, params: list[ScalarOf],
         if params and m.unknown(mark):
             return []
         stretches, start, end, asked, shortage = ranges(m, t)
-        span = over_time.Span(start, end, t, numbers, m.since)
+        span = Span(start, end, t, numbers, m.since)
         m.spend(8 * len(stretches))
         if walks or (slides and t != m.now):
             m.spend(sum([stretch.high - stretch.low for stretch in stretches]) << walks)
@@ -205,8 +205,9 @@ def over(function: over_time.OverTime, ranges: RangesOf, params: list[ScalarOf],
                 m.gaps.append(_text_among(stretch))
                 continue
             if value is None:
-                if name == "peak":
-                    m.gaps.append(Gap(f"too few closed buckets of {stretch.name} yet", stretch.labels))
+                gap = lacking(stretch, span) if lacking is not None else None
+                if gap is not None and (not m.gaps or m.gaps[-1] != gap):  # one of a whole page's series is enough
+                    m.gaps.append(gap)
                 continue
             found.append((stretch.labels, value, stretch.name, not keeps or stretch.dropped))
         if len(found) < asked and shortage is not None:
@@ -217,8 +218,8 @@ def over(function: over_time.OverTime, ranges: RangesOf, params: list[ScalarOf],
 
 
 def _text_among(stretch: Stretch) -> Gap:
-    values = stretch.points.values[stretch.low : stretch.high]
-    value = next((value for value in values if isinstance(value, str)), values[-1])
+    values = stretch.points.values[max(0, stretch.low - 1) : stretch.high]  # an anchor lies before the window
+    value = next((value for value in reversed(values) if isinstance(value, str)), values[-1])
     return mistyped(stretch.labels, stretch.name, value)
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from alerting.core.lang.signatures import AGGREGATIONS, FUNCTIONS, KEEPS, SECONDS
+from alerting.core.lang.signatures import AGGREGATIONS, FUNCTIONS, KEEPS, OWN, SECONDS
 from alerting.core.lang.syntax.printer import quantile_name, show
-from alerting.core.lang.tree import Aggregate, Binary, Call, Paren, Range, Selector, Subquery, Unary
+from alerting.core.lang.tree import Aggregate, Binary, Call, Number, Paren, Per, Range, Selector, Subquery, Unary
 from alerting.core.lang.units import format_value
 from alerting.model import Kind
 
@@ -35,15 +35,49 @@ def inside(node: Node) -> Node:
     return node
 
 
+def rate_of(node: Node) -> Call | None:
+    """Find what `check` made of a rate in words: the call under whatever aggregations stand around it."""
+    while isinstance(node, Paren | Aggregate):
+        node = node.expr
+    return node if isinstance(node, Call) and node.func in OWN else None
+
+
+def period_of(call: Call) -> Millis:
+    """Give the period of a rate in words."""
+    of, *number = call.args
+    if number and isinstance(number[0], Number):
+        return round(number[0].value * 1000)
+    assert isinstance(of, Range), "check makes it of a range"  # noqa: S101
+    return of.window
+
+
+def _written(node: Node) -> Node:
+    """Give what was written where `check` made calls of it: `sum(x) > 10 per minute`."""
+    match node:
+        case Paren() | Aggregate():
+            return node._replace(expr=_written(node.expr))
+        case Binary(left=left, right=right):
+            return node._replace(left=_beside(left, right), right=_beside(right, left))
+        case Call(func=func, args=(Range(selector=selector), *_)) if func in OWN:
+            return selector
+        case _:
+            return node
+
+
+def _beside(node: Node, other: Node) -> Node:
+    """Give one side of an operator as it was written."""
+    call = rate_of(other)
+    number = inside(node)
+    return Per(number.value, period_of(call)) if call and isinstance(number, Number) else _written(node)
+
+
 def shown(node: Node, name: str = "") -> str:
     """Write what a value is of; a selector by its name alone, as its series' labels follow. `name`: the series'."""
-    node = inside(node)
+    node = inside(_written(node))
     if isinstance(node, Call):
         node = quantile_name(node) or node
     if isinstance(node, Selector) and not node.offset and node.at is None:
         return show(Selector(node.path)) if node.path else name
-    if isinstance(node, Call) and node.func == "peak" and isinstance(node.args[0], Range):
-        return shown(node.args[0].selector, name)
     text = " ".join(show(node).split())
     return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "…"
 
@@ -72,7 +106,7 @@ def unit_of(node: Node) -> str:
 def _unit_of_call(node: Call) -> str:
     if node.func.startswith("histogram_quantile"):
         return next((unit for arg in node.args if (unit := _bucket_unit(arg))), "")
-    signature = FUNCTIONS.get(node.func)
+    signature = FUNCTIONS.get(node.func) or OWN.get(node.func)
     if signature is None or signature.unit not in (KEEPS, SECONDS):
         return ""
     if signature.unit == SECONDS:

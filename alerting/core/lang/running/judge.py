@@ -14,11 +14,12 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.core.lang.needs import needs_of
-from alerting.core.lang.running.explain import clock, compared, inside, shown, unit_of
+from alerting.core.lang.running.explain import clock, compared, inside, period_of, rate_of, shown, unit_of
+from alerting.core.lang.running.gained import gain_of
 from alerting.core.lang.running.matching import Keys
-from alerting.core.lang.running.over_time import Span, peak_bucket
-from alerting.core.lang.running.values import Moment, Projection
-from alerting.core.lang.syntax.printer import period, show
+from alerting.core.lang.running.over_time import peak_bucket
+from alerting.core.lang.running.values import Moment, Projection, Span
+from alerting.core.lang.syntax.printer import period
 from alerting.core.lang.tree import Binary, Call, Number, Text, Unary
 from alerting.core.lang.units import format_value
 from alerting.errors import EvaluationError
@@ -117,12 +118,27 @@ def _is_of_alerts(node: Node) -> bool:
     return {(need.namespace, need.name) for need in needs_of(node)} == {(SHARED, ALERTS)}
 
 
+class Parts:
+    """The parts of one condition, compiled: each once, however often it is judged by."""
+
+    def __init__(self, compiler: Compiler) -> None:
+        self._compiler = compiler
+        self._made: dict[int, tuple[Node, Compiled]] = {}  # by the identity of the node, which is kept alive
+
+    def made(self, node: Node) -> Compiled:
+        """Give a part, compiled."""
+        found = self._made.get(id(node))
+        if found is None:
+            found = self._made[id(node)] = node, self._compiler.compile(node)
+        return found[1]
+
+
 class Judge:
     """One look at one evaluation of one condition, part by part; serves for every series of it."""
 
-    def __init__(self, node: Node, compiler: Compiler, samples: Samples, *, now: Millis, since: Millis | None) -> None:
+    def __init__(self, node: Node, parts: Parts, samples: Samples, *, now: Millis, since: Millis | None) -> None:
         self._node = node
-        self._compiler = compiler
+        self._compiled = parts
         self._samples = samples
         self._now = now
         self._since = since
@@ -166,7 +182,7 @@ class Judge:
         right = self._opinion(node.right, key.through(keys))
         if node.op == "and":
             return _both(left, right)
-        return _without(left, right, show(node.right))
+        return _without(left, right, shown(node.right))
 
     def _part(self, node: Node, key: Key) -> Opinion:
         """Ask a part that has no set operator at its top."""
@@ -200,7 +216,7 @@ class Judge:
     def _part_of(self, node: Node) -> Part:
         part = self._parts.get(id(node))
         if part is None:
-            part = Part(self._compiler.compile(node), self._samples, self._now, self._since)
+            part = Part(self._compiled.made(node), self._samples, self._now, self._since)
             self._parts[id(node)] = part
         return part
 
@@ -219,12 +235,10 @@ class Judge:
         between = "" if held else ", not"
         bound = self._bound(right)
         unit = unit_of(left) or unit_of(right)
-        counted = inside(left)
-        if isinstance(counted, Call) and counted.func == "peak" and isinstance(bound, float):
-            what = f"{shown(counted, name)}{labels} = {format_value(value)}{between}"
-            return f"{what} {op} {format_value(bound)} {self._stretch(counted, labels)}"
+        counted = rate_of(left)
         if bound is not None:
-            return compared(shown(left, name), labels, value, op, bound, unit, between=between)
+            said = compared(shown(left, name), labels, value, op, bound, unit, between=between)
+            return said if counted is None else f"{said} {self._stretch(left, counted, labels)}"
         other = self._other(node, right, labels)
         return f"{shown(left, name)}{labels} = {format_value(value, unit)}{between} {op} {other}"
 
@@ -250,20 +264,25 @@ class Judge:
             return shown(right)
         return f"{shown(right, partner[2])}{partner[0]} = {format_value(partner[1], unit)}"
 
-    def _stretch(self, call: Call, labels: Labels) -> str:
-        """Write of which closed stretch a count is: `per minute (12:03 to 12:04)`."""
+    def _stretch(self, node: Node, call: Call, labels: Labels) -> str:
+        """Write of which stretch a rate is: `per minute (12:03 to 12:04)`; of a counter `per minute (10 in 63s)`."""
+        length = period_of(call)
+        per = f"per {period(length)}"
+        if inside(node) is not call:
+            return per  # of several series
         made = self._part_of(call.args[0]).made
-        number = call.args[1]
-        assert isinstance(number, Number), "check makes peak with a literal"  # noqa: S101
-        assert made.ranges is not None, "check makes peak of a range"  # noqa: S101
-        length = round(number.value * 1000)
+        assert made.ranges is not None, "check makes it of a range"  # noqa: S101
         ranges = made.ranges(Moment(self._samples, self._now), self._now)
-        span = Span(ranges.start, ranges.end, self._now, (number.value,), self._since)
+        span = Span(ranges.start, ranges.end, self._now, (length / 1000,), self._since)
         for stretch in ranges.stretches:
-            best = peak_bucket(stretch, span) if stretch.labels == labels else None
-            if best is not None:
-                return f"per {period(length)} ({clock(best[1] - length)} to {clock(best[1])})"
-        return f"per {period(length)}"
+            if stretch.labels != labels:
+                continue
+            if call.func == "gained":
+                seen = gain.seen() if (gain := gain_of(stretch, span)) is not None else ""
+                return f"{per} ({seen})" if seen else per
+            if (best := peak_bucket(stretch, span)) is not None:
+                return f"{per} ({clock(best[1] - length)} to {clock(best[1])})"
+        return per
 
 
 _TRUTHS = {

@@ -2,7 +2,7 @@
 
 Each takes one series' samples in `(start, end]` and gives a number, or None where there are too few. They do
 not grow with the window where `Points` can tell without walking: rate, increase, delta, resets, changes,
-irate, idelta, sum, avg, min, max, count, last, present. The others walk: quantile, stddev, stdvar (they need
+irate, idelta, gained, sum, avg, min, max, count, last, present. The others walk: quantile, stddev, stdvar (they need
 every value), deriv and predict_linear (sums of products would have to be subtracted), peak (few buckets).
 """
 
@@ -12,23 +12,15 @@ from math import isinf, nan, sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
 from alerting.core.lang.running.arithmetic import quantile, variance
+from alerting.core.lang.running.gained import gained, untold
 from alerting.core.windows import mean, total
+from alerting.model import Gap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from alerting.core.lang.running.values import Stretch
+    from alerting.core.lang.running.values import Span, Stretch
     from alerting.model import Millis, Value
-
-
-class Span(NamedTuple):
-    """The window `(start, end]`, when it is asked for (`at` differs from `end` by the offset), and the scalars."""
-
-    start: Millis
-    end: Millis
-    at: Millis
-    numbers: Sequence[float] = ()
-    since: Millis | None = None
 
 
 class OverTime(NamedTuple):
@@ -39,6 +31,7 @@ class OverTime(NamedTuple):
     keeps_name: bool = False
     walks: bool = False  # goes through every sample of a window at each evaluation
     slides: bool = False  # goes through a window once, and again only where time goes back: in a subquery
+    lacking: Callable[[Stretch, Span], Gap | None] | None = None  # says why there is no answer, where that is a gap
 
 
 _NEAR = 1.1  # a window's edge counts as reached up to so many average distances between samples, as in Prometheus
@@ -170,6 +163,10 @@ def peak_bucket(stretch: Stretch, span: Span) -> tuple[float, Millis] | None:
     return best
 
 
+def _unclosed(stretch: Stretch, _: Span) -> Gap:
+    return Gap(f"too few closed buckets of {stretch.name} yet", stretch.labels)
+
+
 _MINUTE = 60_000  # buckets are of one minute
 
 FUNCTIONS: dict[str, OverTime] = {
@@ -198,5 +195,6 @@ FUNCTIONS: dict[str, OverTime] = {
     "quantile_over_time": OverTime(lambda each, span: quantile(span.numbers[0], _values(each)), walks=True),
     "stddev_over_time": OverTime(lambda each, _: sqrt(variance(_values(each))), walks=True),
     "stdvar_over_time": OverTime(lambda each, _: variance(_values(each)), walks=True),
-    "peak": OverTime(_peak, walks=True),
+    "peak": OverTime(_peak, walks=True, lacking=_unclosed),
+    "gained": OverTime(gained, lacking=untold),
 }

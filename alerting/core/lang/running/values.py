@@ -39,6 +39,16 @@ class Stretch(NamedTuple):
     high: int
 
 
+class Span(NamedTuple):
+    """The window `(start, end]`, when it is asked for (`at` differs from `end` by the offset), and the scalars."""
+
+    start: Millis
+    end: Millis
+    at: Millis
+    numbers: Sequence[float] = ()
+    since: Millis | None = None
+
+
 class Ranges(NamedTuple):
     """A range vector over `(start, end]`; `selection` is None for a subquery."""
 

@@ -22,6 +22,8 @@ TEXTS = [
     "up == 0",
     "rate(x_total[1m]) > 0.01",
     "delta(x[1m]) < 5",
+    "x_total > 5 per minute",
+    "5 per 5m >= x_total",
     "max_over_time(x[1m]) > 5",
     "0 < changes(x[1m])",
     "sum_over_time(health_check.x[1m]) > 5",

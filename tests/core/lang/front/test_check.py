@@ -139,7 +139,7 @@ ERRORS = [  # text with the place marked by » «, words of the message, words o
     ("»health_check.jobs« > 5 per minute", "is not known to be a counter", "increase(health_check.jobs[1m])"),
     ("error_count > »3 per second«", "cannot tell per second", "180 per minute"),
     ("error_count > »3 per 90s«", "cannot tell per 1m30s", "whole minutes"),
-    ("foo_total > »3 per second«", "read too rarely", "rate(foo_total[1m]) > 3"),
+    ("foo_total > »3 per second«", "read too rarely", "180 per minute"),
     ("»rate(foo_total[5m])« > 3 per minute", "is no count or counter", "write it out"),
     ("»error_count + 3 per minute«", "is compared with one count or counter", ""),
     ("»3 per minute > 4 per minute«", "is compared with one count or counter", ""),
@@ -329,12 +329,12 @@ def test_a_text_is_no_operand_in_prometheus_form() -> None:
 @pytest.mark.parametrize(
     ("text", "printed"),
     [
-        ("foo_total > 5 per minute", "increase(foo_total[1m]) > 5"),
-        ("network_receive_bytes_total > 5 per hour", "increase(network_receive_bytes_total[1h]) > 5"),
-        ("sum by (job) (foo_total{code=~'5..'}) > 5 per 5m", 'sum by (job) (increase(foo_total{code=~"5.."}[5m])) > 5'),
-        ("5 per minute < bool (foo_count)", "5 < bool (increase(foo_count[1m]))"),
+        ("foo_total > 5 per minute", "gained(foo_total[1m]) > 5"),
+        ("network_receive_bytes_total > 5 per hour", "gained(network_receive_bytes_total[1h]) > 5"),
+        ("sum by (job) (foo_total{code=~'5..'}) > 5 per 5m", 'sum by (job) (gained(foo_total{code=~"5.."}[5m])) > 5'),
+        ("5 per minute < bool (foo_count)", "5 < bool (gained(foo_count[1m]))"),
         ("error_count == 0 per 10m", "peak(error_count[1h9m], 600) == 0"),
-        ("health_check.jobs_total > 5 per minute", "increase(health_check.jobs_total[1m]) > 5"),
+        ("health_check.jobs_total > 5 per minute", "gained(health_check.jobs_total[1m]) > 5"),
         ("'ok' != health_check.status", 'health_check.status != "ok"'),
         ("health_check.ok == false", "health_check.ok == false"),
     ],
@@ -441,7 +441,7 @@ def test_files_checked_by_themselves() -> None:
         "a.b == 'x'",
     ):
         assert problems(text, names) == ()
-    assert show(check("errors > 10 per minute", names).node) == "increase(errors[1m]) > 10"
+    assert show(check("errors > 10 per minute", names).node) == "gained(errors[1m]) > 10"
     known = Names.anything([SENTRY, HOST])
     assert show(check("error_count > 10 per minute", known).node) == "peak(error_count[1h], 60) > 10"
     assert check("http_request_duration_p95 > 1s", known).unit == "ms"

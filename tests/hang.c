@@ -1,6 +1,6 @@
-/* A disk that hangs: preloaded, it lets the calls that write or sync wait for as long as the file named by
-   ALERTING_HANG is there and holds a letter that means them: s (fdatasync, fsync) and w (pwrite64), before the call is
-   made, or S, after it. Only files whose names hold ALERTING_HANG_NAME. */
+/* A disk that hangs: preloaded, it lets calls wait for as long as the file named by
+   ALERTING_HANG is there and holds a letter that means them: s (fdatasync, fsync), w (pwrite64) and r (pread64), before
+   the call is made, or S, after it. Only files whose names hold ALERTING_HANG_NAME. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -52,4 +52,11 @@ ssize_t pwrite64(int file, const void *from, size_t size, off64_t at) {
     if (!real) real = dlsym(RTLD_NEXT, "pwrite64");
     wait_for(file, 'w');
     return real(file, from, size, at);
+}
+
+ssize_t pread64(int file, void *into, size_t size, off64_t at) {
+    static ssize_t (*real)(int, void *, size_t, off64_t);
+    if (!real) real = dlsym(RTLD_NEXT, "pread64");
+    wait_for(file, 'r');
+    return real(file, into, size, at);
 }
