@@ -79,7 +79,7 @@ def untold(stretch: Stretch, span: Span) -> Gap | None:
         return None
     per = f"what happens per {period(length)}"
     first = times[low]
-    before = max(times[low - 1] if low else 0, _read_before(target, first))
+    before = times[low - 1] if low else _read_before(target, first)
     if high - low > 1:
         why = f"only {_seconds(times[high - 1] - first)} of {target.source} were seen so far, too little for {per}"
     elif not before:
