@@ -138,8 +138,15 @@ class Engine:
         texts: dict[str, str] = {}
         for prefix in PREFIXES:
             texts.update(await self._store.kept(prefix))
-        read = snapshot
-        book.load(read.installation, read.alerts, read.evaluated, read.announced, read.notices, texts, read.written_at)
+        book.load(
+            snapshot.installation,
+            snapshot.alerts,
+            snapshot.evaluated,
+            snapshot.announced,
+            snapshot.notices,
+            texts,
+            snapshot.written_at,
+        )
         self._faults_saved, self._book = dict(snapshot.faults), book
 
     def adopt(self, setup: Setup) -> None:

@@ -88,9 +88,11 @@ class Program:
             self._samples = sample_store(url, root, blocking=Pool(1), gather=GATHER)
         elif dry is None:
             self._samples = sample_store(url, root)
-        if dry is None and daemon:
-            dry = sqlite_store(url, root, blocking=Pool(1), lasting=True, patience=settings.store_patience)
-        self.store = dry or sqlite_store(url, root)
+        self.store = dry or (
+            sqlite_store(url, root, blocking=Pool(1), lasting=True, patience=settings.store_patience)
+            if daemon
+            else sqlite_store(url, root)
+        )
         self.engine = Engine(
             self.store,
             self.clock,

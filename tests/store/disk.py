@@ -24,13 +24,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.namespace import Kind, in_own
+
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterator
 
 BLOCK = 4096  # bytes that a disk writes whole or not at all; ext4 counts on that for its own block
 
-_NEW_MOUNTS = 0x00020000  # CLONE_NEWNS
 _HEAD = struct.Struct("<IIQQIIIHH")  # length, operation, its number, node, …
 _ANSWER = struct.Struct("<IiQ")  # length, error, number
 _READ = struct.Struct("<QQI")  # handle, offset, bytes
@@ -65,24 +66,14 @@ def run(*words: object) -> None:
 
 def among_own_mounts(work: Callable[[], None]) -> None:
     """Do it where nobody else sees or keeps what is mounted. Raises what it raises."""
-    raised: list[BaseException] = []
 
     def there() -> None:
-        try:
-            if ctypes.CDLL(None, use_errno=True).unshare(_NEW_MOUNTS):  # of this thread
-                pytest.skip(f"no mounts of its own can be had here: {os.strerror(ctypes.get_errno())}")
-            run("mount", "--make-rprivate", "/")
-            if not Path("/dev/loop-control").exists():
-                pytest.skip("there are no loop devices here")
-            work()
-        except BaseException as error:  # noqa: BLE001  a skip is one too; it is raised again below
-            raised.append(error)
+        run("mount", "--make-rprivate", "/")
+        if not Path("/dev/loop-control").exists():
+            pytest.skip("there are no loop devices here")
+        work()
 
-    thread = threading.Thread(target=there, name="among its own mounts")
-    thread.start()
-    thread.join()
-    if raised:
-        raise raised[0]
+    in_own(Kind.MOUNTS, there)
 
 
 @contextmanager

@@ -6,8 +6,6 @@ takes its time without anybody else noticing. It wants root, and `nft` and `tc` 
 
 from __future__ import annotations
 
-import ctypes
-import os
 import shutil
 import socket
 import struct
@@ -19,32 +17,21 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 import pytest
 
+from tests.namespace import Kind, in_own
+
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterator
 
-_NEW_NETWORK = 0x40000000  # CLONE_NEWNET
-
 
 def in_own_network(work: Callable[[], None]) -> None:
     """Do it where 127.0.0.1 is another; threads and processes that it starts are there too. Raises what it raises."""
-    raised: list[BaseException] = []
 
     def there() -> None:
-        try:
-            library = ctypes.CDLL(None, use_errno=True)
-            if library.unshare(_NEW_NETWORK):  # of this thread
-                pytest.skip(f"no network of its own can be had here: {os.strerror(ctypes.get_errno())}")
-            _run("ip", "link", "set", "lo", "up")
-            work()
-        except BaseException as error:  # noqa: BLE001  a skip is one too; it is raised again below
-            raised.append(error)
+        _run("ip", "link", "set", "lo", "up")
+        work()
 
-    thread = threading.Thread(target=there, name="in a network of its own")
-    thread.start()
-    thread.join()
-    if raised:
-        raise raised[0]
+    in_own(Kind.NETWORK, there)
 
 
 @contextmanager

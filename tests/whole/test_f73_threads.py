@@ -8,13 +8,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.full import rounds
+from tests.whole.lacks import Lacks
 from tests.whole.scene import eventually
 from tests.whole.series import Series, reckon
 
@@ -71,12 +72,18 @@ def without_threads(daemon: Daemon) -> Iterator[None]:
         greedy.communicate()
 
 
+def reload(daemon: Daemon) -> None:
+    """Have it read its settings anew: what reads and tells from now on has no thread yet."""
+    reloaded = daemon.log.count('"reloaded"')
+    daemon.signal(signal.SIGHUP)
+    eventually(lambda: daemon.log.count('"reloaded"') > reloaded, "reloaded")
+
+
 def test_f73_without_threads_nothing_is_lost_and_all_is_well_again_by_itself(tmp_path: Path, figure: Figure) -> None:
     """Whoever is read and told by new threads after a reload waits for them; alerts stay as they are meanwhile."""
     if not os.geteuid() and not may_be_other():
         pytest.skip("RLIMIT_NPROC does not bind root, and no process of another user can be started here")
     times = rounds(1, 20)
-    slowest = deaths = taken_back = 0.0
     with Series(tmp_path, interval="200ms") as scene:
         scene.before = () if os.geteuid() else OTHER
         scene.say(before=99, during=10)
@@ -88,27 +95,17 @@ def test_f73_without_threads_nothing_is_lost_and_all_is_well_again_by_itself(tmp
                 eventually(lambda: WORDS in daemon.log, "that it says that the reload waits for a thread")
                 assert '"reloaded"' not in daemon.log
             eventually(lambda: '"reloaded"' in daemon.log, "that the reload has found its thread")
-            for turn in range(times):
-                said, reloaded = daemon.log.count(WORDS), daemon.log.count('"reloaded"')
-                with without_threads(daemon):
-                    daemon.signal(signal.SIGHUP)
-                    eventually(lambda more=reloaded: daemon.log.count('"reloaded"') > more, "reloaded")
-                    scene.say(during=10 if turn % 2 else 99)
-                    time.sleep(LACK)
-                    deaths += daemon.process.poll() is not None
-                    assert daemon.log.count(WORDS) > said, "it has said why it is blind"
-                    taken_back += len(scene.pagerduty.incidents.open) != 1 + turn % 2
-                began = time.monotonic()
-                scene.come_to_rest(30)
-                slowest = max(slowest, time.monotonic() - began)
+            lacks = Lacks(scene, daemon, WORDS, lasting=LACK)
+            for _ in range(times):
+                lacks.come_through(without_threads(daemon), partial(reload, daemon))
             scene.say(before=10, during=10)
             scene.come_to_rest()
             assert daemon.end() == 0
             assert "Traceback" not in daemon.log
         told = reckon(scene)
-    figure("process deaths without threads", deaths, at_most=1, n=times)
-    figure("recovery of threads", slowest, at_most=30, n=times, unit="s")
-    figure("alerts changed while there were no threads", taken_back, at_most=0, n=times)
+    figure("process deaths without threads", lacks.deaths, at_most=1, n=times)
+    figure("recovery of threads", lacks.slowest, at_most=30, n=times, unit="s")
+    figure("alerts changed while there were no threads", lacks.taken_back, at_most=0, n=times)
     figure("lost", len(told.lost + told.open), at_most=0, n=told.episodes)
     figure("duplicates", told.copies + len(told.extra), at_most=0, n=told.episodes)
     figure("accounts are off by", abs(told.balance), at_most=0, n=1)
